@@ -1,0 +1,131 @@
+/** Draws the comparison as a bar chart: one group for each case, bars relative to node:net, no dependency. */
+import { thousands } from './report.ts';
+import type { CaseResult, Comparison, Results } from './results.ts';
+import type { SubjectName } from './support/subjects.ts';
+
+const WIDTH = 860;
+const MARGIN = 28;
+const LABEL_WIDTH = 150;
+/** Room to the right of the longest bar for its figures. */
+const FIGURES_WIDTH = 190;
+const BARS_X = MARGIN + LABEL_WIDTH;
+const BARS_WIDTH = WIDTH - MARGIN - BARS_X - FIGURES_WIDTH;
+const BAR_HEIGHT = 18;
+const ROW_HEIGHT = 25;
+const GROUP_TITLE_HEIGHT = 30;
+const GROUP_GAP = 22;
+const HEAD_HEIGHT = 84;
+const FOOT_HEIGHT = 54;
+
+const INK = '#1c2430';
+const FAINT_INK = '#66707f';
+const COLOURS: Readonly<Record<SubjectName, string>> = {
+  c: '#c3cad4',
+  node: '#8792a2',
+  base: '#2f6fde',
+  process: '#13a08b',
+};
+
+export function drawChart(results: Results): string {
+  const groups = results.cases.filter((group) => group.comparisons.some((comparison) => comparison.ratio !== null));
+  const ratios = groups.flatMap((group) => group.comparisons.flatMap((comparison) => comparison.ratio ?? []));
+  const targets = groups.flatMap((group) => Object.values(group.targets));
+  const scale = BARS_WIDTH / Math.max(1, ...ratios, ...targets);
+
+  const body: string[] = [];
+  let y = HEAD_HEIGHT;
+  for (const group of groups) {
+    body.push(drawGroup(group, y, scale));
+    y += groupHeight(group) + GROUP_GAP;
+  }
+  const height = y + FOOT_HEIGHT - GROUP_GAP;
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}"`,
+    ` font-family="system-ui, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif" font-size="13" fill="${INK}">`,
+    `<title>tswoole and node:net, TCP echo</title>`,
+    `<rect width="${WIDTH}" height="${height}" rx="10" fill="#ffffff"/>`,
+    drawHead(),
+    ...body,
+    drawFoot(results, height),
+    '</svg>\n',
+  ].join('\n');
+}
+
+function drawHead(): string {
+  const hint = 'Bars are relative to node:net = 1.00× in the same run. A dark mark on a bar is its target.';
+  return [
+    text(MARGIN, 38, 'TCP echo on one processor', 'font-size="20" font-weight="600"'),
+    text(MARGIN, 60, hint, `fill="${FAINT_INK}"`),
+  ].join('\n');
+}
+
+function drawGroup(group: CaseResult, top: number, scale: number): string {
+  const rowsTop = top + GROUP_TITLE_HEIGHT;
+  const rowsBottom = top + groupHeight(group);
+  const about = group.metric === 'latency' ? 'p99 latency, shorter is better' : 'requests/s, longer is better';
+  const one = BARS_X + scale;
+  return [
+    `<text x="${MARGIN}" y="${top + 16}"><tspan font-weight="600">${escapeXml(group.title)}</tspan>` +
+      `<tspan dx="10" fill="${FAINT_INK}">${about}</tspan></text>`,
+    ...group.comparisons.map((comparison, index) =>
+      drawBar(
+        group,
+        comparison,
+        rowsTop + index * ROW_HEIGHT,
+        comparison.ratio === null ? 0 : comparison.ratio * scale,
+      ),
+    ),
+    ...group.comparisons.map((comparison, index) => drawTarget(comparison, rowsTop + index * ROW_HEIGHT, scale)),
+    `<line x1="${round(one)}" x2="${round(one)}" y1="${rowsTop - 4}" y2="${rowsBottom}" stroke="${FAINT_INK}" ` +
+      'stroke-dasharray="2 3"/>',
+  ].join('\n');
+}
+
+function drawBar(group: CaseResult, comparison: Comparison, top: number, width: number): string {
+  const baseline = top + 14;
+  const figure =
+    group.metric === 'latency'
+      ? `${thousands(comparison.p99Us ?? 0)} µs`
+      : `${thousands(comparison.requestsPerSecond)} /s`;
+  const ratio = comparison.ratio === null ? '' : `${comparison.ratio.toFixed(2)}×`;
+  return [
+    text(BARS_X - 12, baseline, comparison.label, 'text-anchor="end"'),
+    `<rect x="${BARS_X}" y="${top}" width="${round(width)}" height="${BAR_HEIGHT}" rx="3" ` +
+      `fill="${COLOURS[comparison.subject]}"/>`,
+    `<text x="${round(BARS_X + width + 10)}" y="${baseline}"><tspan font-weight="600">${ratio}</tspan>` +
+      `<tspan dx="8" fill="${FAINT_INK}">${figure}</tspan></text>`,
+  ].join('\n');
+}
+
+function drawTarget(comparison: Comparison, top: number, scale: number): string {
+  if (comparison.target === null) return '';
+  const x = round(BARS_X + comparison.target * scale);
+  return `<line x1="${x}" x2="${x}" y1="${top - 2}" y2="${top + BAR_HEIGHT + 2}" stroke="${INK}" stroke-width="2"/>`;
+}
+
+function drawFoot({ machine, parameters, date }: Results, height: number): string {
+  const first = `${machine.cpu}, ${machine.cpuCount} CPUs, Linux ${machine.kernel}, Node ${machine.node}, ${date.slice(0, 10)}`;
+  const second =
+    `Server pinned to one CPU, load generator to another. Medians of ${parameters.rounds} rounds of ` +
+    `${parameters.seconds} s, servers taking turns.`;
+  return [
+    text(MARGIN, height - 36, first, `fill="${FAINT_INK}" font-size="11"`),
+    text(MARGIN, height - 19, second, `fill="${FAINT_INK}" font-size="11"`),
+  ].join('\n');
+}
+
+function groupHeight(group: CaseResult): number {
+  return GROUP_TITLE_HEIGHT + group.comparisons.length * ROW_HEIGHT;
+}
+
+function text(x: number, y: number, content: string, attributes: string): string {
+  return `<text x="${x}" y="${y}" ${attributes}>${escapeXml(content)}</text>`;
+}
+
+function round(value: number): number {
+  return Math.round(value * 10) / 10;
+}
+
+function escapeXml(content: string): string {
+  return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+}

@@ -1,0 +1,254 @@
+/**
+ * What tswoole costs besides time: memory for each idle connection, memory of a worker that does nothing, and the time
+ * until a server answers. `node bench/memory.ts --connections 9000`.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { printTable, thousands } from './report.ts';
+import { describeMachine, isBuildStale, printMachine } from './support/machine.ts';
+import { type ProcessMemory, processTree, readMemory, treeMemory } from './support/process-tree.ts';
+import { LOAD_CPU, pinned, type RunningServer, SERVER_CPU, startServer } from './support/server.ts';
+import { median } from './support/statistics.ts';
+import { prepareSubjects, type Subject, tswooleCommand } from './support/subjects.ts';
+
+const { values } = parseArgs({
+  options: {
+    connections: { type: 'string', default: '9000' },
+    settle: { type: 'string', default: '3' },
+    starts: { type: 'string', default: '5' },
+    source: { type: 'boolean', default: false },
+  },
+});
+
+/** Enough to have every path of a server run once before its memory is taken as its own. */
+const WARM_UP_CONNECTIONS = 100;
+const WORKERS = 4;
+const IDLE_CLIENTS = fileURLToPath(new URL('load/idle.ts', import.meta.url));
+const RESULTS = fileURLToPath(new URL('results/', import.meta.url));
+
+const connections = Number(values.connections);
+const settleMs = Number(values.settle) * 1000;
+const starts = Number(values.starts);
+const failures: string[] = [];
+
+interface ConnectionCost {
+  subject: string;
+  processes: number;
+  pssBeforeKib: number;
+  pssAfterKib: number;
+  bytesPerConnection: number;
+}
+
+interface ProcessCost {
+  what: string;
+  count: number;
+  rssKib: number;
+  pssKib: number;
+}
+
+interface StartCost {
+  what: string;
+  medianMs: number;
+  allMs: number[];
+}
+
+const machine = describeMachine();
+printMachine(machine);
+if (!values.source && (await isBuildStale(fileURLToPath(new URL('..', import.meta.url))))) {
+  console.log('dist/ is older than src/: run "npm run build" first.');
+}
+
+const connectionCosts: ConnectionCost[] = [];
+for (const subject of prepareSubjects(['node', 'base', 'process'], values.source)) {
+  await attempt(subject.label, async () => {
+    connectionCosts.push(await measureConnections(subject));
+  });
+}
+const processCosts: ProcessCost[] = [await measureBareNode()];
+await attempt('idle workers', async () => {
+  processCosts.push(...(await measureWorkers()));
+});
+const startCosts: StartCost[] = [];
+const commands = {
+  'node:net, 1 process': prepareSubjects(['node'], false)[0].command,
+  'tswoole BASE, 1 worker': tswooleCommand('base', values.source),
+  [`tswoole PROCESS, ${WORKERS} workers`]: tswooleCommand('process', values.source, '--workers', String(WORKERS)),
+};
+for (const [what, command] of Object.entries(commands)) {
+  await attempt(`start of ${what}`, async () => {
+    startCosts.push(await measureStarts(what, command));
+  });
+}
+
+report();
+mkdirSync(RESULTS, { recursive: true });
+const results = { date: new Date().toISOString(), machine, connections, connectionCosts, processCosts, startCosts };
+writeFileSync(`${RESULTS}memory.json`, `${JSON.stringify({ ...results, failures }, null, 2)}\n`);
+if (failures.length > 0) process.exitCode = 1;
+
+async function attempt(what: string, action: () => Promise<void>): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    failures.push(`${what}: ${(error as Error).message}`);
+  }
+}
+
+async function measureConnections(subject: Subject): Promise<ConnectionCost> {
+  const server = await startServer(pinned(SERVER_CPU, subject.command));
+  try {
+    await holdClients(server, WARM_UP_CONNECTIONS, async () => undefined);
+    await sleep(settleMs);
+    const before = totalPss(treeMemory(server.pid));
+    const after = await holdClients(server, connections, async () => {
+      await sleep(settleMs);
+      return totalPss(treeMemory(server.pid));
+    });
+    return {
+      subject: subject.label,
+      processes: processTree(server.pid).length,
+      pssBeforeKib: before,
+      pssAfterKib: after,
+      bytesPerConnection: Math.round(((after - before) * 1024) / connections),
+    };
+  } finally {
+    await server.stop();
+  }
+}
+
+/** Opens idle connections from another process, and closes them when the action is done. */
+async function holdClients<T>(server: RunningServer, count: number, action: () => Promise<T>): Promise<T> {
+  const args = [IDLE_CLIENTS, '--port', String(server.port), '--connections', String(count)];
+  const [file, ...rest] = pinned(LOAD_CPU, [process.execPath, ...args]);
+  // Its standard input is our pipe: it ends when we end, however that happens.
+  const clients = spawn(file, rest, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const ended = once(clients, 'exit');
+  try {
+    await firstLine(clients);
+    return await action();
+  } finally {
+    clients.stdin.end();
+    await ended;
+  }
+}
+
+async function firstLine(child: ChildProcess): Promise<string> {
+  const lines = createInterface({ input: child.stdout! });
+  const line = new Promise<string>((resolve) => lines.once('line', resolve));
+  const ended = once(child, 'exit').then(([code]) => new Error(`the clients ended with ${code}`));
+  const result = await Promise.race([line, ended]);
+  if (result instanceof Error) throw result;
+  return result;
+}
+
+/** Several at once, as there are several workers: they share the pages of the program. */
+async function measureBareNode(): Promise<ProcessCost> {
+  const args = ['-e', 'setInterval(() => undefined, 1e9)'];
+  const children = Array.from({ length: WORKERS }, () => spawn(process.execPath, args, { stdio: 'ignore' }));
+  try {
+    await sleep(settleMs);
+    return summarise(
+      'bare Node process',
+      children.map((child) => readMemory(child.pid!)),
+    );
+  } finally {
+    for (const child of children) child.kill('SIGKILL');
+  }
+}
+
+async function measureWorkers(): Promise<ProcessCost[]> {
+  const server = await startServer(tswooleCommand('process', values.source, '--workers', String(WORKERS)));
+  try {
+    await sleep(settleMs);
+    const tree = processTree(server.pid);
+    const parents = new Set(tree.map((entry) => entry.parent));
+    const workers = tree.filter((entry) => !parents.has(entry.pid));
+    const others = tree.filter((entry) => parents.has(entry.pid));
+    return [
+      summarise(
+        'tswoole worker',
+        workers.map((entry) => readMemory(entry.pid)),
+      ),
+      ...others.map((entry) =>
+        summarise(entry.pid === server.pid ? 'tswoole master' : 'tswoole manager', [readMemory(entry.pid)]),
+      ),
+    ];
+  } finally {
+    await server.stop();
+  }
+}
+
+function summarise(what: string, processes: readonly ProcessMemory[]): ProcessCost {
+  return {
+    what,
+    count: processes.length,
+    rssKib: median(processes.map((entry) => entry.rssKib)),
+    pssKib: median(processes.map((entry) => entry.pssKib)),
+  };
+}
+
+/** From the start of the process until the first connection has its answer, with all processors at hand. */
+async function measureStarts(what: string, command: readonly string[]): Promise<StartCost> {
+  const times: number[] = [];
+  for (let index = 0; index < starts; index++) {
+    const server = await startServer(command);
+    try {
+      await exchange(server.port);
+      times.push(performance.now() - server.spawnedAt);
+    } finally {
+      await server.stop();
+    }
+  }
+  return { what, medianMs: median(times), allMs: times.map(Math.round) };
+}
+
+async function exchange(port: number): Promise<void> {
+  const socket = connect(port, '127.0.0.1');
+  const timeout = AbortSignal.timeout(10_000);
+  try {
+    await once(socket, 'connect', { signal: timeout });
+    socket.write('hello');
+    await once(socket, 'data', { signal: timeout });
+  } finally {
+    socket.destroy();
+  }
+}
+
+function totalPss(processes: readonly ProcessMemory[]): number {
+  return processes.reduce((sum, entry) => sum + entry.pssKib, 0);
+}
+
+function report(): void {
+  console.log(`\nMemory of ${thousands(connections)} idle connections, Pss of all server processes`);
+  printTable([
+    ['', 'processes', 'before', 'after', 'per connection'],
+    ...connectionCosts.map((cost) => [
+      cost.subject,
+      String(cost.processes),
+      mebibytes(cost.pssBeforeKib),
+      mebibytes(cost.pssAfterKib),
+      `${thousands(cost.bytesPerConnection)} B`,
+    ]),
+  ]);
+  console.log('\nMemory of a process that does nothing, median');
+  printTable([
+    ['', 'processes', 'Rss', 'Pss'],
+    ...processCosts.map((cost) => [cost.what, String(cost.count), mebibytes(cost.rssKib), mebibytes(cost.pssKib)]),
+  ]);
+  console.log('\nStart: from the command to the first answer');
+  printTable([
+    ['', 'median', 'all'],
+    ...startCosts.map((cost) => [cost.what, `${cost.medianMs.toFixed(0)} ms`, cost.allMs.join(' ')]),
+  ]);
+  for (const failure of failures) console.log(`FAILED  ${failure}`);
+}
+
+function mebibytes(kib: number): string {
+  return `${(kib / 1024).toFixed(1)} MiB`;
+}

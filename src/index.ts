@@ -1,0 +1,11 @@
+/** What users import. */
+export * from './constants.ts';
+export type { ClientInfo } from './server/client-info.ts';
+export type { ConnectionList } from './server/connection-list.ts';
+export { TSWOOLE_ERROR_CODES, TswooleError, type TswooleErrorCode } from './server/errors.ts';
+export { StatusInfo } from './server/event-objects.ts';
+export type { Events, PortEvents, ServerEvents } from './server/events.ts';
+export { Port } from './server/port.ts';
+export { Server } from './server/server.ts';
+export type { DispatchFunction, PackageLengthFunction, PortSettings, ServerSettings } from './server/settings.ts';
+export type { Stats } from './server/stats.ts';

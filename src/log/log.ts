@@ -1,0 +1,284 @@
+import { closeSync, openSync, writeSync } from 'node:fs';
+import {
+  SWOOLE_ERROR_INVALID_PARAMS,
+  SWOOLE_ERROR_SYSTEM_CALL_FAIL,
+  SWOOLE_LOG_DEBUG,
+  SWOOLE_LOG_ERROR,
+  SWOOLE_LOG_INFO,
+  SWOOLE_LOG_NONE,
+  SWOOLE_LOG_NOTICE,
+  SWOOLE_LOG_ROTATION_DAILY,
+  SWOOLE_LOG_ROTATION_EVERY_MINUTE,
+  SWOOLE_LOG_ROTATION_HOURLY,
+  SWOOLE_LOG_ROTATION_MONTHLY,
+  SWOOLE_LOG_ROTATION_SINGLE,
+  SWOOLE_LOG_TRACE,
+  SWOOLE_LOG_WARNING,
+} from '../constants.ts';
+import { strftime } from './strftime.ts';
+
+/** What stands before the process id: master, manager, event worker, task worker, user process, other. */
+export type RoleSymbol = '#' | '$' | '*' | '^' | '@' | '%';
+
+export interface LogSettings {
+  /** Path of the log file; null = standard output. */
+  file: string | null;
+  /** The lowest level that is written, SWOOLE_LOG_*. */
+  level: number;
+  /** The date in strftime's form. */
+  dateFormat: string;
+  dateWithMicroseconds: boolean;
+  /** SWOOLE_LOG_ROTATION_*. */
+  rotation: number;
+}
+
+export const DEFAULT_DATE_FORMAT = '%F %T';
+const DATE_BYTES_MAX = 127;
+const STDOUT_FD = 1;
+const FILE_MODE = 0o666;
+
+/**
+ * A pipe or terminal that is full answers EAGAIN when someone made it non-blocking. Its reader gets this long to make
+ * room, in steps of a millisecond; after that the line is dropped, because a server must not stand still for its log.
+ */
+const FULL_RETRIES_MAX = 50;
+const sleepCell = new Int32Array(new SharedArrayBuffer(4));
+
+const LEVEL_NAMES: Readonly<Record<number, string>> = {
+  [SWOOLE_LOG_DEBUG]: 'DEBUG',
+  [SWOOLE_LOG_TRACE]: 'TRACE',
+  [SWOOLE_LOG_INFO]: 'INFO',
+  [SWOOLE_LOG_NOTICE]: 'NOTICE',
+  [SWOOLE_LOG_WARNING]: 'WARNING',
+  [SWOOLE_LOG_ERROR]: 'ERROR',
+};
+
+const ROTATION_SUFFIXES: Readonly<Record<number, string>> = {
+  [SWOOLE_LOG_ROTATION_MONTHLY]: '.%Y%m',
+  [SWOOLE_LOG_ROTATION_DAILY]: '.%Y%m%d',
+  [SWOOLE_LOG_ROTATION_HOURLY]: '.%Y%m%d%H',
+  [SWOOLE_LOG_ROTATION_EVERY_MINUTE]: '.%Y%m%d%H%M',
+};
+
+/**
+ * The log of one process. Lines look as Swoole's: `[date <symbol><pid>.<worker id>]\t<LEVEL>\t<text>`. Writing is
+ * synchronous, so that the last line before a crash is there, and never throws: a line that cannot be written is
+ * counted in `droppedLines`.
+ */
+export class Logger {
+  droppedLines = 0;
+
+  #symbol: RoleSymbol = '%';
+  #pid = process.pid;
+  #workerId = 0;
+  #level = SWOOLE_LOG_INFO;
+  #dateFormat = DEFAULT_DATE_FORMAT;
+  #dateWithMicroseconds = false;
+  #rotation = SWOOLE_LOG_ROTATION_SINGLE;
+
+  /** Invariant: `#openPath` is null exactly when `#fd` is `#fallbackFd`. */
+  #file: string | null = null;
+  #openPath: string | null = null;
+  #fd: number;
+  readonly #fallbackFd: number;
+
+  /** True exactly when the last line was dropped because its reader did not keep up: the next one does not wait. */
+  #stalled = false;
+
+  /** The date of the last line and the second it belongs to: many lines share one. */
+  #date = '';
+  #dateSecond = Number.NaN;
+  readonly #clock: () => number;
+  readonly #loggedOnce = new Set<string>();
+
+  /** `fallbackFd` is written to while no file is open; `clock` tells the time in milliseconds, with a fraction. */
+  constructor(fallbackFd = STDOUT_FD, clock: () => number = preciseNow) {
+    this.#fallbackFd = fallbackFd;
+    this.#fd = fallbackFd;
+    this.#clock = clock;
+  }
+
+  /** The file in use, or standard output: where a daemon's own output should go. */
+  get fd(): number {
+    return this.#fd;
+  }
+
+  get level(): number {
+    return this.#level;
+  }
+
+  /** Takes over what is given and keeps the rest. */
+  configure(settings: Partial<LogSettings>): void {
+    if (settings.level !== undefined) this.#level = settings.level;
+    if (settings.dateWithMicroseconds !== undefined) this.#dateWithMicroseconds = settings.dateWithMicroseconds;
+    if (settings.dateFormat !== undefined) this.#setDateFormat(settings.dateFormat);
+    const file = settings.file === undefined ? this.#file : settings.file;
+    const rotation = settings.rotation ?? this.#rotation;
+    if (file === this.#file && rotation === this.#rotation) return;
+    this.#file = file;
+    this.#rotation = rotation;
+    this.reopen();
+  }
+
+  setRole(symbol: RoleSymbol, workerId: number, pid: number = process.pid): void {
+    this.#symbol = symbol;
+    this.#workerId = workerId;
+    this.#pid = pid;
+  }
+
+  debug(text: string): void {
+    this.log(SWOOLE_LOG_DEBUG, text);
+  }
+
+  trace(text: string): void {
+    this.log(SWOOLE_LOG_TRACE, text);
+  }
+
+  info(text: string): void {
+    this.log(SWOOLE_LOG_INFO, text);
+  }
+
+  notice(text: string): void {
+    this.log(SWOOLE_LOG_NOTICE, text);
+  }
+
+  warning(text: string, errorCode = 0): void {
+    this.log(SWOOLE_LOG_WARNING, text, errorCode);
+  }
+
+  error(text: string, errorCode = 0): void {
+    this.log(SWOOLE_LOG_ERROR, text, errorCode);
+  }
+
+  /** `errorCode` is a SWOOLE_ERROR_* number that the line should show. */
+  log(level: number, text: string, errorCode = 0): void {
+    if (level < this.#level || level >= SWOOLE_LOG_NONE) return;
+    const nowMs = this.#clock();
+    const date = new Date(nowMs);
+    this.#rotate(date);
+    this.#write(this.#formatLine(level, text, errorCode, nowMs, date));
+  }
+
+  /** Logs the first time `key` is seen; true when it did. For keys that the program writes, not ones that grow. */
+  once(key: string, level: number, text: string, errorCode = 0): boolean {
+    if (this.#loggedOnce.has(key)) return false;
+    this.#loggedOnce.add(key);
+    this.log(level, text, errorCode);
+    return true;
+  }
+
+  /** Opens the file anew after somebody moved it away. The old one stays in use when that fails. */
+  reopen(): void {
+    if (this.#file === null) this.close();
+    else this.#open(this.#pathAt(new Date(this.#clock())));
+  }
+
+  /** Back to the fallback descriptor. */
+  close(): void {
+    this.#file = null;
+    this.#use(this.#fallbackFd, null);
+  }
+
+  #setDateFormat(format: string): void {
+    const bytes = Buffer.byteLength(strftime(format, new Date(this.#clock())));
+    if (bytes === 0 || bytes > DATE_BYTES_MAX) {
+      const text = `log_date_format makes a date of ${bytes} bytes, which must be 1 to ${DATE_BYTES_MAX}: it is ignored.`;
+      this.warning(text, SWOOLE_ERROR_INVALID_PARAMS);
+      return;
+    }
+    this.#dateFormat = format;
+    this.#dateSecond = Number.NaN;
+  }
+
+  #pathAt(date: Date): string {
+    const suffix = ROTATION_SUFFIXES[this.#rotation];
+    return suffix === undefined ? this.#file! : this.#file! + strftime(suffix, date);
+  }
+
+  #rotate(date: Date): void {
+    if (this.#rotation === SWOOLE_LOG_ROTATION_SINGLE || this.#openPath === null) return;
+    const path = this.#pathAt(date);
+    if (path !== this.#openPath) this.#open(path);
+  }
+
+  #open(path: string): void {
+    let fd: number;
+    try {
+      fd = openSync(path, 'a', FILE_MODE);
+    } catch (error) {
+      // Settled before the warning is written, which would otherwise try to rotate again.
+      if (this.#openPath !== null) this.#openPath = path;
+      const target = this.#openPath === null ? 'standard output' : 'the file that is open';
+      this.warning(`${errorText(error)}: the log goes on to ${target}.`, SWOOLE_ERROR_SYSTEM_CALL_FAIL);
+      return;
+    }
+    this.#use(fd, path);
+  }
+
+  #use(fd: number, path: string | null): void {
+    const old = this.#fd;
+    this.#fd = fd;
+    this.#openPath = path;
+    if (old === this.#fallbackFd || old === fd) return;
+    try {
+      closeSync(old);
+    } catch {
+      // A disk may tell only now that it could not keep what was written; there is nobody to tell it to.
+    }
+  }
+
+  #formatLine(level: number, text: string, errorCode: number, nowMs: number, date: Date): string {
+    const second = Math.floor(nowMs / 1000);
+    if (second !== this.#dateSecond) {
+      this.#date = strftime(this.#dateFormat, date);
+      this.#dateSecond = second;
+    }
+    const microseconds = this.#dateWithMicroseconds ? formatMicroseconds(nowMs - second * 1000) : '';
+    const name = LEVEL_NAMES[level] ?? 'INFO';
+    const code = errorCode === 0 ? '' : `(ERRNO ${errorCode}): `;
+    return `[${this.#date}${microseconds} ${this.#symbol}${this.#pid}.${this.#workerId}]\t${name}\t${code}${text}\n`;
+  }
+
+  /** One write for a whole line, so that lines of several processes do not mix. */
+  #write(line: string): void {
+    const bytes = Buffer.from(line);
+    let offset = 0;
+    let retriesLeft = this.#stalled ? 0 : FULL_RETRIES_MAX;
+    while (offset < bytes.length) {
+      try {
+        offset += writeSync(this.#fd, bytes, offset);
+      } catch (error) {
+        const code = (error as NodeJS.ErrnoException).code;
+        if (code === 'EINTR') continue;
+        if (code === 'EAGAIN' && retriesLeft-- > 0) {
+          Atomics.wait(sleepCell, 0, 0, 1);
+          continue;
+        }
+        // EPIPE: nobody reads any more. ENOSPC, EDQUOT, EFBIG: the disk is full. EBADF, EIO: it is gone.
+        this.#stalled = code === 'EAGAIN';
+        this.droppedLines++;
+        return;
+      }
+    }
+    this.#stalled = false;
+  }
+}
+
+function formatMicroseconds(msInSecond: number): string {
+  const microseconds = Math.min(Math.round(msInSecond * 1000), 999_999);
+  return `<.${String(microseconds).padStart(6, '0')}>`;
+}
+
+/**
+ * The wall clock with a fraction of a millisecond. `performance` does not follow a clock that was set anew, so it only
+ * refines what `Date` says.
+ */
+function preciseNow(): number {
+  const wall = Date.now();
+  const precise = performance.timeOrigin + performance.now();
+  return Math.abs(precise - wall) < 2 ? precise : wall;
+}
+
+function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,27 @@
+/**
+ * The user's side of a process, as the processes see it: the callbacks, called at the right time. Implemented by the
+ * server room; nothing here knows how events are registered or what arguments users get.
+ */
+export interface Application {
+  connect(slot: number, serial: number): void;
+  receive(slot: number, serial: number, data: Buffer): void;
+  /** Runs the close callback of a connection that ended from outside, unless it has run; `reactorId` tells who closed. */
+  close(slot: number, serial: number): void;
+  /** Somebody in another process asked for the connection to be closed. */
+  closeRequested(slot: number, serial: number, reset: boolean): void;
+  bufferFull(slot: number, serial: number): void;
+  bufferEmpty(slot: number, serial: number): void;
+
+  /** Events without a connection. They never throw; a promise is answered where somebody may wait for it. */
+  start(): void;
+  beforeShutdown(): void;
+  shutdown(): void | Promise<void>;
+  managerStart(): void;
+  managerStop(): void;
+  beforeReload(): void;
+  afterReload(): void;
+  workerStart(workerId: number): void;
+  workerStop(workerId: number): void | Promise<void>;
+  workerExit(workerId: number): void;
+  workerError(workerId: number, pid: number, exitCode: number, signal: number): void;
+}

@@ -1,0 +1,341 @@
+/**
+ * A worker of SWOOLE_BASE: the reactor and the callbacks in one process. The reactor's epoll descriptor is nested in Node's
+ * loop, so user code keeps timers, files and every library of Node.
+ */
+
+import type { Connection } from '../reactor/connection.ts';
+import type { Delivery } from '../reactor/delivery.ts';
+import { GATHER_BYTES, READ_BYTES } from '../reactor/limits.ts';
+import type { ReactorPort } from '../reactor/port.ts';
+import { Reactor } from '../reactor/reactor.ts';
+import { FLAG_CLOSE_TAKEN, FLAGS, RECEIVE_TIME, TAKEN_TIME } from '../shm/connections.ts';
+import { MANAGER_INBOX, workerInbox } from '../shm/layout.ts';
+import { Inbox } from '../shm/mailbox.ts';
+import {
+  CLOSE_REQUEST,
+  FINISH_CLOSE,
+  PAUSE,
+  REOPEN_LOG,
+  RESET,
+  RESET_REQUEST,
+  RESUME,
+  SEND,
+  STOP_WORKER,
+  WORKER_READY,
+} from '../shm/messages.ts';
+import type { RingReader } from '../shm/ring.ts';
+import { DISPATCHES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS, WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
+import { type Watch, watchReadable } from '../sys/libc.ts';
+import { allocate } from '../sys/memory.ts';
+import type { Application } from './application.ts';
+import type { ProcessSettings } from './config.ts';
+import { InboxWatch } from './inbox-watch.ts';
+import { requestLimit } from './request-limit.ts';
+import type { Runtime } from './runtime.ts';
+import type { Wire } from './wire.ts';
+import { flushOutbox, WorkerLife } from './worker-life.ts';
+
+/** Output is handed to the kernel at the end of a turn, but no later than this. */
+const FLUSH_MS = 2;
+/** Looking at the clock costs: only every so many messages. */
+const CLOCK_EVERY = 4;
+
+export interface BaseWorkerOptions {
+  runtime: Runtime;
+  application: Application;
+  settings: ProcessSettings;
+  ports: ReactorPort[];
+  /** False exactly where this worker is the whole server. */
+  hasManager: boolean;
+  /** Called when the worker has ended: the end of the process, or of the server. */
+  onEnd(): void;
+}
+
+export class BaseWorker implements Delivery {
+  address = 0;
+  readonly reactor: Reactor;
+  private readonly runtime: Runtime;
+  private readonly application: Application;
+  private readonly settings: ProcessSettings;
+  private readonly hasManager: boolean;
+  private readonly input = allocate(READ_BYTES);
+  private readonly inbox: Inbox;
+  private readonly inboxWatch: InboxWatch;
+  private readonly life: WorkerLife;
+  private watch: Watch | null = null;
+  private ticker: NodeJS.Timeout | null = null;
+  private readonly words: Int32Array;
+  private readonly numbers: Float64Array;
+  private readonly counters: number;
+  private readonly statusWord: number;
+  private readonly requestsMax: number;
+  private requests = 0;
+  private sinceClock = 0;
+  private flushedAt = 0;
+  private readonly pollAgain = (): void => this.poll();
+  private again = false;
+
+  constructor(options: BaseWorkerOptions) {
+    const { runtime, settings } = options;
+    this.runtime = runtime;
+    this.application = options.application;
+    this.settings = settings;
+    this.hasManager = options.hasManager;
+    this.words = runtime.segment.words;
+    this.numbers = runtime.segment.numbers;
+    this.counters = runtime.counters.base;
+    this.statusWord = runtime.workers.statusWord(runtime.workerId);
+    this.requestsMax = requestLimit(settings.maxRequest, settings.maxRequestGrace);
+    this.reactor = new Reactor({
+      owner: runtime.workerId,
+      reactorCount: 1,
+      segment: runtime.segment,
+      connections: runtime.connections,
+      workers: runtime.workers,
+      counters: runtime.counters,
+      delivery: this,
+      ports: options.ports,
+      maxConnections: settings.maxConnection,
+      delayReceive: settings.enableDelayReceive,
+      heartbeatCheckMs: settings.heartbeatCheckIntervalMs,
+      log: (level, text) => runtime.logger.log(level, text),
+    });
+    runtime.wire = new LocalWire(runtime, this.reactor);
+    runtime.endTurn = () => {
+      this.reactor.endTurn();
+      this.pollSoon();
+    };
+    this.inbox = new Inbox(runtime.segment, workerInbox(runtime.segment.layout, runtime.workerId), runtime.doorbells);
+    this.inboxWatch = new InboxWatch(runtime, this.inbox, (reader) => this.handle(reader));
+    this.life = new WorkerLife({
+      runtime,
+      application: options.application,
+      maxWaitMs: settings.maxWaitMs,
+      stopTaking: () => this.stopTaking(),
+      finish: (deadline) => this.finish(deadline),
+      onEnd: options.onEnd,
+    });
+  }
+
+  run(): void {
+    const { runtime, reactor } = this;
+    this.application.workerStart(runtime.workerId);
+    if (this.life.stopping) return;
+    this.inbox.take(runtime.lane);
+    this.inboxWatch.start();
+    reactor.startAccepting();
+    this.watch = watchReadable(reactor.epoll.fd, () => this.poll());
+    // What is due by time must not wait for the next event.
+    this.ticker = setInterval(() => this.poll(), Math.max(10, reactor.tickMs));
+    this.ticker.unref();
+    if (this.hasManager) runtime.tell(MANAGER_INBOX, WORKER_READY, runtime.workerId);
+  }
+
+  stop(graceful: boolean): void {
+    this.life.stop(graceful);
+  }
+
+  private poll(): void {
+    this.again = false;
+    const { turn } = this.runtime;
+    turn.begin();
+    this.reactor.poll(0);
+    turn.finish();
+  }
+
+  /** Sockets that have more to read than one turn allows bring no new event. */
+  private pollSoon(): void {
+    if (!this.reactor.hasReady || this.again) return;
+    this.again = true;
+    setImmediate(this.pollAgain);
+  }
+
+  private stopTaking(): void {
+    this.reactor.stopAccepting();
+    this.reactor.stopReading();
+    this.watch?.unref();
+    this.inboxWatch.unref();
+  }
+
+  /** Every connection that is left ends here: close events, then what is queued goes out as far as peers take it in time. */
+  private finish(deadline: number): void {
+    const { reactor, runtime, application } = this;
+    this.watch?.close();
+    if (this.ticker !== null) clearInterval(this.ticker);
+    reactor.forEachOpen((connection) => {
+      if (!connection.closeAfterOutput) application.closeRequested(connection.slot, connection.serial, false);
+    });
+    reactor.endTurn();
+    while (reactor.hasOutput && Date.now() < deadline) {
+      reactor.poll(10);
+      reactor.endTurn();
+    }
+    flushOutbox(runtime, deadline);
+    this.inboxWatch.close();
+    reactor.closeAll();
+    runtime.endTurn = null;
+  }
+
+  // ---- what other processes ask for -------------------------------------------------------------------------------
+
+  private handle(reader: RingReader): void {
+    const { kind, a, b } = reader;
+    const connection = kind < STOP_WORKER ? this.reactor.find(a, b) : null;
+    if (kind === SEND) {
+      if (connection !== null) {
+        const { bytes, data, offset, length } = reader;
+        if (bytes !== null) this.reactor.send(connection, bytes, 0, length, 0);
+        else this.reactor.send(connection, data.u8, offset, length, data.address + offset);
+      }
+      reader.release();
+      return;
+    }
+    reader.release();
+    switch (kind) {
+      case STOP_WORKER:
+        this.stop(b === 1 || this.settings.reloadAsync);
+        return;
+      case REOPEN_LOG:
+        this.runtime.logger.reopen();
+        return;
+    }
+    if (connection === null) return;
+    switch (kind) {
+      case FINISH_CLOSE:
+      case RESET:
+        this.reactor.finishClose(connection, kind === RESET);
+        break;
+      case CLOSE_REQUEST:
+      case RESET_REQUEST:
+        this.application.closeRequested(a, b, kind === RESET_REQUEST);
+        break;
+      case PAUSE:
+        this.reactor.pause(connection);
+        break;
+      case RESUME:
+        this.reactor.resume(connection);
+        break;
+    }
+  }
+
+  // ---- Delivery: what the reactor has read goes straight to the callbacks -----------------------------------------
+
+  connect(connection: Connection): void {
+    this.application.connect(connection.slot, connection.serial);
+  }
+
+  reserve(): number {
+    this.address = this.input.address;
+    return READ_BYTES;
+  }
+
+  deliver(connection: Connection, length: number): void {
+    this.deliverPackage(connection, this.input.u8, 0, length);
+  }
+
+  deliverPackage(connection: Connection, bytes: Uint8Array, start: number, length: number): boolean {
+    const { words, numbers, counters } = this;
+    if ((words[connection.base + FLAGS] & FLAG_CLOSE_TAKEN) !== 0) return true;
+    const data = Buffer.allocUnsafe(length);
+    data.set(bytes.subarray(start, start + length), 0);
+    numbers[connection.numberBase + TAKEN_TIME] = numbers[connection.numberBase + RECEIVE_TIME];
+    words[this.statusWord] = WORKER_BUSY;
+    numbers[counters + DISPATCHES]++;
+    numbers[counters + LIFE_DISPATCHES]++;
+    this.application.receive(connection.slot, connection.serial, data);
+    numbers[counters + REQUESTS]++;
+    numbers[counters + LIFE_REQUESTS]++;
+    if (!this.life.stopping) words[this.statusWord] = WORKER_IDLE;
+    if (++this.sinceClock === CLOCK_EVERY) this.checkClock();
+    if (++this.requests === this.requestsMax) this.stop(this.settings.reloadAsync);
+    return true;
+  }
+
+  private checkClock(): void {
+    this.sinceClock = 0;
+    const now = Date.now();
+    if (now - this.flushedAt < FLUSH_MS) return;
+    this.flushedAt = now;
+    this.reactor.flushOutput();
+    this.runtime.outbox.flush();
+  }
+
+  canTake(): boolean {
+    return true;
+  }
+
+  close(connection: Connection): boolean {
+    this.application.close(connection.slot, connection.serial);
+    return true;
+  }
+
+  bufferFull(connection: Connection): void {
+    this.application.bufferFull(connection.slot, connection.serial);
+  }
+  bufferEmpty(connection: Connection): void {
+    this.application.bufferEmpty(connection.slot, connection.serial);
+  }
+  freed(): void {}
+}
+
+/** The Wire of a worker in BASE: its own connections are at hand, those of others are reached through their rings. */
+class LocalWire implements Wire {
+  private readonly runtime: Runtime;
+  private readonly reactor: Reactor;
+  private readonly others: Wire;
+
+  constructor(runtime: Runtime, reactor: Reactor) {
+    this.runtime = runtime;
+    this.reactor = reactor;
+    this.others = runtime.wire;
+  }
+
+  send(slot: number, serial: number, data: string | Uint8Array): void {
+    const connection = this.reactor.find(slot, serial);
+    if (connection === null) {
+      this.others.send(slot, serial, data);
+      return;
+    }
+    if (typeof data !== 'string') this.reactor.send(connection, data, 0, data.length, 0);
+    else this.sendText(connection, data);
+    this.runtime.turn.touch();
+  }
+
+  private sendText(connection: Connection, text: string): void {
+    const most = text.length * 3;
+    if (most > GATHER_BYTES || connection.output !== null) {
+      const bytes = Buffer.from(text);
+      this.reactor.send(connection, bytes, 0, bytes.length, 0);
+      return;
+    }
+    const at = this.reactor.gather(connection, most);
+    this.reactor.gatherLess(most - this.reactor.gatherBuffer.write(text, at, most));
+  }
+
+  finishClose(slot: number, serial: number, reset: boolean): void {
+    const connection = this.reactor.find(slot, serial);
+    if (connection !== null) this.reactor.finishClose(connection, reset);
+    else this.others.finishClose(slot, serial, reset);
+  }
+
+  pause(slot: number, serial: number): void {
+    const connection = this.reactor.find(slot, serial);
+    if (connection !== null) this.reactor.pause(connection);
+    else this.others.pause(slot, serial);
+  }
+
+  resume(slot: number, serial: number): void {
+    const connection = this.reactor.find(slot, serial);
+    if (connection === null) {
+      this.others.resume(slot, serial);
+      return;
+    }
+    this.reactor.resume(connection);
+    this.runtime.turn.touch();
+  }
+
+  /** Nothing of our own connections waits elsewhere than in their queues, which the table tells. */
+  waitingBytes(): number {
+    return 0;
+  }
+}

@@ -1,0 +1,60 @@
+/**
+ * What this process is: the first one, or a child that runs the same script in a role. A child learns its role from one
+ * environment variable, and finds what it inherits at fixed descriptors:
+ *
+ *   3            4 … 3 + inboxes        then
+ *   +------------+----------------------+----------------------------+
+ *   | segment    | doorbells, by inbox  | listening sockets, by port |
+ *   +------------+----------------------+----------------------------+
+ */
+export const ROLE_VARIABLE = 'TSWOOLE_CHILD';
+export const FIRST_INHERITED_FD = 3;
+
+export type ChildRole = 'manager' | 'worker' | 'task' | 'user';
+
+/** How a child is told what it is. */
+export interface ChildDescription {
+  role: ChildRole;
+  /** Worker id; -1 for a manager. */
+  id: number;
+  lane: number;
+  /** The parent to die with. */
+  parent: number;
+  doorbellCount: number;
+  portCount: number;
+  /** True exactly when the process replaces one of its id. */
+  again: boolean;
+}
+
+/** A process that runs as a daemon has inherited its listening sockets from the one that the user started. */
+export const DAEMON_VARIABLE = 'TSWOOLE_DAEMON';
+
+export interface Inherited {
+  description: ChildDescription;
+  segmentFd: number;
+  doorbells: number[];
+  listeners: number[];
+}
+
+let cached: Inherited | null | undefined;
+
+/** What this process inherits, or null in the first process. The variable is taken away, so that its own children are free. */
+export function inherited(): Inherited | null {
+  if (cached !== undefined) return cached;
+  const text = process.env[ROLE_VARIABLE];
+  if (text === undefined) {
+    cached = null;
+    return null;
+  }
+  delete process.env[ROLE_VARIABLE];
+  const description = JSON.parse(text) as ChildDescription;
+  const firstDoorbell = FIRST_INHERITED_FD + 1;
+  const firstListener = firstDoorbell + description.doorbellCount;
+  cached = {
+    description,
+    segmentFd: FIRST_INHERITED_FD,
+    doorbells: Array.from({ length: description.doorbellCount }, (_, i) => firstDoorbell + i),
+    listeners: Array.from({ length: description.portCount }, (_, i) => firstListener + i),
+  };
+  return cached;
+}

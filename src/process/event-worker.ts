@@ -1,0 +1,209 @@
+/** An event worker of SWOOLE_PROCESS: takes what reactors have put into its rings and runs the callbacks. */
+import { SWOOLE_ERROR_SESSION_DISCARD_TIMEOUT_DATA, SWOOLE_LOG_DEBUG } from '../constants.ts';
+import {
+  FLAG_CLOSE_TAKEN,
+  FLAGS,
+  RECEIVE_TIME,
+  SERIAL,
+  STATE,
+  STATE_FREE,
+  TAKEN_BYTES,
+  TAKEN_TIME,
+} from '../shm/connections.ts';
+import { MANAGER_INBOX, workerInbox } from '../shm/layout.ts';
+import { Inbox } from '../shm/mailbox.ts';
+import {
+  BUFFER_EMPTY,
+  BUFFER_FULL,
+  CLOSE,
+  CLOSE_REQUEST,
+  CONNECT,
+  DATA,
+  REOPEN_LOG,
+  RESET_REQUEST,
+  STOP_WORKER,
+  WORKER_READY,
+  WORKER_STOPPING,
+} from '../shm/messages.ts';
+import type { RingReader } from '../shm/ring.ts';
+import { DISPATCHES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS, WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
+import type { Application } from './application.ts';
+import type { ProcessSettings } from './config.ts';
+import { InboxWatch } from './inbox-watch.ts';
+import { requestLimit } from './request-limit.ts';
+import type { Runtime } from './runtime.ts';
+import { flushOutbox, WorkerLife } from './worker-life.ts';
+
+/** A predecessor gives its inbox away within a message's time; until then we look this often. */
+const TAKE_RETRY_MS = 2;
+/** Output is handed on at the end of a batch, but no later than this. */
+const FLUSH_MS = 2;
+/** Looking at the clock costs: only every so many messages. */
+const CLOCK_EVERY = 4;
+
+export class EventWorker {
+  private readonly runtime: Runtime;
+  private readonly application: Application;
+  private readonly settings: ProcessSettings;
+  private readonly inbox: Inbox;
+  private readonly watch: InboxWatch;
+  private readonly life: WorkerLife;
+  private readonly words: Int32Array;
+  private readonly numbers: Float64Array;
+  private readonly counters: number;
+  private readonly statusWord: number;
+  private readonly keepsWorker: boolean;
+  private readonly requestsMax: number;
+  private requests = 0;
+  private sinceClock = 0;
+  private flushedAt = 0;
+  private gaveInbox = false;
+
+  constructor(runtime: Runtime, application: Application, settings: ProcessSettings, keepsWorker: boolean) {
+    this.runtime = runtime;
+    this.application = application;
+    this.settings = settings;
+    this.keepsWorker = keepsWorker;
+    this.words = runtime.segment.words;
+    this.numbers = runtime.segment.numbers;
+    this.counters = runtime.counters.base;
+    this.statusWord = runtime.workers.statusWord(runtime.workerId);
+    this.requestsMax = requestLimit(settings.maxRequest, settings.maxRequestGrace);
+    this.inbox = new Inbox(runtime.segment, workerInbox(runtime.segment.layout, runtime.workerId), runtime.doorbells);
+    this.watch = new InboxWatch(
+      runtime,
+      this.inbox,
+      (reader) => this.handle(reader),
+      () => this.gaveInbox,
+    );
+    this.life = new WorkerLife({
+      runtime,
+      application,
+      maxWaitMs: settings.maxWaitMs,
+      stopTaking: (graceful) => this.stopTaking(graceful),
+      finish: (deadline) => flushOutbox(runtime, deadline),
+      onEnd: () => process.exit(0),
+    });
+  }
+
+  run(): void {
+    this.application.workerStart(this.runtime.workerId);
+    this.takeInbox();
+  }
+
+  stop(graceful: boolean): void {
+    this.life.stop(graceful);
+  }
+
+  private takeInbox(): void {
+    if (this.life.stopping) return;
+    if (!this.inbox.take(this.runtime.lane)) {
+      setTimeout(() => this.takeInbox(), TAKE_RETRY_MS);
+      return;
+    }
+    this.watch.start();
+    this.runtime.tell(MANAGER_INBOX, WORKER_READY, this.runtime.workerId);
+  }
+
+  /**
+   * Leaves the rings to the next process of this id. A message of which only the beginning has arrived must be read to its
+   * end first: its pieces are in our memory.
+   */
+  private stopTaking(graceful: boolean): void {
+    if (this.inbox.midMessage) {
+      setTimeout(() => this.stopTaking(graceful), TAKE_RETRY_MS);
+      return;
+    }
+    if (this.gaveInbox) return;
+    this.gaveInbox = true;
+    this.watch.close();
+    this.inbox.give(this.runtime.lane);
+    if (graceful) this.runtime.tell(MANAGER_INBOX, WORKER_STOPPING, this.runtime.workerId);
+  }
+
+  private handle(reader: RingReader): void {
+    const { kind, a, b } = reader;
+    if (kind === DATA) {
+      this.receive(reader);
+      return;
+    }
+    reader.release();
+    const { application } = this;
+    switch (kind) {
+      case CONNECT:
+        if (this.lives(a, b)) application.connect(a, b);
+        break;
+      case CLOSE:
+        if (this.lives(a, b)) application.close(a, b);
+        break;
+      case BUFFER_FULL:
+        if (this.lives(a, b)) application.bufferFull(a, b);
+        break;
+      case BUFFER_EMPTY:
+        if (this.lives(a, b)) application.bufferEmpty(a, b);
+        break;
+      case CLOSE_REQUEST:
+      case RESET_REQUEST:
+        if (this.lives(a, b)) application.closeRequested(a, b, kind === RESET_REQUEST);
+        break;
+      case STOP_WORKER:
+        this.stop(b === 1 || this.settings.reloadAsync);
+        break;
+      case REOPEN_LOG:
+        this.runtime.logger.reopen();
+        break;
+    }
+  }
+
+  private lives(slot: number, serial: number): boolean {
+    const base = this.runtime.connections.wordBase(slot);
+    return this.words[base + SERIAL] === serial && this.words[base + STATE] !== STATE_FREE;
+  }
+
+  private receive(reader: RingReader): void {
+    const { a: slot, b: serial, length } = reader;
+    let data = reader.bytes;
+    if (data === null) {
+      data = Buffer.allocUnsafe(length);
+      data.set(reader.data.u8.subarray(reader.offset, reader.offset + length), 0);
+    }
+    const { words, numbers, counters } = this;
+    const base = this.runtime.connections.wordBase(slot);
+    const live = words[base + SERIAL] === serial && words[base + STATE] !== STATE_FREE;
+    if (live) {
+      Atomics.add(words, base + TAKEN_BYTES, length);
+      const times = this.runtime.connections.numberBase(slot);
+      numbers[times + TAKEN_TIME] = numbers[times + RECEIVE_TIME];
+    }
+    reader.release();
+    const wanted = live
+      ? (words[base + FLAGS] & FLAG_CLOSE_TAKEN) === 0
+      : !this.keepsWorker && !this.settings.discardTimeoutRequest;
+    if (!wanted) {
+      const fd = this.runtime.connections.fdOf(serial);
+      this.runtime.logger.log(
+        SWOOLE_LOG_DEBUG,
+        `data of connection ${fd}, which is closed, is dropped`,
+        SWOOLE_ERROR_SESSION_DISCARD_TIMEOUT_DATA,
+      );
+      return;
+    }
+    words[this.statusWord] = WORKER_BUSY;
+    numbers[counters + DISPATCHES]++;
+    numbers[counters + LIFE_DISPATCHES]++;
+    this.application.receive(slot, serial, data);
+    numbers[counters + REQUESTS]++;
+    numbers[counters + LIFE_REQUESTS]++;
+    if (!this.life.stopping) words[this.statusWord] = WORKER_IDLE;
+    if (++this.sinceClock === CLOCK_EVERY) this.checkClock();
+    if (++this.requests === this.requestsMax) this.stop(this.settings.reloadAsync);
+  }
+
+  private checkClock(): void {
+    this.sinceClock = 0;
+    const now = Date.now();
+    if (now - this.flushedAt < FLUSH_MS) return;
+    this.flushedAt = now;
+    this.runtime.outbox.flush();
+  }
+}

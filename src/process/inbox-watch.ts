@@ -1,0 +1,60 @@
+import type { Inbox } from '../shm/mailbox.ts';
+import type { RingReader } from '../shm/ring.ts';
+import { clearEventfd } from '../sys/eventfd.ts';
+import { type Watch, watchReadable } from '../sys/libc.ts';
+import type { Runtime } from './runtime.ts';
+
+/** Messages of one ring that are handled before the others have their turn. */
+const MESSAGES_MAX = 1024;
+/** How often we look again for messages before Node's loop has its turn. */
+const PASSES_MAX = 4;
+
+/** Reads an inbox in Node's own loop: sleeps on the doorbell, and never keeps timers and other sockets waiting for long. */
+export class InboxWatch {
+  private readonly runtime: Runtime;
+  private readonly inbox: Inbox;
+  private readonly handle: (reader: RingReader) => void;
+  private readonly stop: (() => boolean) | undefined;
+  private watch: Watch | null = null;
+  private readonly drainAgain = (): void => this.drain();
+
+  /** Once `stop` answers true, nothing more is taken. */
+  constructor(runtime: Runtime, inbox: Inbox, handle: (reader: RingReader) => void, stop?: () => boolean) {
+    this.runtime = runtime;
+    this.inbox = inbox;
+    this.handle = handle;
+    this.stop = stop;
+  }
+
+  start(): void {
+    this.watch = watchReadable(this.inbox.doorbell, () => {
+      clearEventfd(this.inbox.doorbell);
+      this.drain();
+    });
+    this.drain();
+  }
+
+  /** The watch no longer keeps the process alive, but still works while something else does. */
+  unref(): void {
+    this.watch?.unref();
+  }
+
+  close(): void {
+    this.watch?.close();
+    this.watch = null;
+  }
+
+  drain(): void {
+    const { inbox, runtime } = this;
+    for (let pass = 0; pass < PASSES_MAX; pass++) {
+      if (this.watch === null) return;
+      inbox.wake();
+      runtime.turn.begin();
+      const more = inbox.drain(this.handle, MESSAGES_MAX, this.stop);
+      runtime.turn.finish();
+      if (this.stop?.() === true) return;
+      if (!more && inbox.prepareSleep()) return;
+    }
+    setImmediate(this.drainAgain);
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * Starts processes that run the user's script again in another role. One small interface, so that a launcher of threads
+ * can stand beside this one.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildDescription, ROLE_VARIABLE } from './environment.ts';
+
+export interface Child {
+  readonly pid: number;
+  kill(signal: NodeJS.Signals): void;
+}
+
+export interface Launcher {
+  /** Starts a child; `onExit` is called once, when it has ended. Throws when the kernel refuses. */
+  launch(description: ChildDescription, onExit: (code: number, signal: string | null) => void): Child;
+}
+
+export interface ProcessLauncherOptions {
+  script: string;
+  /** Segment, doorbells, listeners: in the order of environment.ts. */
+  fds: number[];
+  /** Added to the parent's --inspect port, so that every process has one of its own. */
+  inspectOffset: number;
+}
+
+export class ProcessLauncher implements Launcher {
+  private readonly options: ProcessLauncherOptions;
+  private launched = 0;
+
+  constructor(options: ProcessLauncherOptions) {
+    this.options = options;
+  }
+
+  launch(description: ChildDescription, onExit: (code: number, signal: string | null) => void): Child {
+    this.launched++;
+    const { script, fds } = this.options;
+    const child: ChildProcess = spawn(process.execPath, [...this.execArgv(), script, ...process.argv.slice(2)], {
+      stdio: ['inherit', 'inherit', 'inherit', ...fds],
+      env: { ...process.env, [ROLE_VARIABLE]: JSON.stringify(description) },
+    });
+    child.once('error', () => {
+      if (child.pid === undefined) onExit(1, null);
+    });
+    child.once('exit', (code, signal) => onExit(code ?? 0, signal));
+    // The list of children keeps the parent alive where it has to; the handle itself must not.
+    if (child.pid === undefined) throw new Error(`cannot start ${process.execPath} ${script}`);
+    return { pid: child.pid, kill: (signal) => child.kill(signal) };
+  }
+
+  /** Node's own options are carried over; an inspector gets a port of its own. */
+  private execArgv(): string[] {
+    return process.execArgv.map((option) => {
+      const inspect = /^(--inspect(?:-brk|-wait)?)(?:=(?:(.*):)?(\d+))?$/.exec(option);
+      if (inspect === null) return option;
+      const [, name, host, port] = inspect;
+      const own = port === '0' ? 0 : Number(port ?? 9229) + this.options.inspectOffset + this.launched;
+      return `${name}=${host === undefined ? '' : `${host}:`}${own}`;
+    });
+  }
+}
+
+/** The script that children run. Throws when there is none that can be run again. */
+export function scriptOf(entryScript: string | null): string {
+  const script = entryScript ?? process.argv[1];
+  const evaluated = process.execArgv.some((option) => /^(-e|-p|-pe|--eval|--print)$/.test(option));
+  if (script === undefined || script === '-' || (entryScript === null && evaluated)) {
+    throw new Error(
+      'the server needs more than one process, and each runs your script again: put the code into a file (not -e or standard input), or name one with the setting entry_script',
+    );
+  }
+  return script;
+}

@@ -1,0 +1,322 @@
+/**
+ * The manager: starts workers, notices their end, replaces them, and reloads them. It holds no connections. In
+ * SWOOLE_PROCESS it is a child of the master; in SWOOLE_BASE it is the first process itself.
+ */
+import { constants } from 'node:os';
+import { SWOOLE_LOG_ERROR, SWOOLE_LOG_INFO, SWOOLE_LOG_WARNING } from '../constants.ts';
+import { LANES_PER_WORKER, MANAGER_INBOX, MASTER_INBOX, workerInbox, workerLane } from '../shm/layout.ts';
+import { announceLane, Inbox, releaseInboxOfDead } from '../shm/mailbox.ts';
+import { MANAGER_READY, RELOAD, REOPEN_LOG, SHUTDOWN, WORKER_READY, WORKER_STOPPING } from '../shm/messages.ts';
+import { WORD_RELOADING } from '../shm/segment.ts';
+import type { Application } from './application.ts';
+import type { ProcessSettings } from './config.ts';
+import { InboxWatch } from './inbox-watch.ts';
+import type { Child, Launcher } from './launcher.ts';
+import type { Runtime } from './runtime.ts';
+
+/** A worker that dies before it served is started again with growing pauses, up to this. */
+const RESPAWN_PAUSE_MAX_MS = 5000;
+const RESPAWN_PAUSE_MS = 50;
+
+interface Process {
+  id: number;
+  generation: number;
+  child: Child;
+  /** It has served: its death is no reason to wait before the next try. */
+  ready: boolean;
+  /** It takes no more work, and its replacement has been started: its end concerns nobody. */
+  detached: boolean;
+}
+
+interface Reload {
+  /** Processes that must end before the reload is complete. */
+  pending: Set<Process>;
+  /** Those that were not signalled yet, where they go one at a time. */
+  queue: Process[];
+  killer: NodeJS.Timeout | null;
+}
+
+export interface ManagerOptions {
+  runtime: Runtime;
+  application: Application;
+  settings: ProcessSettings;
+  launcher: Launcher;
+  doorbellCount: number;
+  portCount: number;
+  /** True in SWOOLE_BASE, where sockets live in workers: a replacement must wait for the end of the one before. */
+  workersOwnSockets: boolean;
+  /** True exactly when this manager replaces one that died. */
+  again: boolean;
+  /** All children have ended after a shutdown. */
+  onEnd(): void;
+  /** Called when the server is asked to end through the manager. */
+  onShutdownRequest(): void;
+  /** In BASE the workers' connections die with them. */
+  onOwnerDeath?(workerId: number): void;
+}
+
+export class Manager {
+  private readonly options: ManagerOptions;
+  private readonly runtime: Runtime;
+  private readonly application: Application;
+  private readonly settings: ProcessSettings;
+  private readonly watch: InboxWatch;
+  private readonly processes = new Set<Process>();
+  /** The process that holds each worker id now. */
+  private readonly current: (Process | null)[];
+  private readonly failures: number[];
+  private reloading: Reload | null = null;
+  private stopping = false;
+  private stopOrder: Process[][] = [];
+
+  constructor(options: ManagerOptions) {
+    this.options = options;
+    this.runtime = options.runtime;
+    this.application = options.application;
+    this.settings = options.settings;
+    const { workerIdCount } = options.runtime.segment.layout;
+    this.current = new Array(workerIdCount).fill(null);
+    this.failures = new Array(workerIdCount).fill(0);
+    const inbox = new Inbox(options.runtime.segment, MANAGER_INBOX, options.runtime.doorbells);
+    inbox.take(options.runtime.lane);
+    this.watch = new InboxWatch(options.runtime, inbox, (reader) => {
+      const { kind, a } = reader;
+      reader.release();
+      this.handle(kind, a);
+    });
+  }
+
+  run(): void {
+    const { layout } = this.runtime.segment;
+    this.runtime.segment.store(WORD_RELOADING, 0);
+    this.watch.start();
+    // Task workers first, then event workers, then user processes, as the peer does.
+    const taskEnd = layout.workerCount + layout.taskWorkerCount;
+    for (let id = layout.workerCount; id < taskEnd; id++) this.spawn(id, this.options.again);
+    for (let id = 0; id < layout.workerCount; id++) this.spawn(id, this.options.again);
+    for (let id = taskEnd; id < layout.workerIdCount; id++) this.spawn(id, this.options.again);
+    this.runtime.tell(MASTER_INBOX, MANAGER_READY);
+    this.application.managerStart();
+  }
+
+  private handle(kind: number, a: number): void {
+    switch (kind) {
+      case WORKER_READY: {
+        const process = this.current[a];
+        if (process !== null && process !== undefined) process.ready = true;
+        this.failures[a] = 0;
+        break;
+      }
+      case WORKER_STOPPING:
+        this.replaceStopping(a);
+        break;
+      case RELOAD:
+        this.reload(a === 1);
+        break;
+      case SHUTDOWN:
+        this.options.onShutdownRequest();
+        break;
+      case REOPEN_LOG:
+        this.reopenLogs();
+        break;
+    }
+  }
+
+  // ---- starting and replacing -------------------------------------------------------------------------------------
+
+  private role(id: number): 'worker' | 'task' | 'user' {
+    const { workerCount, taskWorkerCount } = this.runtime.segment.layout;
+    return id < workerCount ? 'worker' : id < workerCount + taskWorkerCount ? 'task' : 'user';
+  }
+
+  private spawn(id: number, again: boolean): void {
+    const generation = this.freeGeneration(id);
+    // All lanes of this id are held by processes that are still ending: one of them will make room.
+    if (generation === -1) return;
+    const { runtime, options } = this;
+    const lane = workerLane(runtime.segment.layout, id, generation);
+    const { doorbellCount, portCount } = options;
+    const description = {
+      role: this.role(id),
+      id,
+      lane,
+      parent: process.pid,
+      doorbellCount,
+      portCount,
+      again,
+    } as const;
+    let started: Process | null = null;
+    try {
+      const child = options.launcher.launch(description, (code, signal) => {
+        if (started !== null) this.exited(started, code, signal);
+      });
+      started = { id, generation, child, ready: false, detached: false };
+    } catch (error) {
+      runtime.logger.log(SWOOLE_LOG_ERROR, `cannot start worker ${id}: ${(error as Error).message}`);
+      this.spawnLater(id);
+      return;
+    }
+    this.processes.add(started);
+    this.current[id] = started;
+    runtime.workers.recordStart(id, started.child.pid, lane);
+  }
+
+  private freeGeneration(id: number): number {
+    for (let generation = 0; generation < LANES_PER_WORKER; generation++) {
+      if (![...this.processes].some((process) => process.id === id && process.generation === generation))
+        return generation;
+    }
+    return -1;
+  }
+
+  private spawnLater(id: number): void {
+    const failures = ++this.failures[id];
+    const pause = Math.min(RESPAWN_PAUSE_MAX_MS, RESPAWN_PAUSE_MS * 2 ** Math.min(failures, 10));
+    this.runtime.logger.log(
+      SWOOLE_LOG_ERROR,
+      `worker ${id} ended before it could serve (${failures} times in a row): the next start is in ${pause} ms`,
+    );
+    setTimeout(() => {
+      if (!this.stopping && this.current[id] === null) this.spawn(id, true);
+    }, pause);
+  }
+
+  /** A worker of SWOOLE_PROCESS takes no more work: the next one of its id can start while it finishes. */
+  private replaceStopping(id: number): void {
+    const process = this.current[id];
+    if (process === null || process === undefined || this.stopping || this.options.workersOwnSockets) return;
+    process.detached = true;
+    this.current[id] = null;
+    this.spawn(id, true);
+  }
+
+  private exited(ended: Process, exitCode: number, signalName: string | null): void {
+    const { runtime } = this;
+    const { id } = ended;
+    this.processes.delete(ended);
+    const lane = workerLane(runtime.segment.layout, id, ended.generation);
+    releaseInboxOfDead(runtime.segment, workerInbox(runtime.segment.layout, id), lane);
+    if (this.options.workersOwnSockets) this.options.onOwnerDeath?.(id);
+    announceLane(runtime.segment, lane, runtime.doorbells);
+    const signal = signalName === null ? 0 : (constants.signals[signalName as NodeJS.Signals] ?? 0);
+    const wasCurrent = this.current[id] === ended;
+    if (wasCurrent) this.current[id] = null;
+    if (!ended.detached && (exitCode !== 0 || signal !== 0)) {
+      runtime.logger.log(
+        SWOOLE_LOG_WARNING,
+        `worker ${id} (pid=${ended.child.pid}) ended abnormally: exit code ${exitCode}, signal ${signal}`,
+      );
+      this.application.workerError(id, ended.child.pid, exitCode, signal);
+    }
+    if (this.stopping) {
+      this.continueStop();
+      return;
+    }
+    if (this.current[id] === null) {
+      if (wasCurrent && !ended.ready && (exitCode !== 0 || signal !== 0)) this.spawnLater(id);
+      else this.spawn(id, true);
+    }
+    this.continueReload(ended);
+  }
+
+  // ---- reload -----------------------------------------------------------------------------------------------------
+
+  /** Replaces all workers, or the task workers only. Answers false when a reload is under way. */
+  reload(taskWorkersOnly: boolean): boolean {
+    const { logger, segment } = this.runtime;
+    if (this.stopping || this.reloading !== null) {
+      logger.log(SWOOLE_LOG_INFO, 'a reload is under way already: this one is ignored');
+      return false;
+    }
+    const { workerCount, taskWorkerCount } = segment.layout;
+    if (taskWorkersOnly && taskWorkerCount === 0) {
+      logger.log(SWOOLE_LOG_WARNING, 'there are no task workers to reload');
+      return false;
+    }
+    this.application.beforeReload();
+    const ids = Array.from({ length: workerCount + taskWorkerCount }, (_, id) => id);
+    const pending = ids
+      .filter((id) => id >= workerCount || !taskWorkersOnly)
+      .map((id) => this.current[id])
+      .filter((process) => process !== null);
+    this.reloading = { pending: new Set(pending), queue: [], killer: null };
+    segment.store(WORD_RELOADING, 1);
+    if (this.settings.maxWaitMs > 0) {
+      // A little later than the worker's own limit, which ends it properly.
+      this.reloading.killer = setTimeout(() => this.killRest(), this.settings.maxWaitMs + 500);
+    }
+    if (this.settings.reloadAsync && !taskWorkersOnly) for (const process of pending) process.child.kill('SIGTERM');
+    else {
+      this.reloading.queue = pending;
+      this.reloading.queue.shift()?.child.kill('SIGTERM');
+    }
+    if (pending.length === 0) this.endReload();
+    return true;
+  }
+
+  private continueReload(ended: Process): void {
+    const reload = this.reloading;
+    if (reload === null || !reload.pending.delete(ended)) return;
+    if (reload.pending.size === 0) this.endReload();
+    else reload.queue.shift()?.child.kill('SIGTERM');
+  }
+
+  private killRest(): void {
+    for (const process of this.reloading?.pending ?? []) {
+      this.runtime.logger.log(
+        SWOOLE_LOG_WARNING,
+        `worker ${process.id} did not end within max_wait_time and is killed`,
+      );
+      process.child.kill('SIGKILL');
+    }
+  }
+
+  private endReload(): void {
+    if (this.reloading?.killer != null) clearTimeout(this.reloading.killer);
+    this.reloading = null;
+    this.runtime.segment.store(WORD_RELOADING, 0);
+    this.application.afterReload();
+  }
+
+  // ---- shutdown ---------------------------------------------------------------------------------------------------
+
+  /** Ends all children: event workers, then task workers, then user processes. */
+  shutdown(): void {
+    if (this.stopping) return;
+    this.stopping = true;
+    if (this.reloading?.killer != null) clearTimeout(this.reloading.killer);
+    const ofRole = (role: string): Process[] => [...this.processes].filter((process) => this.role(process.id) === role);
+    this.stopOrder = [ofRole('worker'), ofRole('task'), ofRole('user')];
+    if (this.settings.maxWaitMs > 0) {
+      setTimeout(() => {
+        for (const process of this.processes) process.child.kill('SIGKILL');
+      }, 2 * this.settings.maxWaitMs).unref();
+    }
+    this.stopNext();
+  }
+
+  private stopNext(): void {
+    for (const process of this.stopOrder[0] ?? []) process.child.kill('SIGTERM');
+    this.continueStop();
+  }
+
+  private continueStop(): void {
+    const group = this.stopOrder[0];
+    if (group === undefined) {
+      this.watch.close();
+      this.application.managerStop();
+      this.options.onEnd();
+      return;
+    }
+    if (group.some((process) => this.processes.has(process))) return;
+    this.stopOrder.shift();
+    this.stopNext();
+  }
+
+  reopenLogs(): void {
+    this.runtime.logger.reopen();
+    const { layout } = this.runtime.segment;
+    for (let id = 0; id < layout.workerCount + layout.taskWorkerCount; id++)
+      this.runtime.tell(workerInbox(layout, id), REOPEN_LOG);
+  }
+}

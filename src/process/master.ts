@@ -1,0 +1,182 @@
+/**
+ * The master of SWOOLE_PROCESS: the first process. Its reactor threads own all sockets; its main thread starts the
+ * manager, answers signals, and runs the server's own events.
+ */
+import { SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING } from '../constants.ts';
+import { LANES_PER_WORKER, MANAGER_INBOX, MANAGER_LANE, MASTER_INBOX, workerInbox, workerLane } from '../shm/layout.ts';
+import { announceLane, Inbox, releaseInboxOfDead } from '../shm/mailbox.ts';
+import { MANAGER_READY, REOPEN_LOG, SHUTDOWN } from '../shm/messages.ts';
+import { STATE_RUNNING, STATE_STOPPING, WORD_MANAGER_PID, WORD_STATE } from '../shm/segment.ts';
+import { isAlive } from './alive.ts';
+import type { Application } from './application.ts';
+import type { ProcessSettings } from './config.ts';
+import { InboxWatch } from './inbox-watch.ts';
+import type { Child, Launcher } from './launcher.ts';
+import type { ReactorThreads } from './reactor-threads.ts';
+import type { Runtime } from './runtime.ts';
+
+/** A manager that dies at once, again and again, is started with growing pauses. */
+const MANAGER_PAUSE_MS = 100;
+const MANAGER_PAUSE_MAX_MS = 5000;
+const DEAD_WORKERS_WAIT_MS = 1000;
+
+export interface MasterOptions {
+  runtime: Runtime;
+  application: Application;
+  settings: ProcessSettings;
+  launcher: Launcher;
+  reactors: ReactorThreads;
+  doorbellCount: number;
+  portCount: number;
+  /** Everybody has ended; sockets are still to be closed. */
+  onEnd(): void;
+}
+
+export class Master {
+  private readonly options: MasterOptions;
+  private readonly runtime: Runtime;
+  private readonly watch: InboxWatch;
+  private manager: Child | null = null;
+  private managerExit: Promise<void> = Promise.resolve();
+  private managerFailures = 0;
+  private started = false;
+  private stopping = false;
+
+  constructor(options: MasterOptions) {
+    this.options = options;
+    this.runtime = options.runtime;
+    const inbox = new Inbox(this.runtime.segment, MASTER_INBOX, this.runtime.doorbells);
+    inbox.take(this.runtime.lane);
+    this.watch = new InboxWatch(this.runtime, inbox, (reader) => {
+      const { kind } = reader;
+      reader.release();
+      this.handle(kind);
+    });
+  }
+
+  run(): void {
+    this.watch.start();
+    this.options.reactors.start();
+    this.startManager(false);
+  }
+
+  private handle(kind: number): void {
+    switch (kind) {
+      case MANAGER_READY:
+        this.managerFailures = 0;
+        this.begin();
+        break;
+      case SHUTDOWN:
+        void this.shutdown();
+        break;
+      case REOPEN_LOG:
+        this.reopenLogs();
+        break;
+    }
+  }
+
+  /** Everybody was started: now clients may come. */
+  private begin(): void {
+    if (this.started || this.stopping) return;
+    this.started = true;
+    this.runtime.segment.store(WORD_STATE, STATE_RUNNING);
+    this.options.application.start();
+    if (!this.stopping) this.options.reactors.startAccepting();
+  }
+
+  // ---- the manager ------------------------------------------------------------------------------------------------
+
+  private startManager(again: boolean): void {
+    const { launcher, doorbellCount, portCount } = this.options;
+    let exited: () => void = () => {};
+    this.managerExit = new Promise((resolve) => {
+      exited = resolve;
+    });
+    const description = {
+      role: 'manager',
+      id: -1,
+      lane: MANAGER_LANE,
+      parent: process.pid,
+      doorbellCount,
+      portCount,
+      again,
+    } as const;
+    try {
+      this.manager = launcher.launch(description, (code, signal) => {
+        this.manager = null;
+        exited();
+        if (!this.stopping) void this.managerDied(code, signal);
+      });
+    } catch (error) {
+      this.runtime.logger.log(SWOOLE_LOG_ERROR, `cannot start the manager: ${(error as Error).message}`);
+      void this.managerDied(1, null);
+      return;
+    }
+    this.runtime.segment.store(WORD_MANAGER_PID, this.manager.pid);
+  }
+
+  /** Its workers die with it, by the kernel's hand; connections live here and stay. */
+  private async managerDied(code: number, signal: string | null): Promise<void> {
+    const { runtime } = this;
+    runtime.logger.log(
+      SWOOLE_LOG_WARNING,
+      `the manager ended (exit code ${code}, signal ${signal ?? 'none'}): it is started again`,
+    );
+    runtime.segment.store(WORD_MANAGER_PID, 0);
+    const failures = this.managerFailures++;
+    if (failures > 0) await delay(Math.min(MANAGER_PAUSE_MAX_MS, MANAGER_PAUSE_MS * 2 ** Math.min(failures, 10)));
+    await this.waitForDeadWorkers();
+    if (!this.stopping) this.startManager(true);
+  }
+
+  /** A ring bears one reader and one writer: nobody new may come before the old ones are gone. */
+  private async waitForDeadWorkers(): Promise<void> {
+    const { segment, workers, doorbells } = this.runtime;
+    const { layout } = segment;
+    const limit = Date.now() + DEAD_WORKERS_WAIT_MS;
+    for (let id = 0; id < layout.workerIdCount; id++) {
+      const pid = workers.pid(id);
+      while (pid !== 0 && isAlive(pid) && Date.now() < limit) await delay(2);
+      for (let generation = 0; generation < LANES_PER_WORKER; generation++) {
+        const lane = workerLane(layout, id, generation);
+        releaseInboxOfDead(segment, workerInbox(layout, id), lane);
+        announceLane(segment, lane, doorbells);
+      }
+    }
+    releaseInboxOfDead(segment, MANAGER_INBOX, MANAGER_LANE);
+  }
+
+  reload(taskWorkersOnly: boolean): void {
+    this.manager?.kill(taskWorkersOnly ? 'SIGUSR2' : 'SIGUSR1');
+  }
+
+  reopenLogs(): void {
+    this.runtime.logger.reopen();
+    this.options.reactors.reopenLogs();
+    if (this.manager !== null) this.runtime.tell(MANAGER_INBOX, REOPEN_LOG);
+  }
+
+  // ---- shutdown ---------------------------------------------------------------------------------------------------
+
+  /**
+   * Ends the server: no newcomers and no more input, then the workers finish what they have, then what they answered goes
+   * out, as far as clients take it within max_wait_time.
+   */
+  async shutdown(): Promise<void> {
+    if (this.stopping) return;
+    this.stopping = true;
+    const { application, reactors, settings, runtime } = this.options;
+    application.beforeShutdown();
+    runtime.segment.store(WORD_STATE, STATE_STOPPING);
+    reactors.stopAccepting();
+    this.manager?.kill('SIGTERM');
+    await this.managerExit;
+    await reactors.finish(settings.maxWaitMs);
+    this.watch.close();
+    this.options.onEnd();
+  }
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,79 @@
+/** The reactor threads of the master, as its main thread sees them. */
+import { Worker } from 'node:worker_threads';
+import type { ReactorThreadConfig } from '../reactor/thread.ts';
+import { reactorInbox } from '../shm/layout.ts';
+import { FINISH, REOPEN_LOG, START_ACCEPTING, STOP_ACCEPTING } from '../shm/messages.ts';
+import type { Runtime } from './runtime.ts';
+
+/** How a thread that runs the user's script knows that it is a reactor. */
+export interface ReactorScriptData {
+  tswooleReactor: ReactorThreadConfig;
+}
+
+export interface ReactorThreadsOptions {
+  runtime: Runtime;
+  config: Omit<ReactorThreadConfig, 'id'>;
+  count: number;
+  /** The user's script, where its functions must run beside the sockets; else null. */
+  script: string | null;
+  /** A thread failed: the server cannot go on. */
+  onFailure(error: Error): void;
+}
+
+export class ReactorThreads {
+  private readonly options: ReactorThreadsOptions;
+  private readonly threads: Worker[] = [];
+  private finished: Promise<unknown> = Promise.resolve();
+
+  constructor(options: ReactorThreadsOptions) {
+    this.options = options;
+  }
+
+  start(): void {
+    const { config, count, script } = this.options;
+    const exits: Promise<unknown>[] = [];
+    for (let id = 0; id < count; id++) {
+      const thread = script === null ? this.startEntry({ ...config, id }) : this.startScript(script, { ...config, id });
+      thread.on('error', (error) => this.options.onFailure(error as Error));
+      exits.push(new Promise((resolve) => thread.once('exit', resolve)));
+      this.threads.push(thread);
+    }
+    this.finished = Promise.all(exits);
+  }
+
+  private startEntry(config: ReactorThreadConfig): Worker {
+    const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
+    // None of the user's loaders and preloads is wanted in a thread that runs nothing of the user's.
+    return new Worker(new URL(`../reactor/thread-entry${extension}`, import.meta.url), {
+      workerData: config,
+      execArgv: [],
+    });
+  }
+
+  private startScript(script: string, config: ReactorThreadConfig): Worker {
+    const data: ReactorScriptData = { tswooleReactor: config };
+    return new Worker(script, { workerData: data, argv: process.argv.slice(2) });
+  }
+
+  private tellAll(kind: number, a = 0): void {
+    const { runtime, count } = this.options;
+    for (let id = 0; id < count; id++) runtime.tell(reactorInbox(id), kind, a);
+    runtime.flush();
+  }
+
+  startAccepting(): void {
+    this.tellAll(START_ACCEPTING);
+  }
+  /** Takes no more connections and no more input. */
+  stopAccepting(): void {
+    this.tellAll(STOP_ACCEPTING);
+  }
+  reopenLogs(): void {
+    this.tellAll(REOPEN_LOG);
+  }
+  /** Sends what is queued, waiting for slow readers that long, closes everything, and ends the threads. */
+  async finish(waitMs: number): Promise<void> {
+    this.tellAll(FINISH, waitMs);
+    await this.finished;
+  }
+}

@@ -1,0 +1,80 @@
+import type { Logger } from '../log/log.ts';
+import { ConnectionTable } from '../shm/connections.ts';
+import { Outbox } from '../shm/mailbox.ts';
+import type { Segment } from '../shm/segment.ts';
+import { LaneCounters, WorkerTable } from '../shm/workers.ts';
+import { Turn } from './turn.ts';
+import { RingWire, type Wire } from './wire.ts';
+
+export type Role = 'master' | 'manager' | 'worker' | 'task' | 'user';
+
+/** What every process of a running server holds: the shared tables, and its own way to write to the others. */
+export class Runtime {
+  readonly role: Role;
+  /** -1 in master and manager. */
+  readonly workerId: number;
+  readonly lane: number;
+  readonly segment: Segment;
+  readonly doorbells: readonly number[];
+  readonly connections: ConnectionTable;
+  readonly workers: WorkerTable;
+  readonly counters: LaneCounters;
+  readonly outbox: Outbox;
+  readonly turn: Turn;
+  readonly logger: Logger;
+  wire: Wire;
+  /** What else the end of a turn has to do here: a worker in BASE hands its output to the kernel. */
+  endTurn: (() => void) | null = null;
+  private pumping = false;
+
+  constructor(
+    role: Role,
+    workerId: number,
+    lane: number,
+    segment: Segment,
+    doorbells: readonly number[],
+    logger: Logger,
+  ) {
+    this.role = role;
+    this.workerId = workerId;
+    this.lane = lane;
+    this.segment = segment;
+    this.doorbells = doorbells;
+    this.logger = logger;
+    this.connections = new ConnectionTable(segment);
+    this.workers = new WorkerTable(segment);
+    this.counters = new LaneCounters(segment, lane);
+    this.outbox = new Outbox(segment, lane, doorbells);
+    this.turn = new Turn(() => this.flush());
+    this.wire = new RingWire(segment.layout, this.outbox, this.turn);
+  }
+
+  /** Sends one message without payload, at once. */
+  tell(inbox: number, kind: number, a = 0, b = 0): void {
+    this.outbox.to(inbox).post(kind, a, b);
+    this.segment.countMessage();
+    this.turn.touch();
+  }
+
+  flush(): void {
+    this.endTurn?.();
+    const done = this.outbox.pump();
+    this.outbox.flush();
+    if (!done) this.pumpLater();
+  }
+
+  /**
+   * A ring with room rings the doorbell of the worker id, which the next process of that id may have taken over already.
+   * So what waits here is also tried again by time.
+   */
+  private pumpLater(): void {
+    if (this.pumping) return;
+    this.pumping = true;
+    setTimeout(() => {
+      this.pumping = false;
+      this.flush();
+    }, PUMP_MS);
+  }
+}
+
+const PUMP_MS = 2;

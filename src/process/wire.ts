@@ -1,0 +1,83 @@
+/**
+ * How a process reaches the sockets of connections: through the ring of their owner, or directly where it is the owner
+ * itself (base-worker.ts). The facade above does not know which.
+ */
+import { type Layout, reactorInbox, workerInbox } from '../shm/layout.ts';
+import type { Outbox } from '../shm/mailbox.ts';
+import { FINISH_CLOSE, PAUSE, RESET, RESUME, SEND } from '../shm/messages.ts';
+import { RECORD_MAX, type RingWriter } from '../shm/ring.ts';
+import type { Turn } from './turn.ts';
+
+export interface Wire {
+  /** Queues bytes for a connection. Whether they may be sent was checked before. */
+  send(slot: number, serial: number, data: string | Uint8Array): void;
+  /** The close callback has run: close after what is queued, or at once. */
+  finishClose(slot: number, serial: number, reset: boolean): void;
+  pause(slot: number, serial: number): void;
+  resume(slot: number, serial: number): void;
+  /** Bytes for the connection that wait in this process, beside those its owner knows of. */
+  waitingBytes(slot: number): number;
+}
+
+/** Text up to this long is encoded in place, where three bytes for each character are reserved. */
+const TEXT_IN_PLACE = RECORD_MAX / 3 - 8;
+
+export class RingWire implements Wire {
+  private readonly layout: Layout;
+  private readonly outbox: Outbox;
+  private readonly turn: Turn;
+  private readonly writers: (RingWriter | undefined)[] = [];
+
+  constructor(layout: Layout, outbox: Outbox, turn: Turn) {
+    this.layout = layout;
+    this.outbox = outbox;
+    this.turn = turn;
+  }
+
+  private writerTo(slot: number): RingWriter {
+    const owner = Math.floor(slot / this.layout.slotsPerOwner);
+    const writer = this.writers[owner];
+    if (writer !== undefined) return writer;
+    const inbox = this.layout.reactorCount > 0 ? reactorInbox(owner) : workerInbox(this.layout, owner);
+    const created = this.outbox.to(inbox);
+    this.writers[owner] = created;
+    return created;
+  }
+
+  send(slot: number, serial: number, data: string | Uint8Array): void {
+    const writer = this.writerTo(slot);
+    if (typeof data === 'string') this.sendText(writer, slot, serial, data);
+    else writer.post(SEND, slot, serial, data);
+    this.turn.touch();
+  }
+
+  private sendText(writer: RingWriter, slot: number, serial: number, text: string): void {
+    const most = text.length * 3;
+    if (text.length <= TEXT_IN_PLACE && writer.claim(most, most) === most) {
+      const length = writer.data.text.write(text, writer.payloadOffset(), most);
+      writer.commit(SEND, slot, serial, length);
+      return;
+    }
+    writer.post(SEND, slot, serial, Buffer.from(text), true);
+  }
+
+  finishClose(slot: number, serial: number, reset: boolean): void {
+    this.control(reset ? RESET : FINISH_CLOSE, slot, serial);
+  }
+  pause(slot: number, serial: number): void {
+    this.control(PAUSE, slot, serial);
+  }
+  resume(slot: number, serial: number): void {
+    this.control(RESUME, slot, serial);
+  }
+
+  private control(kind: number, slot: number, serial: number): void {
+    this.writerTo(slot).post(kind, slot, serial);
+    this.turn.touch();
+  }
+
+  waitingBytes(slot: number): number {
+    const writer = this.writerTo(slot);
+    return writer.blocked ? writer.waitingFor(slot) : 0;
+  }
+}

@@ -1,0 +1,97 @@
+/** How a worker ends: told to stop, it takes no more work, waits for its loop to become empty, and leaves. */
+import { SWOOLE_ERROR_SERVER_WORKER_EXIT_TIMEOUT, SWOOLE_LOG_WARNING } from '../constants.ts';
+import { WORKER_EXIT } from '../shm/workers.ts';
+import type { Application } from './application.ts';
+import type { Runtime } from './runtime.ts';
+
+/** workerExit is told again and again at this pace until the loop is empty. */
+const EXIT_NOTICE_MS = 100;
+
+export interface WorkerLifeOptions {
+  runtime: Runtime;
+  application: Application;
+  /** 0: do not wait at all. */
+  maxWaitMs: number;
+  /** Takes no more work; whatever keeps the loop alive for it is let go. */
+  stopTaking(graceful: boolean): void;
+  /** The last work, after the loop became empty: close events, unsent output. Must end before the time given. */
+  finish(deadline: number): void;
+  /** The worker has ended: ends the process, or the server where the worker is all of it. */
+  onEnd(): void;
+}
+
+export class WorkerLife {
+  private readonly options: WorkerLifeOptions;
+  private begun = false;
+  private ended = false;
+  private deadline = 0;
+
+  constructor(options: WorkerLifeOptions) {
+    this.options = options;
+  }
+
+  get stopping(): boolean {
+    return this.begun;
+  }
+
+  /** Stops this worker: gracefully (waiting for its loop to become empty), or as soon as the current callback is done. */
+  stop(graceful: boolean): void {
+    if (this.begun) return;
+    this.begun = true;
+    const { runtime, application, maxWaitMs } = this.options;
+    this.deadline = Date.now() + maxWaitMs;
+    Atomics.store(runtime.segment.words, runtime.workers.statusWord(runtime.workerId), WORKER_EXIT);
+    this.options.stopTaking(graceful);
+    runtime.flush();
+    if (!graceful || maxWaitMs === 0) {
+      setImmediate(() => this.end());
+      return;
+    }
+    // None of these keeps the loop alive: they run only while something of the user's does.
+    const notice = (): void => {
+      if (this.ended) return;
+      application.workerExit(runtime.workerId);
+      setTimeout(notice, EXIT_NOTICE_MS).unref();
+    };
+    setTimeout(notice, 0).unref();
+    setTimeout(() => this.force(), maxWaitMs).unref();
+    process.once('beforeExit', () => this.end());
+  }
+
+  private force(): void {
+    if (this.ended) return;
+    const seconds = this.options.maxWaitMs / 1000;
+    const text = `worker ${this.options.runtime.workerId} did not become idle within ${seconds} s and is ended`;
+    this.options.runtime.logger.log(SWOOLE_LOG_WARNING, text, SWOOLE_ERROR_SERVER_WORKER_EXIT_TIMEOUT);
+    this.end();
+  }
+
+  private async end(): Promise<void> {
+    if (this.ended) return;
+    this.ended = true;
+    const { runtime, application } = this.options;
+    // At least a moment remains, also for a worker that was forced.
+    const deadline = Math.max(this.deadline, Date.now() + 100);
+    this.options.finish(deadline);
+    const stopped = application.workerStop(runtime.workerId);
+    if (stopped !== undefined) await Promise.race([stopped, delay(deadline - Date.now())]);
+    flushOutbox(runtime, deadline);
+    this.options.onEnd();
+  }
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+const sleepCell = new Int32Array(new SharedArrayBuffer(4));
+
+/** Writes what still waits for room in rings, as far as the readers make room in time. */
+export function flushOutbox(runtime: Runtime, deadline: number): void {
+  runtime.endTurn?.();
+  while (!runtime.outbox.pump() && Date.now() < deadline) {
+    runtime.outbox.flush();
+    Atomics.wait(sleepCell, 0, 0, 1);
+  }
+  runtime.outbox.flush();
+}

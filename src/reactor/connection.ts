@@ -1,0 +1,84 @@
+import type { RingWriter } from '../shm/ring.ts';
+import type { ReactorPort } from './port.ts';
+
+/** A piece of output that the socket did not take yet. */
+export interface OutputChunk {
+  bytes: Buffer;
+  start: number;
+  end: number;
+}
+
+/**
+ * What the owner of a connection keeps beside its slot in shared memory. The objects are made once per slot and used
+ * again, and always have all their fields.
+ */
+export class Connection {
+  /** Index in the table of connections. */
+  readonly slot: number;
+  /** First word and first 64-bit number of the slot. */
+  readonly base: number;
+  readonly numberBase: number;
+
+  open = false;
+  fd = -1;
+  serial = 0;
+  port: ReactorPort;
+  /** True exactly when the socket may have bytes that we did not read (edge triggered: the kernel tells once). */
+  readable = false;
+  /** True exactly when the kernel told that the peer has finished or the socket failed: read until that shows. */
+  hangup = false;
+  paused = false;
+  /** True exactly when the connection is in the reactor's list of those to read without a new event. */
+  queuedToRead = false;
+  /** True exactly when reading waits because the receiver cannot take more. */
+  waits = false;
+  /** Reading has ended for good. */
+  finished = false;
+
+  /** The beginning of a package that is not complete, or packages that found no room. */
+  packet: Buffer | null = null;
+  packetLength = 0;
+  /** How many of those bytes the framer has looked at. */
+  packetSeen = 0;
+
+  output: OutputChunk[] | null = null;
+  /** Index of the connection's newest run in the reactor's turn buffer, or -1. */
+  run = -1;
+  closeAfterOutput = false;
+
+  /** Where the CLOSE message ends in the worker's ring, for the case that the worker dies over it. */
+  closeWriter: RingWriter | null = null;
+  closePosition = 0;
+  closeWorker = -1;
+  closeWorkerStarts = 0;
+
+  constructor(slot: number, base: number, numberBase: number, port: ReactorPort) {
+    this.slot = slot;
+    this.base = base;
+    this.numberBase = numberBase;
+    this.port = port;
+  }
+
+  reset(fd: number, serial: number, port: ReactorPort): void {
+    this.open = true;
+    this.fd = fd;
+    this.serial = serial;
+    this.port = port;
+    this.readable = false;
+    this.hangup = false;
+    this.paused = false;
+    this.queuedToRead = false;
+    this.waits = false;
+    this.finished = false;
+    this.packet = null;
+    this.packetLength = 0;
+    this.packetSeen = 0;
+    this.output = null;
+    this.run = -1;
+    this.closeAfterOutput = false;
+    this.closeWriter = null;
+    this.closePosition = 0;
+    this.closeWorker = -1;
+    this.closeWorkerStarts = 0;
+  }
+}

@@ -1,0 +1,931 @@
+/**
+ * The owner of sockets: accepts, reads, frames, writes, and notices who left. It runs blocking in a thread of the master
+ * (PROCESS) or nested in Node's loop of a worker (BASE); where its input goes is the Delivery's affair.
+ *
+ * Sockets are watched edge triggered, once for their whole life: an event sets `readable`, a short read clears it, and
+ * pausing or a full ring costs no system call. One turn handles at most EVENTS_MAX events and one read of each socket,
+ * then what others asked for, then hands the gathered output to the kernel.
+ */
+
+import { SWOOLE_LOG_NOTICE, SWOOLE_LOG_WARNING } from '../constants.ts';
+import { createFramer, type Framer } from '../protocol/framer.ts';
+import {
+  ADDRESS,
+  CLOSE_ERRNO,
+  CONNECT_TIME,
+  type ConnectionTable,
+  DISPATCHED_BYTES,
+  FAMILY,
+  FLAG_CLOSE_DONE,
+  FLAG_CLOSE_TAKEN,
+  FLAG_HIGH_WATER,
+  FLAG_OVERFLOW,
+  FLAG_PAUSED,
+  FLAG_PEER_GONE,
+  FLAG_PROTECTED,
+  FLAGS,
+  LISTENER,
+  OWNER,
+  PORT,
+  QUEUED_BYTES,
+  RECEIVE_TIME,
+  REMOTE_PORT,
+  SEND_TIME,
+  SERIAL,
+  SOCKET,
+  STATE,
+  STATE_ACTIVE,
+  STATE_CLOSING,
+  TAKEN_BYTES,
+  TAKEN_TIME,
+  UID,
+  WORKER,
+} from '../shm/connections.ts';
+import { SESSION_SLOTS } from '../shm/layout.ts';
+import { type Segment, WORD_MAX_FD } from '../shm/segment.ts';
+import { ABORTED, ACCEPTED, CLOSED, type LaneCounters, RECEIVED_BYTES, type WorkerTable } from '../shm/workers.ts';
+import {
+  AF_INET,
+  AF_INET6,
+  EAGAIN,
+  EINTR,
+  EMFILE,
+  ENFILE,
+  ENOBUFS,
+  ENOMEM,
+  EPOLLERR,
+  EPOLLET,
+  EPOLLEXCLUSIVE,
+  EPOLLHUP,
+  EPOLLIN,
+  EPOLLOUT,
+  EPOLLRDHUP,
+  IPPROTO_TCP,
+  MSG_NOSIGNAL,
+  SHUT_WR,
+  SO_ERROR,
+  SO_KEEPALIVE,
+  SO_RCVBUF,
+  SO_SNDBUF,
+  SOL_SOCKET,
+  TCP_KEEPCNT,
+  TCP_KEEPIDLE,
+  TCP_KEEPINTVL,
+  TCP_NODELAY,
+  TCP_USER_TIMEOUT,
+} from '../sys/constants.ts';
+import { Epoll } from '../sys/epoll.ts';
+import { errno, recv, send, sendBytes, shutdown } from '../sys/libc.ts';
+import { allocate } from '../sys/memory.ts';
+import { acceptFrom, closeDescriptor, getOption, peerAddress, resetOnClose, setOption } from '../sys/socket.ts';
+import { Connection } from './connection.ts';
+import type { Delivery } from './delivery.ts';
+import {
+  ACCEPT_PAUSE_MS,
+  ACCEPTS_MAX,
+  BLOCKED_RETRY_MS,
+  CHUNK_BYTES,
+  CLOSE_STALL_MS,
+  EVENTS_MAX,
+  GATHER_BYTES,
+  READ_BYTES,
+  TICK_MS,
+  TURN_BUFFER_BYTES,
+} from './limits.ts';
+import type { ReactorPort } from './port.ts';
+
+/** What epoll carries for a descriptor that is no connection: minus one minus the port's index, or this. */
+const DOORBELL = -0x7fffffff;
+const WATCHED = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+
+export interface ReactorOptions {
+  /** Which part of the connection table is ours. */
+  owner: number;
+  /** Connections are spread by descriptor over this many reactors; 1 keeps them all here. */
+  reactorCount: number;
+  segment: Segment;
+  connections: ConnectionTable;
+  workers: WorkerTable;
+  counters: LaneCounters;
+  delivery: Delivery;
+  ports: ReactorPort[];
+  maxConnections: number;
+  /** Read nothing before confirm(). */
+  delayReceive: boolean;
+  heartbeatCheckMs: number;
+  log(level: number, text: string): void;
+  /** Passes an accepted descriptor on to another reactor. */
+  handOver?(reactor: number, fd: number, portIndex: number, address: Uint8Array): void;
+}
+
+export class Reactor {
+  readonly epoll = new Epoll(EVENTS_MAX);
+  /** Milliseconds since 1970, read once in each turn. */
+  now = Date.now();
+
+  private readonly owner: number;
+  private readonly reactorCount: number;
+  private readonly segment: Segment;
+  private readonly table: ConnectionTable;
+  private readonly workers: WorkerTable;
+  private readonly counters: LaneCounters;
+  private readonly delivery: Delivery;
+  private readonly ports: ReactorPort[];
+  private readonly framers: (Framer | null)[];
+  private readonly maxConnections: number;
+  private readonly delayReceive: boolean;
+  private readonly heartbeatCheckMs: number;
+  private readonly log: (level: number, text: string) => void;
+  private readonly handOver: ReactorOptions['handOver'];
+
+  private readonly words: Int32Array;
+  private readonly numbers: Float64Array;
+
+  /** Connections by local slot; objects stay when a slot is freed. */
+  private readonly connections: Connection[] = [];
+  private readonly freeSlots: number[] = [];
+  private openCount = 0;
+
+  /** Connections to read in the next turn although no event will come. */
+  private ready: Connection[] = [];
+  private blocked: Connection[] = [];
+
+  private readonly input = allocate(READ_BYTES);
+
+  /** Output of this turn: bytes one after another, cut into runs of one connection each. */
+  private readonly gathered = allocate(TURN_BUFFER_BYTES);
+  private gatheredBytes = 0;
+  private runCount = 0;
+  private readonly runConnection: Connection[] = [];
+  private readonly runSerial: number[] = [];
+  private readonly runStart: number[] = [];
+
+  private accepting = false;
+  private acceptAgainAt = 0;
+  private nextTick = 0;
+  private nextHeartbeat = 0;
+  /** How often the loop must turn although nothing happens. */
+  readonly tickMs: number;
+  private warnedOfLimit = 0;
+
+  constructor(options: ReactorOptions) {
+    this.owner = options.owner;
+    this.reactorCount = options.reactorCount;
+    this.segment = options.segment;
+    this.table = options.connections;
+    this.workers = options.workers;
+    this.counters = options.counters;
+    this.delivery = options.delivery;
+    this.ports = options.ports;
+    this.framers = options.ports.map((port) => createFramer(port.framing));
+    this.maxConnections = options.maxConnections;
+    this.delayReceive = options.delayReceive;
+    this.heartbeatCheckMs = options.heartbeatCheckMs;
+    this.log = options.log;
+    this.handOver = options.handOver;
+    this.words = options.connections.words;
+    this.numbers = options.connections.numbers;
+    const idleTimes = options.ports
+      .filter((port) => port.maxIdleMs > 0)
+      .map((port) => Math.max(10, port.maxIdleMs / 4));
+    this.tickMs = Math.min(TICK_MS, ...idleTimes);
+  }
+
+  // ---- the loop ---------------------------------------------------------------------------------------------------
+
+  /** Wakes the loop whenever the eventfd is rung. Edge triggered: it never has to be read. */
+  watchDoorbell(fd: number): void {
+    this.epoll.add(fd, EPOLLIN | EPOLLET, DOORBELL, 0);
+  }
+
+  startAccepting(): void {
+    this.accepting = true;
+    for (const port of this.ports) {
+      if (port.listener !== -1) this.epoll.add(port.listener, EPOLLIN | EPOLLEXCLUSIVE, -1 - port.index, 0);
+    }
+  }
+
+  stopAccepting(): void {
+    this.accepting = false;
+    this.acceptAgainAt = 0;
+    for (const port of this.ports) if (port.listener !== -1) this.epoll.remove(port.listener);
+  }
+
+  /** How long the loop may sleep at most. */
+  timeoutMs(): number {
+    if (this.ready.length !== 0) return 0;
+    // A ring that gets room rings our doorbell; what else makes a connection wait is looked at again soon.
+    if (this.blocked.length !== 0) return BLOCKED_RETRY_MS;
+    return Math.max(0, Math.min(this.tickMs, this.nextTick - Date.now()));
+  }
+
+  /** Takes what the kernel has for us: waits that long at most. The caller ends its turn with endTurn(). */
+  poll(timeoutMs: number): void {
+    const epoll = this.epoll;
+    const count = epoll.wait(timeoutMs);
+    this.now = Date.now();
+    for (let i = 0; i < count; i++) {
+      const low = epoll.lowAt(i);
+      if (low >= 0) this.socketEvent(this.connections[low], epoll.highAt(i), epoll.eventsAt(i));
+      else if (low !== DOORBELL) this.acceptAll(this.ports[-1 - low]);
+    }
+    if (this.ready.length !== 0) this.readReady(count);
+  }
+
+  /** Hands this turn's output to the kernel and looks after what is due. */
+  endTurn(): void {
+    if (this.blocked.length !== 0) this.retryBlocked();
+    if (this.runCount !== 0) this.flushRuns();
+    if (this.now >= this.nextTick) this.tick();
+  }
+
+  /** Hands the gathered output to the kernel now. */
+  flushOutput(): void {
+    if (this.runCount !== 0) this.flushRuns();
+  }
+
+  private socketEvent(connection: Connection, serial: number, events: number): void {
+    if (!connection.open || connection.serial !== serial) return;
+    if ((events & EPOLLOUT) !== 0 && connection.output !== null) this.writeOutput(connection);
+    if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) === 0 || !connection.open) return;
+    connection.readable = true;
+    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0) connection.hangup = true;
+    const failed = (events & EPOLLERR) !== 0 || (events & EPOLLHUP) !== 0;
+    if (connection.finished) {
+      if (failed) this.peerGone(connection);
+    } else if (connection.paused) {
+      // Nobody will read to find out, so it is told now.
+      if (failed) this.lose(connection, this.socketError(connection));
+    } else if (!connection.waits) this.read(connection);
+  }
+
+  /** Goes on with connections that had more to read than one turn allows, or whose reason to wait has gone. */
+  private readReady(events: number): void {
+    const list = this.ready;
+    this.ready = [];
+    if (events === 0) this.now = Date.now();
+    for (const connection of list) {
+      connection.queuedToRead = false;
+      if (!connection.open || connection.finished || connection.paused || connection.waits) continue;
+      if (connection.packet !== null && !this.deliverPackages(connection)) continue;
+      if (connection.readable) this.read(connection);
+    }
+  }
+
+  private queueToRead(connection: Connection): void {
+    if (connection.queuedToRead) return;
+    connection.queuedToRead = true;
+    this.ready.push(connection);
+  }
+
+  // ---- accepting --------------------------------------------------------------------------------------------------
+
+  private acceptAll(port: ReactorPort): void {
+    for (let i = 0; i < ACCEPTS_MAX && this.accepting; i++) {
+      const fd = acceptFrom(port.listener);
+      if (fd < 0) {
+        this.acceptFailed(-fd);
+        return;
+      }
+      if (this.segment.connections >= this.maxConnections) {
+        this.refuse(fd);
+        continue;
+      }
+      const reactor = fd % this.reactorCount;
+      if (reactor === this.owner || this.handOver === undefined) this.adopt(fd, port, peerAddress);
+      else this.handOver(reactor, fd, port.index, peerAddress.subarray(0, 28));
+    }
+  }
+
+  private acceptFailed(error: number): void {
+    if (error === EAGAIN) return;
+    this.log(SWOOLE_LOG_WARNING, `accept() failed with errno ${error}`);
+    if (error === EMFILE || error === ENFILE || error === ENOBUFS || error === ENOMEM) {
+      // The listener stays readable: without a rest the loop would spin on it.
+      const accepting = this.accepting;
+      this.stopAccepting();
+      this.accepting = false;
+      if (accepting) this.acceptAgainAt = this.now + ACCEPT_PAUSE_MS;
+    }
+  }
+
+  private refuse(fd: number): void {
+    closeDescriptor(fd);
+    this.counters.add(ABORTED, 1);
+    if (this.now - this.warnedOfLimit < 1000) return;
+    this.warnedOfLimit = this.now;
+    this.log(
+      SWOOLE_LOG_WARNING,
+      `too many connections: max_connection=${this.maxConnections}, the newcomer was refused [9002]`,
+    );
+  }
+
+  /** Makes a connection of an accepted descriptor. */
+  adopt(fd: number, port: ReactorPort, address: Uint8Array): void {
+    const local = this.freeSlots.pop() ?? this.connections.length;
+    const slot = this.owner * this.segment.layout.slotsPerOwner + local;
+    const before = this.segment.addConnections(1, port.index);
+    const overLimit = before >= this.maxConnections || local >= this.segment.layout.slotsPerOwner;
+    if (overLimit || !this.table.openSession(slot, SESSION_SLOTS)) {
+      this.segment.addConnections(-1, port.index);
+      if (local < this.connections.length) this.freeSlots.push(local);
+      this.refuse(fd);
+      return;
+    }
+    const base = this.table.wordBase(slot);
+    const connection = this.connections[local] ?? this.newConnection(local, slot, base, port);
+    const serial = this.words[base + SERIAL];
+    connection.reset(fd, serial, port);
+    this.fillSlot(connection, port, address);
+    this.applyOptions(fd, port);
+    this.openCount++;
+    this.counters.add(ACCEPTED, 1);
+    if (fd > this.words[WORD_MAX_FD]) this.words[WORD_MAX_FD] = fd;
+    if (this.delayReceive) {
+      connection.paused = true;
+      this.table.setFlags(slot, FLAG_PAUSED);
+    }
+    this.delivery.connect(connection);
+    if (!connection.open) return;
+    const error = this.epoll.add(fd, WATCHED, local, serial);
+    if (error !== 0) {
+      this.log(SWOOLE_LOG_WARNING, `epoll_ctl() failed with errno ${error}`);
+      this.lose(connection, error);
+    }
+  }
+
+  private newConnection(local: number, slot: number, base: number, port: ReactorPort): Connection {
+    const connection = new Connection(slot, base, this.table.numberBase(slot), port);
+    this.connections[local] = connection;
+    this.table.setHighSlot(this.owner, this.connections.length);
+    return connection;
+  }
+
+  private fillSlot(connection: Connection, port: ReactorPort, address: Uint8Array): void {
+    const { words, numbers } = this;
+    const { base, numberBase } = connection;
+    words[base + SOCKET] = connection.fd;
+    words[base + PORT] = port.index;
+    words[base + OWNER] = this.owner;
+    words[base + WORKER] = -1;
+    words[base + FLAGS] = 0;
+    words[base + UID] = 0;
+    words[base + LISTENER] = port.listener;
+    words[base + CLOSE_ERRNO] = 0;
+    words[base + DISPATCHED_BYTES] = 0;
+    words[base + TAKEN_BYTES] = 0;
+    words[base + QUEUED_BYTES] = 0;
+    const family = address[0] | (address[1] << 8);
+    words[base + FAMILY] = family;
+    const ip = family === AF_INET || family === AF_INET6;
+    words[base + REMOTE_PORT] = ip ? (address[2] << 8) | address[3] : 0;
+    if (family === AF_INET) this.table.bytes.set(address.subarray(4, 8), (base + ADDRESS) * 4);
+    else if (family === AF_INET6) this.table.bytes.set(address.subarray(8, 24), (base + ADDRESS) * 4);
+    const seconds = this.now / 1000;
+    numbers[numberBase + CONNECT_TIME] = seconds;
+    numbers[numberBase + RECEIVE_TIME] = seconds;
+    numbers[numberBase + SEND_TIME] = 0;
+    numbers[numberBase + TAKEN_TIME] = 0;
+    Atomics.store(words, base + STATE, STATE_ACTIVE);
+  }
+
+  private applyOptions(fd: number, port: ReactorPort): void {
+    const options = port.socketOptions;
+    if (port.socketType === 1 || port.socketType === 3) {
+      if (options.nodelay) setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+      if (options.keepalive) {
+        setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+        setOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, options.keepIdleSeconds);
+        setOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, options.keepIntervalSeconds);
+        setOption(fd, IPPROTO_TCP, TCP_KEEPCNT, options.keepCount);
+      }
+      if (options.userTimeoutMs > 0) setOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, options.userTimeoutMs);
+    }
+    if (options.receiveBufferBytes > 0) setOption(fd, SOL_SOCKET, SO_RCVBUF, options.receiveBufferBytes);
+    if (options.sendBufferBytes > 0) setOption(fd, SOL_SOCKET, SO_SNDBUF, options.sendBufferBytes);
+  }
+
+  // ---- reading ----------------------------------------------------------------------------------------------------
+
+  private read(connection: Connection): void {
+    const framer = this.framers[connection.port.index];
+    if (framer === null) this.readRaw(connection);
+    else this.readFramed(connection);
+  }
+
+  private readRaw(connection: Connection): void {
+    const { delivery } = this;
+    const room = delivery.reserve(connection);
+    if (room < 0) {
+      this.block(connection);
+      return;
+    }
+    const count = recv(connection.fd, delivery.address, room, 0);
+    if (count > 0) {
+      this.received(connection, count, room);
+      delivery.deliver(connection, count);
+    } else this.readEnded(connection, count);
+  }
+
+  private readFramed(connection: Connection): void {
+    const { input } = this;
+    const count = recv(connection.fd, input.address, READ_BYTES, 0);
+    if (count <= 0) {
+      this.readEnded(connection, count);
+      return;
+    }
+    this.received(connection, count, READ_BYTES);
+    if (connection.packet === null) {
+      const used = this.deliverFrom(connection, input.u8, 0, count, 0);
+      if (used >= 0 && used < count && connection.open) this.keepInput(connection, input.u8, used, count);
+    } else {
+      this.keepInput(connection, input.u8, 0, count);
+      this.deliverPackages(connection);
+    }
+  }
+
+  /** Book-keeping of a read: a short one has emptied the socket, and a new event will come. */
+  private received(connection: Connection, count: number, room: number): void {
+    this.counters.numbers[this.counters.base + RECEIVED_BYTES] += count;
+    this.numbers[connection.numberBase + RECEIVE_TIME] = this.now / 1000;
+    if (count === room || connection.hangup) this.queueToRead(connection);
+    else connection.readable = false;
+  }
+
+  private readEnded(connection: Connection, count: number): void {
+    if (count === 0) {
+      this.lose(connection, 0);
+      return;
+    }
+    const error = errno();
+    switch (error) {
+      case EAGAIN:
+        connection.readable = false;
+        // Only an error that recv() does not report can have hung up without ending.
+        if (connection.hangup) {
+          const pending = this.socketError(connection);
+          connection.hangup = false;
+          if (pending !== 0) this.lose(connection, pending);
+        }
+        return;
+      case EINTR:
+        this.queueToRead(connection);
+        return;
+      default:
+        this.lose(connection, error);
+    }
+  }
+
+  private socketError(connection: Connection): number {
+    const error = getOption(connection.fd, SOL_SOCKET, SO_ERROR);
+    return error > 0 ? error : 0;
+  }
+
+  /** Adds bytes to the connection's unfinished package; the memory grows with what has come, not with what a header claims. */
+  private keepInput(connection: Connection, bytes: Uint8Array, start: number, end: number): void {
+    const length = end - start;
+    const needed = connection.packetLength + length;
+    const current = connection.packet;
+    if (current === null || needed > current.length) {
+      const framer = this.framers[connection.port.index];
+      const expected =
+        framer?.expected(
+          current ?? bytes,
+          current === null ? start : 0,
+          current === null ? end : connection.packetLength,
+        ) ?? 0;
+      const doubled = Math.max(needed, current === null ? needed : 2 * current.length, 256);
+      const capacity = expected > needed ? Math.min(Math.max(doubled, needed), expected) : doubled;
+      const grown = Buffer.allocUnsafeSlow(capacity);
+      if (current !== null) grown.set(current.subarray(0, connection.packetLength), 0);
+      connection.packet = grown;
+    }
+    connection.packet!.set(bytes.subarray(start, end), connection.packetLength);
+    connection.packetLength = needed;
+  }
+
+  /** Delivers the whole packages that a connection has kept. Answers false when it closed or has to wait. */
+  private deliverPackages(connection: Connection): boolean {
+    const packet = connection.packet!;
+    const length = connection.packetLength;
+    const used = this.deliverFrom(connection, packet, 0, length, connection.packetSeen);
+    if (used < 0 || !connection.open) return false;
+    if (used === length) {
+      connection.packet = null;
+      connection.packetLength = 0;
+    } else if (used > 0) {
+      // A new buffer, because packages that were delivered may still refer to this one.
+      connection.packet = Buffer.from(packet.subarray(used, length));
+      connection.packetLength = length - used;
+    }
+    return !connection.waits;
+  }
+
+  /**
+   * Cuts packages from bytes[start, end) and delivers them. Answers how many bytes were used, or -1 when the connection
+   * was closed. What is left is the caller's to keep.
+   */
+  private deliverFrom(connection: Connection, bytes: Uint8Array, start: number, end: number, seen: number): number {
+    const framer = this.framers[connection.port.index]!;
+    let at = start;
+    connection.packetSeen = 0;
+    while (at < end) {
+      const length = framer.scan(bytes, at, end, seen);
+      if (length < 0) {
+        this.malformed(connection, -length);
+        return -1;
+      }
+      if (length === 0) {
+        connection.packetSeen = framer.progress;
+        break;
+      }
+      if (!this.delivery.deliverPackage(connection, bytes, at, length)) {
+        this.block(connection);
+        break;
+      }
+      if (!connection.open || connection.finished) return -1;
+      at += length;
+      seen = 0;
+    }
+    return at - start;
+  }
+
+  private malformed(connection: Connection, code: number): void {
+    const fd = this.table.fdOf(connection.serial);
+    this.log(SWOOLE_LOG_NOTICE, `connection ${fd} sent a package that cannot be accepted, closing it [${code}]`);
+    this.lose(connection, 0);
+  }
+
+  /** Stops reading until the receiver can take more. */
+  private block(connection: Connection): void {
+    if (connection.waits) return;
+    connection.waits = true;
+    this.blocked.push(connection);
+  }
+
+  private retryBlocked(): void {
+    const list = this.blocked;
+    this.blocked = [];
+    for (const connection of list) {
+      if (!connection.open || connection.finished) continue;
+      if (!this.delivery.canTake(connection)) {
+        this.blocked.push(connection);
+        continue;
+      }
+      connection.waits = false;
+      this.queueToRead(connection);
+    }
+  }
+
+  // ---- writing ----------------------------------------------------------------------------------------------------
+
+  /** The connection that a message speaks of, unless it has ended meanwhile. */
+  find(slot: number, serial: number): Connection | null {
+    const local = slot - this.owner * this.segment.layout.slotsPerOwner;
+    if (!(local >= 0 && local < this.connections.length)) return null;
+    const connection = this.connections[local];
+    return connection.open && connection.serial === serial ? connection : null;
+  }
+
+  /**
+   * Sends bytes[start, start + length) in order behind everything sent before. The bytes are copied or handed to the
+   * kernel before it returns. `address` is where they lie when they are outside the JavaScript heap, else 0.
+   */
+  send(connection: Connection, bytes: Uint8Array, start: number, length: number, address: number): void {
+    if (connection.output !== null) {
+      this.queueOutput(connection, bytes, start, length);
+      return;
+    }
+    if (length <= GATHER_BYTES) {
+      const at = this.gather(connection, length);
+      if (length !== 0) copyBytes(this.gathered.u8, at, bytes, start, length);
+      return;
+    }
+    if (connection.run !== -1) {
+      this.flushRuns();
+      if (!connection.open) return;
+      if (connection.output !== null) {
+        this.queueOutput(connection, bytes, start, length);
+        return;
+      }
+    }
+    const sent =
+      address !== 0
+        ? send(connection.fd, address, length, MSG_NOSIGNAL)
+        : sendBytes(connection.fd, start === 0 ? bytes : bytes.subarray(start), length, MSG_NOSIGNAL);
+    this.sent(connection, sent, bytes, start, length);
+  }
+
+  /** Reserves room in the turn buffer for `length` bytes of the connection, and answers where to put them. */
+  gather(connection: Connection, length: number): number {
+    if (this.gatheredBytes + length > TURN_BUFFER_BYTES) this.flushRuns();
+    const at = this.gatheredBytes;
+    const last = this.runCount - 1;
+    if (last < 0 || this.runConnection[last] !== connection || this.runSerial[last] !== connection.serial) {
+      this.runConnection[this.runCount] = connection;
+      this.runSerial[this.runCount] = connection.serial;
+      this.runStart[this.runCount] = at;
+      connection.run = this.runCount++;
+    }
+    this.gatheredBytes = at + length;
+    return at;
+  }
+
+  /** Where gather() reserves: writers of text put it there themselves. */
+  get gatherBuffer(): Buffer {
+    return this.gathered.text;
+  }
+
+  /** Gives back what a gather() reserved too much. */
+  gatherLess(bytes: number): void {
+    this.gatheredBytes -= bytes;
+  }
+
+  private flushRuns(): void {
+    const { gathered, runConnection, runSerial, runStart } = this;
+    const count = this.runCount;
+    const total = this.gatheredBytes;
+    this.runCount = 0;
+    this.gatheredBytes = 0;
+    for (let i = 0; i < count; i++) {
+      const connection = runConnection[i];
+      if (!connection.open || connection.serial !== runSerial[i]) continue;
+      connection.run = -1;
+      const start = runStart[i];
+      const length = (i + 1 < count ? runStart[i + 1] : total) - start;
+      if (length === 0) continue;
+      if (connection.output !== null) this.queueOutput(connection, gathered.u8, start, length);
+      else
+        this.sent(
+          connection,
+          send(connection.fd, gathered.address + start, length, MSG_NOSIGNAL),
+          gathered.u8,
+          start,
+          length,
+        );
+    }
+  }
+
+  /** Deals with the result of a send(): queues the rest, or notes that the peer has gone. */
+  private sent(connection: Connection, count: number, bytes: Uint8Array, start: number, length: number): void {
+    if (count === length) {
+      this.numbers[connection.numberBase + SEND_TIME] = this.now / 1000;
+      if ((this.words[connection.base + FLAGS] & FLAG_OVERFLOW) !== 0) this.checkLowWatermark(connection);
+      return;
+    }
+    let rest = start;
+    let interrupted = false;
+    if (count > 0) {
+      this.numbers[connection.numberBase + SEND_TIME] = this.now / 1000;
+      rest += count;
+    } else {
+      const error = errno();
+      if (error !== EAGAIN && error !== EINTR && error !== ENOBUFS) {
+        this.peerGone(connection);
+        return;
+      }
+      interrupted = error !== EAGAIN;
+    }
+    this.queueOutput(connection, bytes, rest, start + length - rest);
+    // The kernel announces room only where it has refused for lack of it.
+    if (interrupted && connection.output !== null) this.writeOutput(connection);
+  }
+
+  private queueOutput(connection: Connection, bytes: Uint8Array, start: number, length: number): void {
+    if ((this.words[connection.base + FLAGS] & FLAG_PEER_GONE) !== 0) return;
+    let output = connection.output;
+    if (output === null) {
+      output = [];
+      connection.output = output;
+    }
+    let from = start;
+    let left = length;
+    const last = output.length === 0 ? undefined : output[output.length - 1];
+    if (last !== undefined && last.end < last.bytes.length) {
+      const fits = Math.min(left, last.bytes.length - last.end);
+      last.bytes.set(bytes.subarray(from, from + fits), last.end);
+      last.end += fits;
+      from += fits;
+      left -= fits;
+    }
+    if (left > 0) {
+      const chunk = Buffer.allocUnsafeSlow(Math.max(left, CHUNK_BYTES));
+      chunk.set(bytes.subarray(from, from + left), 0);
+      output.push({ bytes: chunk, start: 0, end: left });
+    }
+    const queued = this.words[connection.base + QUEUED_BYTES] + length;
+    this.words[connection.base + QUEUED_BYTES] = queued;
+    if (queued >= connection.port.bufferHighWatermark) {
+      if ((this.table.setFlags(connection.slot, FLAG_HIGH_WATER) & FLAG_HIGH_WATER) === 0)
+        this.delivery.bufferFull(connection);
+    }
+  }
+
+  private writeOutput(connection: Connection): void {
+    const output = connection.output!;
+    let written = 0;
+    let stopped = false;
+    while (output.length !== 0 && !stopped) {
+      const chunk = output[0];
+      const length = chunk.end - chunk.start;
+      const part = chunk.start === 0 ? chunk.bytes : chunk.bytes.subarray(chunk.start, chunk.end);
+      const count = sendBytes(connection.fd, part, length, MSG_NOSIGNAL);
+      if (count === length) {
+        output.shift();
+        written += count;
+      } else if (count >= 0) {
+        chunk.start += count;
+        written += count;
+        stopped = true;
+      } else {
+        const error = errno();
+        if (error === EINTR) continue;
+        if (error !== EAGAIN && error !== ENOBUFS) {
+          this.peerGone(connection);
+          return;
+        }
+        stopped = true;
+      }
+    }
+    if (written > 0) {
+      this.words[connection.base + QUEUED_BYTES] -= written;
+      this.numbers[connection.numberBase + SEND_TIME] = this.now / 1000;
+    }
+    if (output.length === 0) {
+      connection.output = null;
+      if (connection.closeAfterOutput) {
+        this.free(connection, false);
+        return;
+      }
+    }
+    this.checkLowWatermark(connection);
+  }
+
+  private checkLowWatermark(connection: Connection): void {
+    const wanted = FLAG_HIGH_WATER | FLAG_OVERFLOW;
+    if ((this.words[connection.base + FLAGS] & wanted) === 0) return;
+    if (this.words[connection.base + QUEUED_BYTES] > connection.port.bufferLowWatermark) return;
+    this.table.clearFlags(connection.slot, wanted);
+    this.delivery.bufferEmpty(connection);
+  }
+
+  // ---- pausing ----------------------------------------------------------------------------------------------------
+
+  pause(connection: Connection): void {
+    connection.paused = true;
+  }
+
+  resume(connection: Connection): void {
+    if (!connection.paused) return;
+    connection.paused = false;
+    if (!connection.waits && (connection.readable || connection.packet !== null)) this.queueToRead(connection);
+  }
+
+  // ---- closing ----------------------------------------------------------------------------------------------------
+
+  /** The connection ends from outside: end of input, a failure (errno), bad framing, idleness. */
+  private lose(connection: Connection, error: number): void {
+    if (connection.finished) return;
+    connection.finished = true;
+    connection.packet = null;
+    if (error !== 0) {
+      this.words[connection.base + CLOSE_ERRNO] = error;
+      this.peerGone(connection);
+    }
+    if (this.delivery.close(connection)) this.finishClose(connection, false);
+  }
+
+  /** Gives a connection up as if its peer had left. */
+  drop(connection: Connection): void {
+    this.lose(connection, 0);
+  }
+
+  /** Nothing can be sent any more: what is queued is dropped. */
+  private peerGone(connection: Connection): void {
+    this.table.setFlags(connection.slot, FLAG_PEER_GONE);
+    connection.output = null;
+    this.words[connection.base + QUEUED_BYTES] = 0;
+    if (connection.closeAfterOutput) this.free(connection, true);
+  }
+
+  /** The close callback has run: closes once everything is sent, or at once with RST. */
+  finishClose(connection: Connection, reset: boolean): void {
+    if (!connection.open) return;
+    connection.finished = true;
+    connection.packet = null;
+    this.table.setFlags(connection.slot, FLAG_CLOSE_TAKEN | FLAG_CLOSE_DONE);
+    Atomics.store(this.words, connection.base + STATE, STATE_CLOSING);
+    if (reset) {
+      this.free(connection, true);
+      return;
+    }
+    if (connection.run !== -1) this.flushRuns();
+    if (!connection.open) return;
+    if (connection.output === null) this.free(connection, false);
+    else connection.closeAfterOutput = true;
+  }
+
+  private free(connection: Connection, reset: boolean): void {
+    const { fd } = connection;
+    connection.open = false;
+    connection.output = null;
+    connection.packet = null;
+    connection.waits = false;
+    if (reset) resetOnClose(fd);
+    else if (connection.readable && !connection.hangup) this.discardInput(fd);
+    closeDescriptor(fd);
+    this.openCount--;
+    this.segment.addConnections(-1, connection.port.index);
+    this.counters.add(CLOSED, 1);
+    this.table.closeSession(connection.slot);
+    this.freeSlots.push(connection.slot - this.owner * this.segment.layout.slotsPerOwner);
+    this.delivery.freed(connection);
+  }
+
+  /** A socket that is closed with unread input sends RST, which can destroy our last bytes on their way. */
+  private discardInput(fd: number): void {
+    shutdown(fd, SHUT_WR);
+    for (let i = 0; i < 16; i++) if (recv(fd, this.input.address, READ_BYTES, 0) <= 0) return;
+  }
+
+  // ---- time -------------------------------------------------------------------------------------------------------
+
+  private tick(): void {
+    const { now } = this;
+    this.nextTick = now + this.tickMs;
+    if (this.acceptAgainAt !== 0 && now >= this.acceptAgainAt) {
+      this.acceptAgainAt = 0;
+      this.startAccepting();
+    }
+    const heartbeat = this.heartbeatCheckMs > 0 && now >= this.nextHeartbeat;
+    if (heartbeat) this.nextHeartbeat = now + this.heartbeatCheckMs;
+    if (this.openCount === 0) return;
+    for (const connection of this.connections) {
+      if (!connection.open) continue;
+      if (connection.finished) this.checkClosing(connection);
+      else this.checkIdle(connection, heartbeat);
+    }
+    if (this.runCount !== 0) this.flushRuns();
+  }
+
+  private checkIdle(connection: Connection, heartbeat: boolean): void {
+    const { port, numberBase } = connection;
+    if ((this.words[connection.base + FLAGS] & FLAG_PROTECTED) !== 0) return;
+    const received = this.now - this.numbers[numberBase + RECEIVE_TIME] * 1000;
+    const sent = this.now - this.numbers[numberBase + SEND_TIME] * 1000;
+    const silent = heartbeat && port.heartbeatIdleMs > 0 && received >= port.heartbeatIdleMs;
+    const idle = port.maxIdleMs > 0 && received >= port.maxIdleMs && sent >= port.maxIdleMs;
+    if (!silent && !idle) return;
+    this.lose(connection, 0);
+  }
+
+  /** A closing connection is freed although nobody answers when its worker died over the close, or its peer stopped reading. */
+  private checkClosing(connection: Connection): void {
+    if (connection.closeAfterOutput) {
+      const since = Math.max(
+        this.numbers[connection.numberBase + SEND_TIME],
+        this.numbers[connection.numberBase + RECEIVE_TIME],
+      );
+      if (this.now - since * 1000 > CLOSE_STALL_MS) this.free(connection, true);
+      return;
+    }
+    const writer = connection.closeWriter;
+    if (writer === null || this.workers.starts(connection.closeWorker) === connection.closeWorkerStarts) return;
+    if (writer.consumed(connection.closePosition)) this.finishClose(connection, true);
+  }
+
+  /** True exactly when a connection is to be read although no event will come. */
+  get hasReady(): boolean {
+    return this.ready.length !== 0;
+  }
+
+  /** True exactly when output still waits for a peer to read it. */
+  get hasOutput(): boolean {
+    return this.connections.some((connection) => connection.open && connection.output !== null);
+  }
+
+  /** Stops taking input; output goes on. */
+  stopReading(): void {
+    for (const connection of this.connections) if (connection.open) connection.paused = true;
+  }
+
+  forEachOpen(visit: (connection: Connection) => void): void {
+    for (const connection of this.connections) if (connection.open) visit(connection);
+  }
+
+  /** The end of the reactor: every connection is closed without a word to anybody. */
+  closeAll(): void {
+    this.flushRuns();
+    this.forEachOpen((connection) => this.free(connection, false));
+    this.epoll.close();
+  }
+}
+
+/** Short copies are cheaper in a loop than through a subarray. */
+function copyBytes(target: Uint8Array, at: number, source: Uint8Array, start: number, length: number): void {
+  if (length > 64) {
+    target.set(start === 0 && length === source.length ? source : source.subarray(start, start + length), at);
+    return;
+  }
+  for (let i = 0; i < length; i++) target[at + i] = source[start + i];
+}

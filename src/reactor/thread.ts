@@ -1,0 +1,189 @@
+/**
+ * A reactor thread of the master in SWOOLE_PROCESS: one blocking loop over sockets and rings. It never returns to Node's
+ * own loop, so nothing here may rely on timers, promises or streams.
+ */
+import { SWOOLE_LOG_ERROR } from '../constants.ts';
+import { Logger, type LogSettings } from '../log/log.ts';
+import { ConnectionTable } from '../shm/connections.ts';
+import { MASTER_INBOX, reactorInbox, reactorLane } from '../shm/layout.ts';
+import { Inbox, Outbox } from '../shm/mailbox.ts';
+import {
+  FINISH,
+  FINISH_CLOSE,
+  FINISHED,
+  HAND_OVER,
+  PAUSE,
+  REOPEN_LOG,
+  RESET,
+  RESUME,
+  SEND,
+  START_ACCEPTING,
+  STOP_ACCEPTING,
+} from '../shm/messages.ts';
+import type { RingReader } from '../shm/ring.ts';
+import { Segment } from '../shm/segment.ts';
+import { LaneCounters, WorkerTable } from '../shm/workers.ts';
+import { Dispatcher, type DispatchSettings } from './dispatch.ts';
+import { MESSAGES_MAX } from './limits.ts';
+import type { ReactorPort } from './port.ts';
+import { Reactor } from './reactor.ts';
+import { type AskUser, RingDelivery } from './ring-delivery.ts';
+
+/** What the master tells a reactor thread. Plain data: it crosses to the thread. */
+export interface ReactorThreadConfig {
+  id: number;
+  segmentFd: number;
+  doorbells: number[];
+  ports: ReactorPort[];
+  dispatch: DispatchSettings;
+  maxConnections: number;
+  maxQueuedBytes: number;
+  delayReceive: boolean;
+  heartbeatCheckMs: number;
+  log: LogSettings;
+}
+
+/** Runs until the master says FINISH. */
+export function runReactorThread(config: ReactorThreadConfig, askUser: AskUser | null): void {
+  new ReactorThread(config, askUser).run();
+}
+
+class ReactorThread {
+  private readonly config: ReactorThreadConfig;
+  private readonly reactor: Reactor;
+  private readonly inbox: Inbox;
+  private readonly outbox: Outbox;
+  private readonly logger = new Logger();
+  /** When to stop waiting for peers to take their output; 0 = not finishing. */
+  private finishBy = 0;
+
+  constructor(config: ReactorThreadConfig, askUser: AskUser | null) {
+    this.config = config;
+    const segment = Segment.attach(config.segmentFd);
+    const connections = new ConnectionTable(segment);
+    const workers = new WorkerTable(segment);
+    this.logger.configure(config.log);
+    this.logger.setRole('#', 0);
+    const log = (level: number, text: string): void => this.logger.log(level, text);
+    this.inbox = new Inbox(segment, reactorInbox(config.id), config.doorbells);
+    this.inbox.take(reactorLane(config.id));
+    const outbox = new Outbox(segment, reactorLane(config.id), config.doorbells);
+    this.outbox = outbox;
+    const delivery = new RingDelivery({
+      layout: segment.layout,
+      outbox,
+      dispatcher: new Dispatcher(config.dispatch, connections, workers),
+      connections,
+      workers,
+      maxQueuedBytes: config.maxQueuedBytes,
+      askUser,
+      log,
+    });
+    this.reactor = new Reactor({
+      owner: config.id,
+      reactorCount: segment.layout.reactorCount,
+      segment,
+      connections,
+      workers,
+      counters: new LaneCounters(segment, reactorLane(config.id)),
+      delivery,
+      ports: config.ports,
+      maxConnections: config.maxConnections,
+      delayReceive: config.delayReceive,
+      heartbeatCheckMs: config.heartbeatCheckMs,
+      log,
+      handOver: (reactor, fd, portIndex, address) =>
+        outbox.to(reactorInbox(reactor)).post(HAND_OVER, fd, portIndex, address),
+    });
+    delivery.closeWanted = (connection) => this.reactor.drop(connection);
+    this.reactor.watchDoorbell(this.inbox.doorbell);
+  }
+
+  run(): void {
+    const { reactor, inbox, outbox } = this;
+    const handle = (reader: RingReader): void => this.handle(reader);
+    let more = false;
+    try {
+      while (!this.finished()) {
+        let timeoutMs = more ? 0 : reactor.timeoutMs();
+        if (timeoutMs !== 0 && !inbox.prepareSleep()) timeoutMs = 0;
+        reactor.poll(timeoutMs);
+        if (timeoutMs !== 0) inbox.wake();
+        more = inbox.drain(handle, MESSAGES_MAX);
+        reactor.endTurn();
+        outbox.pump();
+        outbox.flush();
+      }
+    } catch (error) {
+      this.logger.log(SWOOLE_LOG_ERROR, `reactor ${this.config.id} failed: ${(error as Error).stack}`);
+      throw error;
+    }
+    reactor.closeAll();
+    outbox.to(MASTER_INBOX).post(FINISHED, this.config.id, 0);
+    outbox.flush();
+  }
+
+  private finished(): boolean {
+    return this.finishBy !== 0 && (!this.reactor.hasOutput || Date.now() >= this.finishBy);
+  }
+
+  private handle(reader: RingReader): void {
+    const { reactor } = this;
+    const { kind, a, b } = reader;
+    switch (kind) {
+      case SEND:
+        this.send(reader);
+        return;
+      case HAND_OVER: {
+        const port = this.config.ports[b];
+        reactor.adopt(a, port, reader.data.u8.subarray(reader.offset, reader.offset + reader.length));
+        break;
+      }
+      case START_ACCEPTING:
+        reactor.startAccepting();
+        break;
+      case STOP_ACCEPTING:
+        reactor.stopAccepting();
+        reactor.stopReading();
+        break;
+      case FINISH:
+        this.finishBy = Date.now() + Math.max(1, a);
+        break;
+      case REOPEN_LOG:
+        this.logger.reopen();
+        break;
+      default:
+        this.handleConnection(kind, a, b);
+    }
+    reader.release();
+  }
+
+  private send(reader: RingReader): void {
+    const connection = this.reactor.find(reader.a, reader.b);
+    if (connection !== null) {
+      const { bytes, data, offset, length } = reader;
+      if (bytes !== null) this.reactor.send(connection, bytes, 0, length, 0);
+      else this.reactor.send(connection, data.u8, offset, length, data.address + offset);
+    }
+    reader.release();
+  }
+
+  private handleConnection(kind: number, slot: number, serial: number): void {
+    const connection = this.reactor.find(slot, serial);
+    if (connection === null) return;
+    switch (kind) {
+      case FINISH_CLOSE:
+        this.reactor.finishClose(connection, false);
+        break;
+      case RESET:
+        this.reactor.finishClose(connection, true);
+        break;
+      case PAUSE:
+        this.reactor.pause(connection);
+        break;
+      case RESUME:
+        this.reactor.resume(connection);
+        break;
+    }
+  }
+}

@@ -1,0 +1,227 @@
+/**
+ * Runs the user's callbacks: finds the one for an event, gives it its arguments, and sees to it that one which throws or
+ * rejects is told with its stack and costs neither the worker nor, silently, the connection.
+ */
+import { SWOOLE_LOG_ERROR } from '../constants.ts';
+import type { Application } from '../process/application.ts';
+import { FLAG_CLOSE_DONE, FLAG_CLOSE_TAKEN, FLAG_CLOSED_HERE, OWNER, PORT, RECEIVE_TIME } from '../shm/connections.ts';
+import { CALLBACKS_NOW, CALLBACKS_PEAK } from '../shm/workers.ts';
+import type { ServerCore } from './core.ts';
+import { Event, StatusInfo } from './event-objects.ts';
+import type { Events } from './events.ts';
+import { internalsOf } from './port.ts';
+import type { Server } from './server.ts';
+
+type Callback<Name extends keyof Events> = Events[Name];
+
+/** What `close` gets for the reactor when it was the server that closed. */
+const CLOSED_BY_SERVER = -1;
+
+export class ServerApplication implements Application {
+  private readonly core: ServerCore;
+  private readonly server: Server;
+  /** By port index. */
+  private readonly onConnect: (Callback<'connect'> | null)[];
+  private readonly onReceive: (Callback<'receive'> | null)[];
+  private readonly onClose: (Callback<'close'> | null)[];
+  private readonly onBufferFull: (Callback<'bufferFull'> | null)[];
+  private readonly onBufferEmpty: (Callback<'bufferEmpty'> | null)[];
+
+  constructor(core: ServerCore) {
+    this.core = core;
+    this.server = core.server;
+    this.onConnect = this.forPorts('connect');
+    this.onReceive = this.forPorts('receive');
+    this.onClose = this.forPorts('close');
+    this.onBufferFull = this.forPorts('bufferFull');
+    this.onBufferEmpty = this.forPorts('bufferEmpty');
+    if (core.settings!.eventObject) this.useEventObjects();
+  }
+
+  /** The callback of each port: its own, else the server's. */
+  private forPorts<Name extends 'connect' | 'receive' | 'close' | 'bufferFull' | 'bufferEmpty'>(
+    event: Name,
+  ): (Callback<Name> | null)[] {
+    const primary = this.core.ports[0];
+    return this.core.ports.map((port) => {
+      const own = internalsOf(port).callbacks.get(event) ?? internalsOf(primary).callbacks.get(event);
+      return own as Callback<Name> | null;
+    });
+  }
+
+  private useEventObjects(): void {
+    type ObjectCallback = (server: Server, event: Event) => void | Promise<void>;
+    const wrap = <T>(list: (T | null)[], make: (call: ObjectCallback) => T): void => {
+      for (let i = 0; i < list.length; i++) {
+        const callback = list[i];
+        if (callback !== null) list[i] = make(callback as unknown as ObjectCallback);
+      }
+    };
+    wrap(this.onConnect, (call) => (server, fd, reactorId) => call(server, new Event(fd, reactorId, 0, null)));
+    wrap(this.onClose, (call) => (server, fd, reactorId) => call(server, new Event(fd, reactorId, 0, null)));
+    wrap(
+      this.onReceive,
+      (call) => (server, fd, reactorId, data) => call(server, new Event(fd, reactorId, this.receiveTime(fd), data)),
+    );
+  }
+
+  private receiveTime(fd: number): number {
+    const { connections } = this.core.runtime!;
+    const slot = connections.findAny(fd);
+    return slot === -1 ? 0 : connections.numbers[connections.numberBase(slot) + RECEIVE_TIME];
+  }
+
+  // ---- events of connections --------------------------------------------------------------------------------------
+
+  connect(slot: number, serial: number): void {
+    const { words } = this.core.runtime!.connections;
+    const base = this.core.runtime!.connections.wordBase(slot);
+    const callback = this.onConnect[words[base + PORT]];
+    if (callback === null) return;
+    const fd = this.core.runtime!.connections.fdOf(serial);
+    this.call('connect', fd, () => callback(this.server, fd, words[base + OWNER]));
+  }
+
+  receive(slot: number, serial: number, data: Buffer): void {
+    const { connections } = this.core.runtime!;
+    const { words } = connections;
+    const base = connections.wordBase(slot);
+    const callback = this.onReceive[words[base + PORT]];
+    if (callback === null) return;
+    const fd = connections.fdOf(serial);
+    try {
+      const result = callback(this.server, fd, words[base + OWNER], data);
+      if (result !== undefined && result !== null) this.track('receive', fd, result, () => this.server.close(fd));
+    } catch (error) {
+      this.failed('receive', fd, error);
+      this.server.close(fd);
+    }
+  }
+
+  close(slot: number, serial: number): void {
+    const { connections, wire } = this.core.runtime!;
+    // When close() of ours came first, its callback has run and the owner was told.
+    if ((connections.setFlags(slot, FLAG_CLOSE_TAKEN) & FLAG_CLOSE_TAKEN) !== 0) return;
+    this.runClose(slot, serial, connections.words[connections.wordBase(slot) + OWNER]);
+    wire.finishClose(slot, serial, false);
+  }
+
+  closeRequested(slot: number, serial: number, reset: boolean): void {
+    const { connections, wire } = this.core.runtime!;
+    const before = connections.setFlags(slot, FLAG_CLOSE_TAKEN);
+    if ((before & FLAG_CLOSE_TAKEN) === 0) {
+      connections.setFlags(slot, FLAG_CLOSED_HERE);
+      this.runClose(slot, serial, CLOSED_BY_SERVER);
+    } else if (!reset) return;
+    wire.finishClose(slot, serial, reset);
+  }
+
+  private runClose(slot: number, serial: number, reactorId: number): void {
+    const { connections } = this.core.runtime!;
+    const callback = this.onClose[connections.words[connections.wordBase(slot) + PORT]];
+    if (callback !== null) {
+      const fd = connections.fdOf(serial);
+      this.call('close', fd, () => callback(this.server, fd, reactorId));
+    }
+    connections.setFlags(slot, FLAG_CLOSE_DONE);
+  }
+
+  bufferFull(slot: number, serial: number): void {
+    this.bufferEvent('bufferFull', this.onBufferFull, slot, serial);
+  }
+  bufferEmpty(slot: number, serial: number): void {
+    this.bufferEvent('bufferEmpty', this.onBufferEmpty, slot, serial);
+  }
+  private bufferEvent(event: string, list: (Callback<'bufferFull'> | null)[], slot: number, serial: number): void {
+    const { connections } = this.core.runtime!;
+    const callback = list[connections.words[connections.wordBase(slot) + PORT]];
+    if (callback === null) return;
+    const fd = connections.fdOf(serial);
+    this.call(event, fd, () => callback(this.server, fd));
+  }
+
+  // ---- calling ----------------------------------------------------------------------------------------------------
+
+  private call(event: string, fd: number, run: () => unknown): unknown {
+    try {
+      const result = run();
+      return result !== undefined && result !== null ? this.track(event, fd, result, null) : undefined;
+    } catch (error) {
+      this.failed(event, fd, error);
+      return undefined;
+    }
+  }
+
+  /** Counts an async callback until it settles. Answers a promise that never rejects. */
+  private track(event: string, fd: number, result: unknown, onFailure: (() => void) | null): Promise<void> | undefined {
+    if (typeof (result as { then?: unknown }).then !== 'function') return undefined;
+    this.countCallbacks(1);
+    return (result as Promise<unknown>).then(
+      () => this.countCallbacks(-1),
+      (error: unknown) => {
+        this.countCallbacks(-1);
+        this.failed(event, fd, error);
+        onFailure?.();
+      },
+    );
+  }
+
+  private countCallbacks(delta: number): void {
+    const { counters, workers, segment, workerId } = this.core.runtime!;
+    const now = counters.get(CALLBACKS_NOW) + delta;
+    counters.set(CALLBACKS_NOW, now);
+    if (now > counters.get(CALLBACKS_PEAK)) counters.set(CALLBACKS_PEAK, now);
+    if (workerId >= 0) Atomics.store(segment.words, workers.callbacksWord(workerId), now);
+  }
+
+  private failed(event: string, fd: number, error: unknown): void {
+    const where = fd > 0 ? ` of connection ${fd}` : '';
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.core.logger.log(SWOOLE_LOG_ERROR, `the ${event} callback${where} failed: ${text}`);
+  }
+
+  // ---- events of the server ---------------------------------------------------------------------------------------
+
+  private fire(event: keyof Events, ...args: unknown[]): Promise<void> | undefined {
+    const callback = this.core.callbacks.get(event) as ((...args: unknown[]) => unknown) | null;
+    if (callback === null) return undefined;
+    return this.call(event, 0, () => callback(this.server, ...args)) as Promise<void> | undefined;
+  }
+
+  start(): void {
+    void this.fire('start');
+  }
+  beforeShutdown(): void {
+    void this.fire('beforeShutdown');
+  }
+  shutdown(): void | Promise<void> {
+    return this.fire('shutdown');
+  }
+  managerStart(): void {
+    void this.fire('managerStart');
+  }
+  managerStop(): void {
+    void this.fire('managerStop');
+  }
+  beforeReload(): void {
+    void this.fire('beforeReload');
+  }
+  afterReload(): void {
+    void this.fire('afterReload');
+  }
+  workerStart(workerId: number): void {
+    this.core.lastError = 0;
+    this.core.workerPid = process.pid;
+    void this.fire('workerStart', workerId);
+  }
+  workerStop(workerId: number): void | Promise<void> {
+    return this.fire('workerStop', workerId);
+  }
+  workerExit(workerId: number): void {
+    void this.fire('workerExit', workerId);
+  }
+  workerError(workerId: number, pid: number, exitCode: number, signal: number): void {
+    if (this.core.settings!.eventObject) void this.fire('workerError', new StatusInfo(workerId, pid, exitCode, signal));
+    else void this.fire('workerError', workerId, pid, exitCode, signal);
+  }
+}

@@ -1,0 +1,41 @@
+import { describeValue, TswooleError } from './errors.ts';
+import { type AnyCallback, isPortEvent, isServerEvent } from './events.ts';
+
+/** The callbacks of a server or of a port, by event. A later registration replaces an earlier one. */
+export class Callbacks {
+  private readonly byName = new Map<string, AnyCallback>();
+  private readonly known: (lowerName: string) => boolean;
+
+  private constructor(known: (lowerName: string) => boolean) {
+    this.known = known;
+  }
+  static ofServer(): Callbacks {
+    return new Callbacks(isServerEvent);
+  }
+  static ofPort(): Callbacks {
+    return new Callbacks(isPortEvent);
+  }
+
+  knows(event: string): boolean {
+    return this.known(event.toLowerCase());
+  }
+
+  set(event: string, callback: unknown): void {
+    if (typeof callback !== 'function') {
+      throw new TswooleError(
+        'ERR_ARGUMENT',
+        `the callback of "${event}" must be a function, got ${describeValue(callback)}`,
+        {
+          key: event,
+          expected: 'a function',
+          got: describeValue(callback),
+        },
+      );
+    }
+    this.byName.set(event.toLowerCase(), callback as AnyCallback);
+  }
+
+  get(event: string): AnyCallback | null {
+    return this.byName.get(event.toLowerCase()) ?? null;
+  }
+}

@@ -1,0 +1,57 @@
+import { SWOOLE_BASE } from '../constants.ts';
+import { PORT } from '../shm/connections.ts';
+import type { ClientInfo } from './client-info.ts';
+import type { ServerCore } from './core.ts';
+
+/** The connections of a server or of one port: iterate over their ids, or count them. In SWOOLE_BASE a worker sees its own. */
+export class ConnectionList implements Iterable<number> {
+  readonly #core: ServerCore;
+  readonly #portIndex: number;
+
+  /** `portIndex` -1 means all ports. */
+  constructor(core: ServerCore, portIndex: number) {
+    this.#core = core;
+    this.#portIndex = portIndex;
+  }
+
+  *[Symbol.iterator](): Generator<number, void, undefined> {
+    const { server } = this.#core;
+    // Those that end while the caller works on earlier ones are left out; later ones are not in it.
+    for (const fd of listConnections(this.#core, this.#portIndex)) if (server.exists(fd)) yield fd;
+  }
+
+  /** How many there are; server-wide in every mode. */
+  count(): number {
+    const { runtime } = this.#core;
+    if (runtime === null) return 0;
+    return this.#portIndex === -1 ? runtime.segment.connections : runtime.segment.portConnections(this.#portIndex);
+  }
+
+  offsetExists(fd: number): boolean {
+    return this.#core.server.exists(fd);
+  }
+  offsetGet(fd: number): ClientInfo | false {
+    return this.#core.server.getClientInfo(fd);
+  }
+}
+
+/** The owner whose connections this process may see: -1 for all, -2 for none. */
+export function visibleOwner(core: ServerCore): number {
+  if (core.mode !== SWOOLE_BASE) return -1;
+  return core.workerId >= 0 && !core.taskworker ? core.workerId : -2;
+}
+
+/** Ids of the connections that this process may see, in ascending order. */
+export function listConnections(core: ServerCore, portIndex: number): number[] {
+  const { runtime } = core;
+  const owner = visibleOwner(core);
+  if (runtime === null || owner === -2) return [];
+  const { connections } = runtime;
+  const fds: number[] = [];
+  connections.forEach(owner, (slot, base) => {
+    if (portIndex !== -1 && connections.words[base + PORT] !== portIndex) return;
+    if (!connections.isOpen(slot)) return;
+    fds.push(connections.fdOf(connections.words[base]));
+  });
+  return fds.sort((a, b) => a - b);
+}

@@ -1,0 +1,48 @@
+import type { Logger } from '../log/log.ts';
+import type { Inherited } from '../process/environment.ts';
+import type { Runtime } from '../process/runtime.ts';
+import type { Dispatcher } from '../reactor/dispatch.ts';
+import type { ServerApplication } from './application.ts';
+import type { Callbacks } from './callbacks.ts';
+import type { Port } from './port.ts';
+import type { Server } from './server.ts';
+import type { NormalisedSettings, ResolvedPortSettings, ResolvedServerSettings } from './settings.ts';
+
+/** What the process does as long as it serves; the server asks it to stop, reload and end. */
+export interface Control {
+  /** Ends the whole server. */
+  shutdown(): boolean;
+  reload(taskWorkersOnly: boolean): boolean;
+  /** Stops this worker; answers false where the process is none. */
+  stopSelf(graceful: boolean): boolean;
+  /** True exactly when this worker has been told to stop. */
+  exiting(): boolean;
+}
+
+/** The state of a server, shared by the files that make it up. Users see the Server only. */
+export interface ServerCore {
+  readonly server: Server;
+  readonly mode: number;
+  readonly ports: Port[];
+  readonly callbacks: Callbacks;
+  readonly logger: Logger;
+  /** What this process inherits, when it is a child. */
+  readonly inherited: Inherited | null;
+  setting: NormalisedSettings;
+  lastError: number;
+  /** start() was called; callbacks and settings can no longer change. */
+  started: boolean;
+  ended: boolean;
+
+  // Known once the server runs.
+  runtime: Runtime | null;
+  settings: ResolvedServerSettings | null;
+  portSettings: ResolvedPortSettings[];
+  dispatcher: Dispatcher | null;
+  control: Control | null;
+  application: ServerApplication | null;
+  /** -1 outside of workers, and before workerStart. */
+  workerId: number;
+  workerPid: number;
+  taskworker: boolean;
+}

@@ -1,0 +1,26 @@
+import { spawn } from 'node:child_process';
+import { openSync } from 'node:fs';
+import { DAEMON_VARIABLE, FIRST_INHERITED_FD } from '../process/environment.ts';
+import { scriptOf } from '../process/launcher.ts';
+import type { DaemonRecord } from './boot-record.ts';
+import type { ServerCore } from './core.ts';
+import { internalsOf } from './port.ts';
+
+/**
+ * Goes to the background: the script runs again in a session of its own, with the sockets that are bound already and its
+ * output in the log file, and this process ends. Never returns.
+ */
+export function becomeDaemon(core: ServerCore): never {
+  const { settings } = core;
+  const record: DaemonRecord = {
+    ports: core.ports.map((port, index) => ({ fd: FIRST_INHERITED_FD + index, port: port.port })),
+  };
+  const output = settings!.log.file === null ? 'ignore' : openSync(settings!.log.file, 'a');
+  const child = spawn(process.execPath, [...process.execArgv, scriptOf(null), ...process.argv.slice(2)], {
+    detached: true,
+    stdio: ['ignore', output, output, ...core.ports.map((port) => internalsOf(port).fd)],
+    env: { ...process.env, [DAEMON_VARIABLE]: JSON.stringify(record) },
+  });
+  child.unref();
+  process.exit(child.pid === undefined ? 1 : 0);
+}

@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { describeValue, TSWOOLE_ERROR_CODES, TswooleError } from './errors.ts';
+
+describe('TswooleError', () => {
+  it('carries code, key, expected and got', () => {
+    const error = new TswooleError('ERR_ARGUMENT', 'send() wants a number.', {
+      key: 'fd',
+      expected: 'a number',
+      got: '"x"',
+    });
+    assert.ok(error instanceof Error);
+    assert.equal(error.name, 'TswooleError');
+    assert.equal(error.message, 'send() wants a number.');
+    assert.equal(error.code, 'ERR_ARGUMENT');
+    assert.equal(error.key, 'fd');
+    assert.equal(error.expected, 'a number');
+    assert.equal(error.got, '"x"');
+    assert.match(String(error.stack), /^TswooleError: send\(\) wants a number\./);
+  });
+
+  it('leaves out what it is not given', () => {
+    const error = new TswooleError('ERR_STATE', 'Too late.');
+    assert.equal(error.key, undefined);
+    assert.deepEqual(Object.keys(error), ['code']);
+    assert.equal('cause' in error, false);
+  });
+
+  it('carries a cause', () => {
+    const cause = new Error('below');
+    assert.equal(new TswooleError('ERR_STATE', 'Above.', { cause }).cause, cause);
+  });
+
+  it('has codes that begin with ERR_ and each say what they mean', () => {
+    for (const [code, meaning] of Object.entries(TSWOOLE_ERROR_CODES)) {
+      assert.match(code, /^ERR_[A-Z_]+$/);
+      assert.ok(meaning.length > 10, code);
+    }
+  });
+});
+
+describe('describeValue', () => {
+  const cases: readonly (readonly [unknown, string])[] = [
+    ['4', 'the string "4"'],
+    ['a"b\n', 'the string "a\\"b\\n"'],
+    ['x'.repeat(100), `the string "${'x'.repeat(59)}…`],
+    [4.5, '4.5'],
+    [Number.NaN, 'NaN'],
+    [true, 'true'],
+    [undefined, 'undefined'],
+    [null, 'null'],
+    [12n, 'the bigint 12n'],
+    [Symbol('s'), 'a symbol'],
+    [() => 0, 'a function'],
+    [[1, 2], 'an array of 2'],
+    [{}, 'an object'],
+    [Object.create(null), 'an object'],
+    [{ constructor: { name: 7 } }, 'an object'],
+    [new Map(), 'a Map'],
+    [new ArrayBuffer(1), 'an ArrayBuffer'],
+  ];
+  for (const [value, text] of cases) {
+    it(`says ${text}`, () => {
+      assert.equal(describeValue(value), text);
+    });
+  }
+});

@@ -1,0 +1,48 @@
+/** What callbacks get in place of single arguments when `event_object` is on. */
+import type { Server } from './server.ts';
+
+type Result = void | Promise<void>;
+
+/** Of connect, receive and close. */
+export class Event {
+  readonly fd: number;
+  readonly reactor_id: number;
+  /** When the data was received, in seconds; 0 where there is none. */
+  readonly dispatch_time: number;
+  readonly data: Buffer | null;
+
+  constructor(fd: number, reactorId: number, dispatchTime: number, data: Buffer | null) {
+    this.fd = fd;
+    this.reactor_id = reactorId;
+    this.dispatch_time = dispatchTime;
+    this.data = data;
+  }
+}
+
+/** Of workerError. */
+export class StatusInfo {
+  readonly worker_id: number;
+  readonly worker_pid: number;
+  /** As wait(2) gives it. */
+  readonly status: number;
+  readonly exit_code: number;
+  readonly signal: number;
+
+  constructor(workerId: number, workerPid: number, exitCode: number, signal: number) {
+    this.worker_id = workerId;
+    this.worker_pid = workerPid;
+    this.status = (exitCode << 8) | signal;
+    this.exit_code = exitCode;
+    this.signal = signal;
+  }
+}
+
+export interface ServerObjectEvents {
+  workerError: (server: Server, info: StatusInfo) => Result;
+}
+
+export interface PortObjectEvents {
+  connect: (server: Server, event: Event) => Result;
+  receive: (server: Server, event: Event) => Result;
+  close: (server: Server, event: Event) => Result;
+}

@@ -1,0 +1,101 @@
+import { SWOOLE_LOG_NOTICE, SWOOLE_LOG_WARNING } from '../constants.ts';
+import { Callbacks } from './callbacks.ts';
+import { ConnectionList } from './connection-list.ts';
+import type { ServerCore } from './core.ts';
+import { describeValue, TswooleError } from './errors.ts';
+import type { AnyCallback, PortCallback, PortObjectCallback } from './events.ts';
+import type { Address } from './listen.ts';
+import { type NormalisedSettings, type PortSettings, validateSettings } from './settings.ts';
+
+/** How the server reaches into its ports; users do not. */
+export interface PortInternals {
+  readonly callbacks: Callbacks;
+  fd: number;
+  /** Why the port could not be bound: an errno, or 0. */
+  bindError: number;
+  /** True exactly when the user has called set() on this port: it then inherits nothing. */
+  ownSettings: boolean;
+  settingValues: NormalisedSettings;
+}
+
+const internals = new WeakMap<Port, PortInternals>();
+
+export function internalsOf(port: Port): PortInternals {
+  const found = internals.get(port);
+  if (found === undefined) throw new TswooleError('ERR_ARGUMENT', 'this is not a port of a server');
+  return found;
+}
+
+/** A listening port of a server. Made by `server.listen()`; the server's own is `server.ports[0]`. */
+export class Port {
+  readonly host: string;
+  /** The port number; where 0 was asked for, the one that the kernel gave. */
+  readonly port: number;
+  /** SWOOLE_SOCK_*, without SWOOLE_SSL. */
+  readonly type: number;
+  readonly ssl: boolean;
+  /** The connections of this port. */
+  readonly connections: ConnectionList;
+  readonly #core: ServerCore;
+
+  constructor(core: ServerCore, address: Address, fd: number, bindError: number) {
+    this.#core = core;
+    this.host = address.host;
+    this.port = address.port;
+    this.type = address.type;
+    this.ssl = false;
+    internals.set(this, { callbacks: Callbacks.ofPort(), fd, bindError, ownSettings: false, settingValues: {} });
+    this.connections = new ConnectionList(core, core.ports.length);
+  }
+
+  /** Descriptor of the listening socket in this process; -1 where it has none. */
+  get sock(): number {
+    return internalsOf(this).fd;
+  }
+
+  /** The settings of this port. */
+  get setting(): NormalisedSettings {
+    return internalsOf(this).settingValues;
+  }
+
+  /** Settings of this port alone. A port with settings of its own inherits none from the server. */
+  set(settings: PortSettings): boolean {
+    const core = this.#core;
+    if (core.started) {
+      core.logger.log(SWOOLE_LOG_WARNING, 'port.set() has no effect after start()');
+      return false;
+    }
+    if (typeof settings !== 'object' || settings === null) {
+      throw new TswooleError('ERR_ARGUMENT', `port.set() takes an object of settings, got ${describeValue(settings)}`);
+    }
+    const { values, notices } = validateSettings(settings, 'port');
+    if (core.inherited === null)
+      for (const notice of notices) core.logger.once(`notice:${notice}`, SWOOLE_LOG_NOTICE, notice);
+    const own = internalsOf(this);
+    own.settingValues = { ...own.settingValues, ...values };
+    own.ownSettings = true;
+    return true;
+  }
+
+  /** Registers a callback for an event of this port: connect, receive, close, bufferFull, bufferEmpty. */
+  on<Name extends string>(event: Name, callback: PortCallback<Name>): boolean;
+  on<Name extends string>(event: Name, callback: PortObjectCallback<Name>): boolean;
+  on(event: string, callback: AnyCallback): boolean {
+    const core = this.#core;
+    if (core.started) {
+      core.logger.log(SWOOLE_LOG_WARNING, `callbacks cannot be registered after start(): "${event}" is ignored`);
+      return false;
+    }
+    const { callbacks } = internalsOf(this);
+    if (!callbacks.knows(event)) {
+      core.logger.log(SWOOLE_LOG_WARNING, `"${event}" is not an event of a port`);
+      return false;
+    }
+    callbacks.set(event, callback);
+    return true;
+  }
+
+  getCallback(event: string): AnyCallback | null {
+    return internalsOf(this).callbacks.get(event);
+  }
+}

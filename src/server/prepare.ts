@@ -1,0 +1,102 @@
+/** From what the user has set to what the server runs with: settings resolved, callbacks checked. */
+import { SWOOLE_LOG_WARNING } from '../constants.ts';
+import { Dispatcher } from '../reactor/dispatch.ts';
+import type { ReactorPort } from '../reactor/port.ts';
+import { cpuCount, raiseFileLimit } from '../sys/process.ts';
+import type { ServerCore } from './core.ts';
+import { TswooleError } from './errors.ts';
+import { internalsOf } from './port.ts';
+import { resolvePortSettings, resolveServerSettings, settleHeartbeat } from './settings.ts';
+
+/** Resolves all settings. Throws on what cannot work together. */
+export function prepareSettings(core: ServerCore): void {
+  for (const port of core.ports) {
+    const own = internalsOf(port);
+    if (!own.ownSettings && port !== core.ports[0]) own.settingValues = core.setting;
+  }
+  core.portSettings = core.ports.map((port) => resolvePortSettings(internalsOf(port).settingValues));
+  const settings = resolveServerSettings(core.setting, {
+    mode: core.mode as 1 | 2,
+    cpuCount: cpuCount(),
+    fdLimit: raiseFileLimit(),
+    portCount: core.ports.length,
+    hasLengthFunction: core.portSettings.some((port) => port.framing.kind === 'lengthFunction'),
+  });
+  const heartbeat = settleHeartbeat(
+    settings.heartbeatCheckIntervalMs,
+    core.portSettings.map((port) => port.heartbeatIdleMs),
+  );
+  settings.heartbeatCheckIntervalMs = heartbeat.checkIntervalMs;
+  core.portSettings.forEach((port, index) => {
+    port.heartbeatIdleMs = heartbeat.idleMs[index];
+  });
+  core.settings = settings;
+  core.setting = {
+    ...core.setting,
+    worker_num: settings.workerNum,
+    task_worker_num: settings.taskWorkerNum,
+    output_buffer_size: settings.bufferOutputSize,
+    buffer_output_size: settings.bufferOutputSize,
+    max_connection: settings.maxConnection,
+    max_conn: settings.maxConnection,
+  };
+  core.logger.configure(settings.log);
+  if (core.inherited !== null) return;
+  const warnings = [...settings.warnings, ...core.portSettings.flatMap((port) => port.warnings)];
+  for (const warning of warnings) core.logger.once(`warning:${warning}`, SWOOLE_LOG_WARNING, warning);
+}
+
+/** Every port needs somebody to take what it receives. */
+export function checkCallbacks(core: ServerCore): void {
+  const primary = internalsOf(core.ports[0]).callbacks;
+  core.ports.forEach((port, index) => {
+    if ((internalsOf(port).callbacks.get('receive') ?? primary.get('receive')) !== null) return;
+    const which = index === 0 ? 'the server' : `port ${port.host}:${port.port}`;
+    const call = index === 0 ? 'server.on("receive", …)' : 'port.on("receive", …) or server.on("receive", …)';
+    throw new TswooleError('ERR_CALLBACK_MISSING', `${which} has no receive callback: call ${call} before start()`, {
+      key: 'receive',
+    });
+  });
+  if (core.settings!.taskWorkerNum > 0) {
+    throw new TswooleError('ERR_UNSUPPORTED', 'task workers are not supported yet: leave task_worker_num at 0', {
+      key: 'task_worker_num',
+    });
+  }
+}
+
+/** What reactors must know of the ports. */
+export function reactorPorts(core: ServerCore): ReactorPort[] {
+  return core.ports.map((port, index) => {
+    const settings = core.portSettings[index];
+    return {
+      index,
+      listener: internalsOf(port).fd,
+      socketType: port.type,
+      framing: settings.framing.kind === 'http' ? { kind: 'raw' } : settings.framing,
+      socketBufferSize: settings.socketBufferSize,
+      bufferHighWatermark: settings.bufferHighWatermark,
+      bufferLowWatermark: settings.bufferLowWatermark,
+      heartbeatIdleMs: settings.heartbeatIdleMs,
+      maxIdleMs: settings.maxIdleMs,
+      socketOptions: {
+        nodelay: settings.openTcpNodelay,
+        keepalive: settings.openTcpKeepalive,
+        keepIdleSeconds: settings.tcpKeepIdleSeconds,
+        keepIntervalSeconds: settings.tcpKeepIntervalSeconds,
+        keepCount: settings.tcpKeepCount,
+        userTimeoutMs: settings.openTcpKeepalive ? settings.tcpUserTimeoutMs : 0,
+        receiveBufferBytes: settings.kernelReceiveBufferSize,
+        sendBufferBytes: settings.kernelSendBufferSize,
+      },
+    };
+  });
+}
+
+export function makeDispatcher(core: ServerCore): Dispatcher {
+  const settings = core.settings!;
+  return new Dispatcher(
+    { mode: settings.dispatchMode, workerCount: settings.workerNum, unsafeEvents: settings.enableUnsafeEvent },
+    core.runtime!.connections,
+    core.runtime!.workers,
+  );
+}

@@ -1,0 +1,622 @@
+import {
+  SWOOLE_BASE,
+  SWOOLE_ERROR_DATA_LENGTH_TOO_LARGE,
+  SWOOLE_ERROR_INVALID_PARAMS,
+  SWOOLE_ERROR_NO_PAYLOAD,
+  SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW,
+  SWOOLE_ERROR_SERVER_INVALID_LISTEN_PORT,
+  SWOOLE_ERROR_SESSION_CLOSED,
+  SWOOLE_ERROR_SESSION_CLOSED_BY_CLIENT,
+  SWOOLE_ERROR_SESSION_CLOSED_BY_SERVER,
+  SWOOLE_ERROR_SESSION_CLOSING,
+  SWOOLE_ERROR_SESSION_INVALID_ID,
+  SWOOLE_ERROR_SESSION_NOT_EXIST,
+  SWOOLE_ERROR_WRONG_OPERATION,
+  SWOOLE_LOG_NOTICE,
+  SWOOLE_LOG_WARNING,
+  SWOOLE_PROCESS,
+  SWOOLE_SOCK_TCP,
+  SWOOLE_THREAD,
+  SWOOLE_WORKER_EXIT,
+} from '../constants.ts';
+import { Logger } from '../log/log.ts';
+import { inherited } from '../process/environment.ts';
+import { keepsWorker } from '../reactor/dispatch.ts';
+import {
+  FLAG_CLOSE_DONE,
+  FLAG_CLOSE_TAKEN,
+  FLAG_CLOSED_HERE,
+  FLAG_OVERFLOW,
+  FLAG_PAUSED,
+  FLAG_PEER_GONE,
+  FLAG_PROTECTED,
+  FLAGS,
+  OWNER,
+  PORT,
+  QUEUED_BYTES,
+  RECEIVE_TIME,
+  SERIAL,
+  UID,
+} from '../shm/connections.ts';
+import { workerInbox } from '../shm/layout.ts';
+import { CLOSE_REQUEST, RESET_REQUEST, STOP_WORKER } from '../shm/messages.ts';
+import { WORD_MANAGER_PID, WORD_MASTER_PID } from '../shm/segment.ts';
+import { LIFE_RESPONSES, RESPONSES, SENT_BYTES } from '../shm/workers.ts';
+import { inheritedPort } from './boot-record.ts';
+import { Callbacks } from './callbacks.ts';
+import { type ClientInfo, readClientInfo } from './client-info.ts';
+import { ConnectionList, listConnections, visibleOwner } from './connection-list.ts';
+import type { ServerCore } from './core.ts';
+import { describeValue, TswooleError } from './errors.ts';
+import type { AnyCallback, PortCallback, ServerCallback, ServerObjectCallback } from './events.ts';
+import { type Bound, bindListener, checkAddress, listenFailure } from './listen.ts';
+import { internalsOf, Port } from './port.ts';
+import { type NormalisedSettings, resolveLog, type ServerSettings, validateSettings } from './settings.ts';
+import { startServer } from './start.ts';
+import { readStats, type Stats } from './stats.ts';
+
+/** How many `getClientList` gives at most. */
+const PAGE_MAX = 100;
+/** The type that dispatch_func is told when a connection is to be closed. */
+const DISPATCH_CLOSE = 4;
+const UID_MIN = -2147483648;
+const UID_MAX = 4294967295;
+
+let created: Server | null = null;
+
+/**
+ * A server with many processes: a master with reactor threads, a manager, workers. What is documented of Swoole's
+ * `Swoole\Server` holds here. The script that makes it runs once in every process, and `start()` there takes the role.
+ */
+export class Server {
+  readonly #core: ServerCore;
+  /** The connections that this process can see; iterate over it, or ask `count()`. */
+  readonly connections: ConnectionList;
+
+  /**
+   * Binds at once, so that `server.port` is known; a port that cannot be bound makes `start()` resolve `false`.
+   *
+   * @param host an IPv4 or IPv6 address
+   * @param port 0 lets the kernel choose
+   * @param mode SWOOLE_BASE (workers own their connections) or SWOOLE_PROCESS (the master does)
+   * @param sockType SWOOLE_SOCK_TCP or SWOOLE_SOCK_TCP6
+   */
+  constructor(host: string, port = 0, mode: number = SWOOLE_BASE, sockType: number = SWOOLE_SOCK_TCP) {
+    if (mode === SWOOLE_THREAD)
+      throw new TswooleError(
+        'ERR_UNSUPPORTED',
+        'SWOOLE_THREAD is not supported yet: use SWOOLE_PROCESS or SWOOLE_BASE',
+      );
+    if (mode !== SWOOLE_BASE && mode !== SWOOLE_PROCESS) {
+      throw new TswooleError('ERR_ARGUMENT', `mode must be SWOOLE_BASE or SWOOLE_PROCESS, got ${describeValue(mode)}`, {
+        key: 'mode',
+      });
+    }
+    if (created !== null && !coreOf(created).ended) {
+      throw new TswooleError(
+        'ERR_STATE',
+        'there is a Server in this process already: add further ports to it with listen()',
+      );
+    }
+    const core: ServerCore = {
+      server: this,
+      mode,
+      ports: [],
+      callbacks: Callbacks.ofServer(),
+      logger: new Logger(),
+      inherited: inherited(),
+      setting: {},
+      lastError: 0,
+      started: false,
+      ended: false,
+      runtime: null,
+      settings: null,
+      portSettings: [],
+      dispatcher: null,
+      control: null,
+      application: null,
+      workerId: -1,
+      workerPid: 0,
+      taskworker: false,
+    };
+    this.#core = core;
+    cores.set(this, core);
+    this.connections = new ConnectionList(core, -1);
+    addPort(core, host, port, sockType);
+    created = this;
+  }
+
+  // ---- before start -----------------------------------------------------------------------------------------------
+
+  /** Merges settings into those set before. They take effect at `start()`. */
+  set(settings: ServerSettings): boolean {
+    const core = this.#core;
+    if (core.started) {
+      core.logger.log(SWOOLE_LOG_WARNING, 'set() has no effect after start()');
+      return false;
+    }
+    if (typeof settings !== 'object' || settings === null) {
+      throw new TswooleError('ERR_ARGUMENT', `set() takes an object of settings, got ${describeValue(settings)}`);
+    }
+    const { values, notices } = validateSettings(settings, 'server');
+    core.setting = { ...core.setting, ...values };
+    core.logger.configure(resolveLog(core.setting));
+    // The same script runs in every process: what it does wrong is told once.
+    if (core.inherited === null)
+      for (const notice of notices) core.logger.once(`notice:${notice}`, SWOOLE_LOG_NOTICE, notice);
+    const primary = internalsOf(core.ports[0]);
+    primary.settingValues = { ...primary.settingValues, ...values };
+    return true;
+  }
+
+  /** Registers the callback of an event, in place of an earlier one. The name may be written in any case. */
+  on<Name extends string>(event: Name, callback: ServerCallback<Name>): boolean;
+  on<Name extends string>(event: Name, callback: ServerObjectCallback<Name>): boolean;
+  on(event: string, callback: AnyCallback): boolean {
+    const core = this.#core;
+    if (core.started) {
+      core.logger.log(SWOOLE_LOG_WARNING, `callbacks cannot be registered after start(): "${event}" is ignored`);
+      return false;
+    }
+    if (typeof event !== 'string')
+      throw new TswooleError('ERR_ARGUMENT', `the event must be a string, got ${describeValue(event)}`);
+    if (core.callbacks.knows(event)) {
+      core.callbacks.set(event, callback);
+      return true;
+    }
+    return core.ports[0].on(event, callback as PortCallback<string>);
+  }
+
+  /** The callback registered for an event, or null. */
+  getCallback(event: string): AnyCallback | null {
+    return this.#core.callbacks.get(event) ?? this.#core.ports[0].getCallback(event);
+  }
+
+  /** Listens on a further port, with settings and callbacks of its own where it is given some. */
+  listen(host: string, port: number, sockType: number): Port | false {
+    const core = this.#core;
+    if (core.started) {
+      core.logger.log(SWOOLE_LOG_WARNING, 'listen() must come before start()');
+      core.lastError = SWOOLE_ERROR_WRONG_OPERATION;
+      return false;
+    }
+    if (typeof port === 'number' && (port < 0 || port > 65535)) {
+      core.lastError = SWOOLE_ERROR_SERVER_INVALID_LISTEN_PORT;
+      core.logger.log(SWOOLE_LOG_WARNING, `listen(): port ${port} is not between 0 and 65535`);
+      return false;
+    }
+    const added = addPort(core, host, port, sockType);
+    const { bindError } = internalsOf(added);
+    if (bindError === 0) return added;
+    core.ports.pop();
+    core.lastError = bindError;
+    core.logger.log(SWOOLE_LOG_WARNING, listenFailure(added.host, added.port, bindError));
+    return false;
+  }
+  addListener(host: string, port: number, sockType: number): Port | false {
+    return this.listen(host, port, sockType);
+  }
+  addlistener(host: string, port: number, sockType: number): Port | false {
+    return this.listen(host, port, sockType);
+  }
+
+  /**
+   * Starts everything. In the first process it resolves `true` when the server has been shut down, or `false` when it
+   * could not start; in every other process it becomes that process's role and never resolves.
+   */
+  start(): Promise<boolean> {
+    return startServer(this.#core);
+  }
+
+  // ---- the life of the server -------------------------------------------------------------------------------------
+
+  /** Ends the whole server. Works in every process; returns before it is done. */
+  shutdown(): boolean {
+    const { control } = this.#core;
+    if (control !== null && !this.#core.ended) return control.shutdown();
+    this.#core.lastError = SWOOLE_ERROR_WRONG_OPERATION;
+    this.#notRunning('shutdown');
+    return false;
+  }
+
+  /** Replaces all workers (or the task workers only) by new ones, without closing a connection in SWOOLE_PROCESS. */
+  reload(onlyReloadTaskworker = false): boolean {
+    const control = this.#control('reload');
+    return control?.reload(onlyReloadTaskworker) ?? false;
+  }
+
+  /** Stops a worker, which is then replaced: -1 is the current one. With `waitEvent` it first finishes what it has begun. */
+  stop(workerId = -1, waitEvent = false): boolean {
+    const core = this.#core;
+    const control = this.#control('stop');
+    if (control === null || core.runtime === null) return false;
+    const { layout } = core.runtime.segment;
+    if (workerId === -1 && core.workerId === -1) {
+      core.lastError = SWOOLE_ERROR_WRONG_OPERATION;
+      return false;
+    }
+    const id = workerId === -1 ? core.workerId : workerId;
+    if (!Number.isInteger(id) || id < 0 || id >= layout.workerCount + layout.taskWorkerCount) {
+      core.lastError = SWOOLE_ERROR_INVALID_PARAMS;
+      return false;
+    }
+    if (id === core.workerId) return control.stopSelf(waitEvent || core.settings!.reloadAsync);
+    core.runtime.tell(workerInbox(layout, id), STOP_WORKER, 0, waitEvent ? 1 : 0);
+    return true;
+  }
+
+  // ---- data -------------------------------------------------------------------------------------------------------
+
+  /**
+   * Queues data for a connection; the pieces of two sends never mix. `false` with a code in `getLastError()` means that
+   * nothing of it is sent: the connection is closed or unknown, too much waits for it already (1008), or the data is
+   * longer than `buffer_output_size` (1202).
+   */
+  send(fd: number | string, data: string | Uint8Array, serverSocket = -1): boolean {
+    const core = this.#core;
+    const { runtime } = core;
+    if (runtime === null) {
+      this.#notRunning('send');
+      return false;
+    }
+    if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
+      throw new TswooleError('ERR_ARGUMENT', `send() takes a string or a Uint8Array, got ${describeValue(data)}`, {
+        key: 'data',
+      });
+    }
+    if (data.length === 0) return this.#fail(SWOOLE_ERROR_NO_PAYLOAD);
+    if (typeof fd !== 'number' || fd <= 0) return this.#badSession('send', fd, serverSocket);
+    const { connections } = runtime;
+    const slot = connections.find(fd);
+    if (slot === -1) return this.#fail(SWOOLE_ERROR_SESSION_NOT_EXIST);
+    const { words } = connections;
+    const base = connections.wordBase(slot);
+    const flags = words[base + FLAGS];
+    if ((flags & (FLAG_CLOSE_TAKEN | FLAG_PEER_GONE)) !== 0) return this.#fail(closedCode(flags));
+
+    const limit = core.portSettings[words[base + PORT]].socketBufferSize;
+    const queued = words[base + QUEUED_BYTES] + runtime.wire.waitingBytes(slot);
+    const outputMax = core.settings!.bufferOutputSize;
+    let length = data.length;
+    if (typeof data === 'string' && (length * 3 > outputMax || queued + length * 3 > limit))
+      length = Buffer.byteLength(data);
+    if (length > outputMax) return this.#fail(SWOOLE_ERROR_DATA_LENGTH_TOO_LARGE);
+    if (queued + length > limit && this.#overflows(slot, length, limit))
+      return this.#fail(SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW);
+
+    runtime.wire.send(slot, words[base + SERIAL], data);
+    const { numbers, base: counters } = runtime.counters;
+    numbers[counters + RESPONSES]++;
+    numbers[counters + LIFE_RESPONSES]++;
+    numbers[counters + SENT_BYTES] += length;
+    return true;
+  }
+
+  /**
+   * Asks for bufferEmpty, then looks once more: the owner of the socket may have emptied the queue just before, and would
+   * then have nothing to tell.
+   */
+  #overflows(slot: number, length: number, limit: number): boolean {
+    const { connections, wire } = this.#core.runtime!;
+    connections.setFlags(slot, FLAG_OVERFLOW);
+    const queued = Atomics.load(connections.words, connections.wordBase(slot) + QUEUED_BYTES) + wire.waitingBytes(slot);
+    if (queued + length > limit) return true;
+    connections.clearFlags(slot, FLAG_OVERFLOW);
+    return false;
+  }
+
+  /** Closes a connection: the close callback runs, then what is queued is sent. With `reset` it is dropped instead. */
+  close(fd: number, reset = false): boolean {
+    const core = this.#core;
+    const { runtime } = core;
+    if (runtime === null) {
+      this.#notRunning('close');
+      return false;
+    }
+    const { connections } = runtime;
+    const slot = connections.find(fd);
+    if (slot === -1) return this.#fail(SWOOLE_ERROR_SESSION_NOT_EXIST);
+    const base = connections.wordBase(slot);
+    const serial = connections.words[base + SERIAL];
+    const flags = connections.flags(slot);
+    if ((flags & FLAG_CLOSE_TAKEN) !== 0) {
+      if ((flags & FLAG_CLOSE_DONE) === 0) return this.#fail(SWOOLE_ERROR_SESSION_CLOSING);
+      if (!reset) return this.#fail(SWOOLE_ERROR_SESSION_CLOSED);
+      runtime.wire.finishClose(slot, serial, true);
+      return true;
+    }
+    const worker = this.#closingWorker(fd, slot);
+    if (worker === core.workerId) core.application!.closeRequested(slot, serial, reset);
+    else runtime.tell(workerInbox(runtime.segment.layout, worker), reset ? RESET_REQUEST : CLOSE_REQUEST, slot, serial);
+    return true;
+  }
+
+  /** The worker that runs a connection's close callback. */
+  #closingWorker(fd: number, slot: number): number {
+    const core = this.#core;
+    const { connections, segment } = core.runtime!;
+    if (core.mode === SWOOLE_BASE) return connections.words[connections.wordBase(slot) + OWNER];
+    const dispatcher = core.dispatcher!;
+    const { dispatchFunc } = core.settings!;
+    if (dispatchFunc !== null) {
+      const answer = dispatchFunc(this, fd, DISPATCH_CLOSE);
+      if (answer !== null && Number.isInteger(answer) && answer >= 0 && answer < segment.layout.workerCount)
+        return answer;
+    }
+    if (!keepsWorker(dispatcher.mode) && core.workerId >= 0 && !core.taskworker) return core.workerId;
+    return dispatcher.owner(slot);
+  }
+
+  /** True exactly when the connection is open and nobody has begun to close it. */
+  exists(fd: number): boolean {
+    return this.#openSlot(fd) !== -1;
+  }
+  exist(fd: number): boolean {
+    return this.exists(fd);
+  }
+
+  /** Stops reading from a connection; sending goes on. */
+  pause(fd: number): boolean {
+    const slot = this.#slotOrError(fd);
+    if (slot === -1) return false;
+    const { connections, wire } = this.#core.runtime!;
+    connections.setFlags(slot, FLAG_PAUSED);
+    wire.pause(slot, connections.words[connections.wordBase(slot) + SERIAL]);
+    return true;
+  }
+
+  /** Reads from a paused connection again. */
+  resume(fd: number): boolean {
+    const slot = this.#slotOrError(fd);
+    if (slot === -1) return false;
+    const { connections, wire } = this.#core.runtime!;
+    connections.clearFlags(slot, FLAG_PAUSED);
+    wire.resume(slot, connections.words[connections.wordBase(slot) + SERIAL]);
+    return true;
+  }
+
+  /** With `enable_delay_receive`: begins to read from a new connection. `false` when it is read from already. */
+  confirm(fd: number): boolean {
+    const slot = this.#slotOrError(fd);
+    if (slot === -1) return false;
+    const { connections, wire } = this.#core.runtime!;
+    if ((connections.clearFlags(slot, FLAG_PAUSED) & FLAG_PAUSED) === 0) return false;
+    wire.resume(slot, connections.words[connections.wordBase(slot) + SERIAL]);
+    return true;
+  }
+
+  /** Keeps the connection from being closed for being idle. */
+  protect(fd: number, isProtected = true): boolean {
+    const slot = this.#openSlot(fd);
+    if (slot === -1) return false;
+    const { connections } = this.#core.runtime!;
+    if (isProtected) connections.setFlags(slot, FLAG_PROTECTED);
+    else connections.clearFlags(slot, FLAG_PROTECTED);
+    return true;
+  }
+
+  /** Ties a connection to a user id, once. With dispatch_mode 5, all connections of an id go to one worker. */
+  bind(fd: number, uid: number): boolean {
+    const core = this.#core;
+    if (!Number.isInteger(uid) || uid < UID_MIN || uid > UID_MAX) {
+      core.logger.log(SWOOLE_LOG_WARNING, `bind(): uid ${uid} is not a whole number between ${UID_MIN} and ${UID_MAX}`);
+      return false;
+    }
+    const slot = this.#openSlot(fd);
+    if (slot === -1) return false;
+    const { connections } = core.runtime!;
+    return Atomics.compareExchange(connections.words, connections.wordBase(slot) + UID, 0, uid | 0) === 0;
+  }
+
+  /** Ids of the connections that have been silent for longer than `heartbeat_idle_time`, which are closed by default. */
+  heartbeat(ifCloseConnection = true): number[] | false {
+    const core = this.#core;
+    const { runtime, settings } = core;
+    if (runtime === null || settings === null || settings.heartbeatCheckIntervalMs < 1) return false;
+    const { connections } = runtime;
+    const now = Date.now();
+    const silent = listConnections(core, -1).filter((fd) => {
+      const slot = connections.find(fd);
+      if (slot === -1 || (connections.flags(slot) & FLAG_PROTECTED) !== 0) return false;
+      const { heartbeatIdleMs } = core.portSettings[connections.words[connections.wordBase(slot) + PORT]];
+      const idleMs = now - connections.numbers[connections.numberBase(slot) + RECEIVE_TIME] * 1000;
+      return heartbeatIdleMs > 0 && idleMs > heartbeatIdleMs;
+    });
+    if (ifCloseConnection) for (const fd of silent) this.close(fd);
+    return silent;
+  }
+
+  // ---- queries ----------------------------------------------------------------------------------------------------
+
+  /** What is known of a connection. With `ignoreError` also of one that has just been closed. */
+  getClientInfo(fd: number, _reactorId = -1, ignoreError = false): ClientInfo | false {
+    const core = this.#core;
+    const { runtime } = core;
+    if (runtime === null) {
+      this.#notRunning('getClientInfo');
+      return false;
+    }
+    const slot = ignoreError ? runtime.connections.findAny(fd) : runtime.connections.find(fd);
+    if (slot === -1 || !this.#sees(slot)) return false;
+    // Inside the close callback it still exists; once that has returned it does not.
+    if (!ignoreError && (runtime.connections.flags(slot) & FLAG_CLOSE_DONE) !== 0) return false;
+    return readClientInfo(core, slot);
+  }
+  connection_info(fd: number, reactorId = -1, ignoreError = false): ClientInfo | false {
+    return this.getClientInfo(fd, reactorId, ignoreError);
+  }
+
+  /** The next connections behind `startFd`, in ascending order; an empty array at the end. */
+  getClientList(startFd = 0, pageSize = 10): number[] | false {
+    const core = this.#core;
+    if (core.runtime === null) {
+      this.#notRunning('getClientList');
+      return false;
+    }
+    if (pageSize > PAGE_MAX) {
+      core.logger.log(SWOOLE_LOG_WARNING, `getClientList(): at most ${PAGE_MAX} at once`);
+      return false;
+    }
+    if (startFd !== 0 && !this.exists(startFd)) return false;
+    return listConnections(core, -1)
+      .filter((fd) => fd > startFd)
+      .slice(0, Math.max(0, pageSize));
+  }
+  connection_list(startFd = 0, pageSize = 10): number[] | false {
+    return this.getClientList(startFd, pageSize);
+  }
+
+  /** Counters of the server and of this process. */
+  stats(): Stats | false {
+    if (this.#core.runtime !== null) return readStats(this.#core);
+    this.#notRunning('stats');
+    return false;
+  }
+
+  /** The code of the last failed call of this process. */
+  getLastError(): number {
+    return this.#core.lastError;
+  }
+
+  getWorkerId(): number | false {
+    const { workerId } = this.#core;
+    return workerId === -1 ? false : workerId;
+  }
+
+  /** Process id of a worker; -1 is the current one. */
+  getWorkerPid(workerId = -1): number | false {
+    const { runtime } = this.#core;
+    if (runtime === null) return false;
+    const id = workerId === -1 ? Math.max(0, this.#core.workerId) : workerId;
+    return runtime.workers.has(id) ? runtime.workers.pid(id) : false;
+  }
+
+  /** SWOOLE_WORKER_BUSY, _IDLE or _EXIT. */
+  getWorkerStatus(workerId = -1): number | false {
+    const core = this.#core;
+    const { runtime } = core;
+    if (runtime === null) return false;
+    if ((workerId === -1 || workerId === core.workerId) && core.control?.exiting() === true) return SWOOLE_WORKER_EXIT;
+    const id = workerId === -1 ? core.workerId : workerId;
+    return runtime.workers.has(id) ? runtime.workers.status(id) : false;
+  }
+
+  getManagerPid(): number {
+    return this.#core.runtime?.segment.load(WORD_MANAGER_PID) ?? 0;
+  }
+  getMasterPid(): number {
+    return this.#core.runtime?.segment.load(WORD_MASTER_PID) ?? 0;
+  }
+
+  // ---- properties -------------------------------------------------------------------------------------------------
+
+  /** All settings, merged. */
+  get setting(): NormalisedSettings {
+    return this.#core.setting;
+  }
+  /** All ports; the first is the server's own. */
+  get ports(): readonly Port[] {
+    return this.#core.ports;
+  }
+  get host(): string {
+    return this.#core.ports[0].host;
+  }
+  get port(): number {
+    return this.#core.ports[0].port;
+  }
+  /** SWOOLE_SOCK_* of the server's own port. */
+  get type(): number {
+    return this.#core.ports[0].type;
+  }
+  get ssl(): boolean {
+    return this.#core.ports[0].ssl;
+  }
+  /** SWOOLE_BASE or SWOOLE_PROCESS. */
+  get mode(): number {
+    return this.#core.mode;
+  }
+  get master_pid(): number {
+    return this.getMasterPid();
+  }
+  get manager_pid(): number {
+    return this.getManagerPid();
+  }
+  /** Id of this worker; -1 in other processes. */
+  get worker_id(): number {
+    return this.#core.workerId;
+  }
+  get worker_pid(): number {
+    return this.#core.workerPid;
+  }
+  /** True exactly in a task worker. */
+  get taskworker(): boolean {
+    return this.#core.taskworker;
+  }
+
+  // ---- helpers ----------------------------------------------------------------------------------------------------
+
+  #fail(code: number): false {
+    this.#core.lastError = code;
+    return false;
+  }
+
+  #notRunning(method: string): void {
+    this.#core.logger.log(SWOOLE_LOG_WARNING, `${method}(): the server is not running`);
+  }
+
+  #control(method: string): ServerCore['control'] {
+    const { control, ended } = this.#core;
+    if (control !== null && !ended) return control;
+    this.#notRunning(method);
+    return null;
+  }
+
+  #badSession(method: string, fd: unknown, serverSocket: number): false {
+    const about = serverSocket === -1 ? '' : ` through socket ${serverSocket}`;
+    this.#core.logger.log(
+      SWOOLE_LOG_WARNING,
+      `${method}(): ${describeValue(fd)} is not the id of a connection${about}`,
+    );
+    return this.#fail(SWOOLE_ERROR_SESSION_INVALID_ID);
+  }
+
+  #sees(slot: number): boolean {
+    const owner = visibleOwner(this.#core);
+    const { connections } = this.#core.runtime!;
+    return owner === -1 || connections.words[connections.wordBase(slot) + OWNER] === owner;
+  }
+
+  #openSlot(fd: number): number {
+    const { runtime } = this.#core;
+    if (runtime === null) return -1;
+    const slot = runtime.connections.find(fd);
+    return slot !== -1 && runtime.connections.isOpen(slot) && this.#sees(slot) ? slot : -1;
+  }
+
+  #slotOrError(fd: number): number {
+    const slot = this.#openSlot(fd);
+    if (slot === -1) this.#fail(SWOOLE_ERROR_SESSION_NOT_EXIST);
+    return slot;
+  }
+}
+
+function closedCode(flags: number): number {
+  if ((flags & FLAG_CLOSE_TAKEN) === 0) return SWOOLE_ERROR_SESSION_CLOSED_BY_CLIENT;
+  if ((flags & FLAG_CLOSE_DONE) === 0) return SWOOLE_ERROR_SESSION_CLOSING;
+  return (flags & FLAG_CLOSED_HERE) !== 0 ? SWOOLE_ERROR_SESSION_CLOSED_BY_SERVER : SWOOLE_ERROR_SESSION_CLOSED;
+}
+
+const cores = new WeakMap<Server, ServerCore>();
+function coreOf(server: Server): ServerCore {
+  return cores.get(server)!;
+}
+
+/** Binds (in the first process) or takes over (in a child) the next port. */
+function addPort(core: ServerCore, host: string, port: number, sockType: number): Port {
+  const address = checkAddress(host, port, sockType);
+  const index = core.ports.length;
+  const bound: Bound = inheritedPort(core.inherited, index, address) ?? bindListener(address, false);
+  const added = new Port(core, { ...address, port: bound.port }, bound.fd, bound.error);
+  core.ports.push(added);
+  return added;
+}

@@ -1,0 +1,97 @@
+import { WORD_MAX_FD } from '../shm/segment.ts';
+import {
+  ABORTED,
+  ACCEPTED,
+  CALLBACKS_NOW,
+  CALLBACKS_PEAK,
+  CLOSED,
+  DISPATCHES,
+  LIFE_DISPATCHES,
+  LIFE_REQUESTS,
+  LIFE_RESPONSES,
+  RECEIVED_BYTES,
+  REQUESTS,
+  RESPONSES,
+  SENT_BYTES,
+  total,
+  WORKER_IDLE,
+} from '../shm/workers.ts';
+import type { ServerCore } from './core.ts';
+import { internalsOf } from './port.ts';
+
+/** What `server.stats()` tells. Totals count from start() and survive workers. */
+export interface Stats {
+  /** Seconds since 1970. */
+  start_time: number;
+  connection_num: number;
+  /** Connections that were refused. */
+  abort_count: number;
+  accept_count: number;
+  close_count: number;
+  worker_num: number;
+  task_worker_num: number;
+  user_worker_num: number;
+  idle_worker_num: number;
+  dispatch_count: number;
+  request_count: number;
+  response_count: number;
+  total_recv_bytes: number;
+  total_send_bytes: number;
+  pipe_packet_msg_id: number;
+  concurrency: number;
+  /** The last connection id given out. */
+  session_round: number;
+  min_fd: number;
+  max_fd: number;
+  /** Of the current process, in workers only. */
+  worker_request_count?: number;
+  worker_response_count?: number;
+  worker_dispatch_count?: number;
+  worker_concurrency?: number;
+  /** Unfinished async callbacks of this process, now and at most. */
+  coroutine_num: number;
+  coroutine_peek_num: number;
+}
+
+export function readStats(core: ServerCore): Stats {
+  const { segment, workers, counters } = core.runtime!;
+  const { layout } = segment;
+  let idle = 0;
+  for (let id = 0; id < layout.workerCount; id++) if (workers.status(id) === WORKER_IDLE) idle++;
+  const accepted = total(segment, ACCEPTED);
+  const own = core.workerId >= 0;
+  return {
+    start_time: Math.floor(segment.startTime),
+    connection_num: segment.connections,
+    abort_count: total(segment, ABORTED),
+    accept_count: accepted,
+    close_count: total(segment, CLOSED),
+    worker_num: layout.workerCount,
+    task_worker_num: layout.taskWorkerCount,
+    user_worker_num: layout.userProcessCount,
+    idle_worker_num: idle,
+    dispatch_count: total(segment, DISPATCHES),
+    request_count: total(segment, REQUESTS),
+    response_count: total(segment, RESPONSES),
+    total_recv_bytes: total(segment, RECEIVED_BYTES),
+    total_send_bytes: total(segment, SENT_BYTES),
+    pipe_packet_msg_id: segment.messages,
+    concurrency: 0,
+    session_round: segment.sessionsGiven === 0 ? 0 : segment.startSessionId + segment.sessionsGiven,
+    min_fd: Math.max(
+      0,
+      Math.min(...core.ports.map((port) => internalsOf(port).fd).filter((fd) => fd >= 0), 0x7fffffff) % 0x7fffffff,
+    ),
+    max_fd: segment.load(WORD_MAX_FD),
+    ...(own
+      ? {
+          worker_request_count: counters.get(LIFE_REQUESTS),
+          worker_response_count: counters.get(LIFE_RESPONSES),
+          worker_dispatch_count: counters.get(LIFE_DISPATCHES),
+          worker_concurrency: 0,
+        }
+      : {}),
+    coroutine_num: counters.get(CALLBACKS_NOW),
+    coroutine_peek_num: counters.get(CALLBACKS_PEAK),
+  };
+}

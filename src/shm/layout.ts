@@ -1,0 +1,125 @@
+/**
+ * Where everything lies in the one shared segment. Computed from a handful of numbers by one function, so that every
+ * process that knows them sees the same map; they stand in the header, which a child reads first.
+ *
+ *   +--------+---------+-------+---------+----------+-------------+---------------+----------------------+
+ *   | header | inboxes | lanes | workers | sessions | connections | ring controls | ring data (sparse)   |
+ *   +--------+---------+-------+---------+----------+-------------+---------------+----------------------+
+ *   one page each at least; ring data is mapped ring by ring, and only rings that are used cost memory
+ *
+ * Who writes what: an *inbox* is what one role reads (master, manager, each reactor, each worker id); a *lane* is what one
+ * living process writes with. A worker id has several lanes, because a worker that ends gracefully and its replacement
+ * both write for a while, and a ring bears one producer only.
+ */
+
+export const LAYOUT_VERSION = 1;
+export const MAGIC = 0x74735732;
+
+/** A graceful worker, its replacement, and one more that was replaced just before: more have to wait for an end. */
+export const LANES_PER_WORKER = 3;
+
+/** Session slots, as the peer has them: an id whose slot is still used is skipped. */
+export const SESSION_SLOTS = 1 << 20;
+
+export const RING_BYTES = 1 << 20;
+export const RING_CONTROL_BYTES = 192;
+export const INBOX_BYTES = 512;
+export const LANE_BYTES = 256;
+export const WORKER_BYTES = 64;
+export const CONNECTION_BYTES = 128;
+export const HEADER_BYTES = 16384;
+
+export const MASTER_LANE = 0;
+export const MANAGER_LANE = 1;
+export const MASTER_INBOX = 0;
+export const MANAGER_INBOX = 1;
+const FIRST_REACTOR = 2;
+
+export interface LayoutNumbers {
+  /** SWOOLE_BASE or SWOOLE_PROCESS. */
+  mode: number;
+  reactorCount: number;
+  /** Event workers. */
+  workerCount: number;
+  taskWorkerCount: number;
+  userProcessCount: number;
+  /** Connection slots of each owner of connections (reactor thread, or worker in BASE). */
+  slotsPerOwner: number;
+  ownerCount: number;
+}
+
+export interface Layout extends LayoutNumbers {
+  /** Workers of all kinds: the ids that processes are known by. */
+  workerIdCount: number;
+  inboxCount: number;
+  laneCount: number;
+  inboxesOffset: number;
+  lanesOffset: number;
+  workersOffset: number;
+  sessionsOffset: number;
+  connectionsOffset: number;
+  ringControlsOffset: number;
+  /** Everything before this is mapped as one piece. */
+  ringDataOffset: number;
+  totalBytes: number;
+}
+
+const PAGE = 4096;
+function pages(bytes: number): number {
+  return Math.ceil(bytes / PAGE) * PAGE;
+}
+
+export function computeLayout(numbers: LayoutNumbers): Layout {
+  const workerIdCount = numbers.workerCount + numbers.taskWorkerCount + numbers.userProcessCount;
+  const inboxCount = FIRST_REACTOR + numbers.reactorCount + workerIdCount;
+  const laneCount = FIRST_REACTOR + numbers.reactorCount + workerIdCount * LANES_PER_WORKER;
+  if (laneCount > MAX_LANES) {
+    throw new RangeError(
+      `too many processes: worker_num + task_worker_num + processes must stay below ${MAX_LANES / LANES_PER_WORKER}`,
+    );
+  }
+  const inboxesOffset = HEADER_BYTES;
+  const lanesOffset = inboxesOffset + pages(inboxCount * INBOX_BYTES);
+  const workersOffset = lanesOffset + pages(laneCount * LANE_BYTES);
+  const sessionsOffset = workersOffset + pages(workerIdCount * WORKER_BYTES);
+  const connectionsOffset = sessionsOffset + SESSION_SLOTS * 4;
+  const connectionCount = numbers.ownerCount * numbers.slotsPerOwner;
+  const ringControlsOffset = connectionsOffset + pages(connectionCount * CONNECTION_BYTES);
+  const ringDataOffset = ringControlsOffset + pages(inboxCount * laneCount * RING_CONTROL_BYTES);
+  return {
+    ...numbers,
+    workerIdCount,
+    inboxCount,
+    laneCount,
+    inboxesOffset,
+    lanesOffset,
+    workersOffset,
+    sessionsOffset,
+    connectionsOffset,
+    ringControlsOffset,
+    ringDataOffset,
+    totalBytes: ringDataOffset + inboxCount * laneCount * RING_BYTES,
+  };
+}
+
+/** An inbox has one pending bit per lane; this many fit behind its other fields. */
+export const MAX_LANES = ((INBOX_BYTES - 128) / 4) * 32;
+
+export function reactorLane(reactorId: number): number {
+  return FIRST_REACTOR + reactorId;
+}
+export function reactorInbox(reactorId: number): number {
+  return FIRST_REACTOR + reactorId;
+}
+export function workerInbox(layout: Layout, workerId: number): number {
+  return FIRST_REACTOR + layout.reactorCount + workerId;
+}
+export function workerLane(layout: Layout, workerId: number, generation: number): number {
+  return FIRST_REACTOR + layout.reactorCount + workerId * LANES_PER_WORKER + generation;
+}
+
+/** The inbox whose doorbell wakes the process that writes with this lane (for "there is room again"). */
+export function inboxOfLane(layout: Layout, lane: number): number {
+  const firstWorker = FIRST_REACTOR + layout.reactorCount;
+  return lane < firstWorker ? lane : firstWorker + Math.floor((lane - firstWorker) / LANES_PER_WORKER);
+}

@@ -1,0 +1,208 @@
+/**
+ * Rings, bundled: what one role reads (Inbox) and what one process writes (Outbox), with the doorbell between them.
+ *
+ * Inbox block in shared memory:
+ *
+ *   byte 0          4              128                                   512
+ *   +---------------+--------------+-------------------------------------+
+ *   | sleeping i32  | reader i32   | pending: one bit for each lane       |
+ *   +---------------+--------------+-------------------------------------+
+ *   sleeping: 1 = the reader waits for its doorbell. reader: lane + 1 of the process that reads; 0 = nobody.
+ *
+ * A producer publishes records, then sets its pending bit, then takes `sleeping`: only when that was 1 does it make a
+ * system call. The reader sets `sleeping`, looks at the pending bits again, and only then waits, so no message is missed.
+ */
+import { ringEventfd } from '../sys/eventfd.ts';
+import { INBOX_BYTES, inboxOfLane } from './layout.ts';
+import { RingReader, RingWriter } from './ring.ts';
+import type { Segment } from './segment.ts';
+
+const READER_WORD = 1;
+const PENDING_WORD = 32;
+
+function inboxWord(segment: Segment, inbox: number): number {
+  if (!(inbox >= 0 && inbox < segment.layout.inboxCount))
+    throw new RangeError(`inbox=${inbox} of ${segment.layout.inboxCount}`);
+  return (segment.layout.inboxesOffset + inbox * INBOX_BYTES) / 4;
+}
+
+/** Handles one message; it must call release() on the reader once it has read the payload. */
+export type MessageHandler = (reader: RingReader) => void;
+
+export class Inbox {
+  readonly index: number;
+  private readonly segment: Segment;
+  private readonly words: Int32Array;
+  private readonly base: number;
+  private readonly pendingWords: number;
+  private readonly doorbells: readonly number[];
+  private readonly readers: (RingReader | undefined)[];
+
+  constructor(segment: Segment, index: number, doorbells: readonly number[]) {
+    this.index = index;
+    this.segment = segment;
+    this.words = segment.words;
+    this.base = inboxWord(segment, index);
+    this.pendingWords = Math.ceil(segment.layout.laneCount / 32);
+    this.doorbells = doorbells;
+    this.readers = new Array(segment.layout.laneCount).fill(undefined);
+  }
+
+  get doorbell(): number {
+    return this.doorbells[this.index];
+  }
+
+  /** Becomes the reader, unless another living process still is. */
+  take(lane: number): boolean {
+    const previous = Atomics.compareExchange(this.words, this.base + READER_WORD, 0, lane + 1);
+    if (previous !== 0 && previous !== lane + 1) return false;
+    // What came before, and what a dead reader had been told of, is found by looking everywhere once.
+    for (let word = 0; word < this.pendingWords; word++) Atomics.store(this.words, this.base + PENDING_WORD + word, -1);
+    return true;
+  }
+
+  /** Stops being the reader, so that a successor can go on exactly where we stopped. */
+  give(lane: number): void {
+    Atomics.compareExchange(this.words, this.base + READER_WORD, lane + 1, 0);
+    ringEventfd(this.doorbell);
+  }
+
+  /** True exactly when a message has begun to arrive in pieces: giving the inbox away now would lose its beginning. */
+  get midMessage(): boolean {
+    return this.readers.some((reader) => reader?.midMessage === true);
+  }
+
+  /**
+   * Handles what has arrived, at most about `limit` messages of each ring. Answers true when there may be more. Stops
+   * early when `stop` answers true after a message.
+   */
+  drain(handle: MessageHandler, limit: number, stop?: () => boolean): boolean {
+    let more = false;
+    for (let word = 0; word < this.pendingWords; word++) {
+      const at = this.base + PENDING_WORD + word;
+      if (Atomics.load(this.words, at) === 0) continue;
+      let bits = Atomics.exchange(this.words, at, 0);
+      while (bits !== 0) {
+        const bit = 31 - Math.clz32(bits);
+        bits &= ~(1 << bit);
+        const lane = word * 32 + bit;
+        if (lane >= this.segment.layout.laneCount) continue;
+        if (!this.drainRing(this.reader(lane), handle, limit, stop)) {
+          Atomics.or(this.words, at, 1 << bit);
+          more = true;
+        }
+        if (stop?.() === true) {
+          if (bits !== 0) Atomics.or(this.words, at, bits);
+          return true;
+        }
+      }
+    }
+    return more;
+  }
+
+  /** Answers true when the ring was emptied. */
+  private drainRing(reader: RingReader, handle: MessageHandler, limit: number, stop?: () => boolean): boolean {
+    let emptied = false;
+    for (let count = 0; count < limit; count++) {
+      if (!reader.next()) {
+        emptied = true;
+        break;
+      }
+      handle(reader);
+      if (stop?.() === true) break;
+    }
+    if (reader.roomWanted) {
+      reader.roomWanted = false;
+      // Unconditional, because the producer may be between its last look at the ring and its sleep.
+      ringEventfd(this.doorbells[inboxOfLane(this.segment.layout, reader.lane)]);
+    }
+    return emptied;
+  }
+
+  private reader(lane: number): RingReader {
+    let reader = this.readers[lane];
+    if (reader === undefined) {
+      reader = new RingReader(this.segment, this.index, lane);
+      this.readers[lane] = reader;
+    }
+    return reader;
+  }
+
+  /** Announces that we are about to wait. Answers false when something has arrived meanwhile: then do not wait. */
+  prepareSleep(): boolean {
+    Atomics.store(this.words, this.base, 1);
+    for (let word = 0; word < this.pendingWords; word++) {
+      if (Atomics.load(this.words, this.base + PENDING_WORD + word) !== 0) {
+        Atomics.store(this.words, this.base, 0);
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** While we are awake nobody needs to ring. */
+  wake(): void {
+    Atomics.store(this.words, this.base, 0);
+  }
+}
+
+/** Frees an inbox whose reader died without giving it back. */
+export function releaseInboxOfDead(segment: Segment, inbox: number, lane: number): void {
+  Atomics.compareExchange(segment.words, inboxWord(segment, inbox) + READER_WORD, lane + 1, 0);
+}
+
+/** Tells every reader to look at the rings of a lane whose process died before it could ring. */
+export function announceLane(segment: Segment, lane: number, doorbells: readonly number[]): void {
+  for (let inbox = 0; inbox < segment.layout.inboxCount; inbox++) {
+    Atomics.or(segment.words, inboxWord(segment, inbox) + PENDING_WORD + (lane >> 5), 1 << (lane & 31));
+    ringEventfd(doorbells[inbox]);
+  }
+}
+
+export class Outbox {
+  readonly lane: number;
+  private readonly segment: Segment;
+  private readonly doorbells: readonly number[];
+  private readonly writers: (RingWriter | undefined)[];
+  private readonly dirtyWriters: RingWriter[] = [];
+
+  constructor(segment: Segment, lane: number, doorbells: readonly number[]) {
+    this.segment = segment;
+    this.lane = lane;
+    this.doorbells = doorbells;
+    this.writers = new Array(segment.layout.inboxCount).fill(undefined);
+  }
+
+  to(inbox: number): RingWriter {
+    const writer = this.writers[inbox];
+    if (writer !== undefined) return writer;
+    const created = new RingWriter(this.segment, inbox, this.lane, this.dirtyWriters);
+    this.writers[inbox] = created;
+    return created;
+  }
+
+  /** True exactly when something was published that its reader was not told of yet. */
+  get dirty(): boolean {
+    return this.dirtyWriters.length !== 0;
+  }
+
+  /** Tells the readers of everything published since the last call. Call it at the end of each turn. */
+  flush(): void {
+    const { dirtyWriters, segment, lane } = this;
+    if (dirtyWriters.length === 0) return;
+    for (const writer of dirtyWriters) {
+      writer.dirty = false;
+      const base = inboxWord(segment, writer.inbox);
+      Atomics.or(segment.words, base + PENDING_WORD + (lane >> 5), 1 << (lane & 31));
+      if (Atomics.exchange(segment.words, base, 0) === 1) ringEventfd(this.doorbells[writer.inbox]);
+    }
+    dirtyWriters.length = 0;
+  }
+
+  /** Tries again what found no room. Answers true when nothing waits in this process any more. */
+  pump(): boolean {
+    let done = true;
+    for (const writer of this.writers) if (writer?.blocked === true && !writer.pump()) done = false;
+    return done;
+  }
+}

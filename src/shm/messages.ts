@@ -1,0 +1,49 @@
+/**
+ * What processes tell each other through rings. In messages about a connection, a is its slot and b its serial: who finds
+ * another serial in the slot knows that the connection has ended meanwhile, and ignores the message.
+ */
+
+// From the owner of connections to an event worker.
+export const CONNECT = 1;
+export const DATA = 2;
+/** The peer left, or the owner gives the connection up: run the close callback, then answer FINISH_CLOSE. */
+export const CLOSE = 3;
+export const BUFFER_FULL = 4;
+export const BUFFER_EMPTY = 5;
+
+// From anybody to the owner of connections (a reactor, or a worker in BASE).
+export const SEND = 10;
+/** The close callback has run: send what is queued, then close. */
+export const FINISH_CLOSE = 11;
+/** The same without sending what is queued. */
+export const RESET = 12;
+export const PAUSE = 13;
+export const RESUME = 14;
+
+// From anybody to the event worker that runs a connection's callbacks.
+export const CLOSE_REQUEST = 20;
+export const RESET_REQUEST = 21;
+
+// Between reactors and the master's main thread.
+/** a: descriptor, b: port index, payload: the peer's sockaddr. */
+export const HAND_OVER = 30;
+export const STOP_ACCEPTING = 31;
+/** Send what is queued, as far as peers take it, then end. */
+export const FINISH = 32;
+export const FINISHED = 33;
+export const START_ACCEPTING = 34;
+
+// Between processes of one server.
+/** To a worker; b: 1 = end gracefully even where the settings say otherwise. */
+export const STOP_WORKER = 40;
+/** To the manager; a: worker id. The worker takes no more work: its replacement can start. */
+export const WORKER_STOPPING = 41;
+/** To the manager; a: worker id. A worker is ready to serve. */
+export const WORKER_READY = 42;
+/** To the manager; a: 1 = task workers only. */
+export const RELOAD = 43;
+/** To the master, or to the manager in BASE. */
+export const SHUTDOWN = 44;
+export const REOPEN_LOG = 45;
+/** To the master: the manager has spawned everybody. */
+export const MANAGER_READY = 46;

@@ -1,0 +1,391 @@
+/**
+ * A byte ring in shared memory: one producer, one consumer, each possibly in another process, each possibly killed at
+ * any instruction. Its data is mapped twice in a row (mapMirrored), so a record is always one piece of memory.
+ *
+ * Control block, each end on a cache line of its own:
+ *
+ *   byte 0            64           128
+ *   +-----------------+------------+---------------------------------------------+
+ *   | tail u32        | head u32   | waiting i32: the producer wants to hear of  |
+ *   | producer writes | consumer   | room; set by it, cleared by the consumer    |
+ *   +-----------------+------------+---------------------------------------------+
+ * Both count bytes for ever, modulo 2^32; head <= tail <= head + RING_BYTES.
+ *
+ * Record, padded to 8 bytes:
+ *
+ *   0            4            8            12           16                     16 + length
+ *   +------------+------------+------------+------------+----------------------+
+ *   | length i32 | kind i32   | a i32      | b i32      | payload              |
+ *   +------------+------------+------------+------------+----------------------+
+ *
+ * The tail is stored after the record's bytes, so a producer that dies halfway has published nothing. The head is moved
+ * before the record is acted upon, so a message that kills its reader is not read again. Plain stores of the record are
+ * ordered by the Atomics.store of the tail that follows, plain loads by the Atomics.load of the tail before.
+ *
+ * A message longer than RECORD_MAX travels in pieces (FIRST carries the total length, then MORE…, LAST), which are never
+ * mixed with others in the same ring. What a dead producer left unfinished is dropped at the HELLO of its successor.
+ */
+import { mapMirrored, type Region } from '../sys/memory.ts';
+import { RING_BYTES, RING_CONTROL_BYTES } from './layout.ts';
+import type { Segment } from './segment.ts';
+
+export const RECORD_HEADER_BYTES = 16;
+/** The longest message that travels as one record: a quarter, so that a half-empty ring always takes one. */
+export const RECORD_MAX = RING_BYTES / 4;
+const PIECE_BYTES = RING_BYTES / 8;
+const TOTAL_BYTES = 8;
+
+const FIRST = 0x100;
+const MORE = 0x200;
+const LAST = 0x400;
+const KIND_MASK = 0xff;
+/** Written first by every new producer of a ring. */
+const HELLO = 0xff;
+
+/** A record of padding, which the reader steps over. */
+const PAD = 0xfe;
+/**
+ * An empty ring starts again at its beginning when it is this far in, so that a quiet one stays within few pages (and in
+ * the processor's cache). Far enough that the room behind the padding still takes the longest record.
+ */
+const REWIND_BYTES = RECORD_MAX + 64;
+/** How far the tail may run ahead of the head as last seen before we look at it again. */
+const REFRESH_BYTES = RING_BYTES / 16;
+
+const MASK = RING_BYTES - 1;
+
+function controlWord(segment: Segment, inbox: number, lane: number): number {
+  const { layout } = segment;
+  if (!(inbox >= 0 && inbox < layout.inboxCount)) throw new RangeError(`inbox=${inbox} of ${layout.inboxCount}`);
+  if (!(lane >= 0 && lane < layout.laneCount)) throw new RangeError(`lane=${lane} of ${layout.laneCount}`);
+  return (layout.ringControlsOffset + (inbox * layout.laneCount + lane) * RING_CONTROL_BYTES) / 4;
+}
+
+function mapRing(segment: Segment, inbox: number, lane: number): Region {
+  const { layout } = segment;
+  return mapMirrored(segment.fd, layout.ringDataOffset + (inbox * layout.laneCount + lane) * RING_BYTES, RING_BYTES);
+}
+
+function padded(length: number): number {
+  return (RECORD_HEADER_BYTES + length + 7) & ~7;
+}
+
+/** A message that found no room, waiting in the producer's own memory. */
+interface Waiting {
+  kind: number;
+  a: number;
+  b: number;
+  bytes: Uint8Array;
+  /** How many of the bytes have gone, when it goes in pieces. */
+  sent: number;
+}
+
+const NOTHING = new Uint8Array(0);
+
+export class RingWriter {
+  readonly inbox: number;
+  readonly lane: number;
+  readonly data: Region;
+  private readonly control: Int32Array;
+  private readonly tailWord: number;
+  private readonly headWord: number;
+  private readonly waitingWord: number;
+  private tail: number;
+  /** The head as last seen: the room is at least what it tells. */
+  private head: number;
+  private waiting: Waiting[] = [];
+  /** How many bytes wait for each `a` (the slot of a connection, mostly). */
+  private readonly waitingBytes = new Map<number, number>();
+  /** True exactly when something was published since the doorbell was last rung. */
+  dirty = false;
+  private readonly dirtyWriters: RingWriter[];
+
+  /** `dirtyWriters` is where a writer notes itself when it has published: the Outbox rings their doorbells. */
+  constructor(segment: Segment, inbox: number, lane: number, dirtyWriters: RingWriter[]) {
+    this.inbox = inbox;
+    this.lane = lane;
+    this.dirtyWriters = dirtyWriters;
+    this.data = mapRing(segment, inbox, lane);
+    this.control = segment.words;
+    this.tailWord = controlWord(segment, inbox, lane);
+    this.headWord = this.tailWord + 16;
+    this.waitingWord = this.tailWord + 32;
+    this.tail = Atomics.load(this.control, this.tailWord);
+    this.head = Atomics.load(this.control, this.headWord);
+    if (this.tail !== 0) this.post(HELLO, 0, 0);
+  }
+
+  /** True exactly when messages wait in this process: new ones must queue behind them, and readers should slow down. */
+  get blocked(): boolean {
+    return this.waiting.length !== 0;
+  }
+
+  /**
+   * Reserves room for a record with up to `wish` bytes of payload, at least `least`. Answers how many there are, or -1 when
+   * the ring cannot take that now; the payload then goes to data at payloadOffset(), and commit() publishes it.
+   */
+  claim(wish: number, least: number): number {
+    if (this.waiting.length !== 0) return -1;
+    let room = this.room();
+    if (room < least) {
+      this.askForRoom();
+      room = this.room();
+      if (room < least) return -1;
+    }
+    return room < wish ? room : wish;
+  }
+
+  payloadOffset(): number {
+    return (this.tail & MASK) + RECORD_HEADER_BYTES;
+  }
+
+  /** Publishes the record whose payload of `length` bytes was written at payloadOffset() after a claim. */
+  commit(kind: number, a: number, b: number, length: number): void {
+    const i32 = this.data.i32;
+    const at = (this.tail & MASK) >> 2;
+    i32[at] = length;
+    i32[at + 1] = kind;
+    i32[at + 2] = a;
+    i32[at + 3] = b;
+    this.tail = (this.tail + padded(length)) | 0;
+    Atomics.store(this.control, this.tailWord, this.tail);
+    if (!this.dirty) {
+      this.dirty = true;
+      this.dirtyWriters.push(this);
+    }
+  }
+
+  /**
+   * Sends a message: into the ring when there is room, else it waits here, in order. With `keep` the bytes may be kept by
+   * reference because nobody changes them any more.
+   */
+  post(kind: number, a: number, b: number, bytes: Uint8Array = NOTHING, keep = false): void {
+    const length = bytes.length;
+    if (length <= RECORD_MAX && this.claim(length, length) === length) {
+      if (length !== 0) this.data.u8.set(bytes, this.payloadOffset());
+      this.commit(kind, a, b, length);
+      return;
+    }
+    const message: Waiting = { kind, a, b, bytes, sent: 0 };
+    this.waiting.push(message);
+    this.waitingBytes.set(a, this.waitingFor(a) + length);
+    this.pump();
+    if (!keep && this.waiting.includes(message)) message.bytes = message.bytes.slice();
+  }
+
+  /** Where the newest record ends, for asking later whether it was taken. */
+  get position(): number {
+    return this.tail;
+  }
+
+  /** True exactly when the consumer has taken everything up to a position. */
+  consumed(position: number): boolean {
+    return ((Atomics.load(this.control, this.headWord) - position) | 0) >= 0;
+  }
+
+  /** Moves what waits into the ring as far as there is room. Answers true when nothing waits any more. */
+  pump(): boolean {
+    while (this.waiting.length !== 0) {
+      const message = this.waiting[0];
+      if (!this.pumpOne(message)) return false;
+      this.waiting.shift();
+    }
+    return true;
+  }
+
+  private pumpOne(message: Waiting): boolean {
+    const { bytes, kind, a, b } = message;
+    const total = bytes.length;
+    if (total <= RECORD_MAX) {
+      if (!this.hasRoom(total)) return false;
+      this.data.u8.set(bytes, this.payloadOffset());
+      this.commit(kind, a, b, total);
+      this.gone(a, total);
+      return true;
+    }
+    while (message.sent < total) {
+      const first = message.sent === 0;
+      const prefix = first ? TOTAL_BYTES : 0;
+      const piece = Math.min(PIECE_BYTES, total - message.sent);
+      if (!this.hasRoom(piece + prefix)) return false;
+      const at = this.payloadOffset();
+      if (first) this.data.f64[at >> 3] = total;
+      this.data.u8.set(bytes.subarray(message.sent, message.sent + piece), at + prefix);
+      message.sent += piece;
+      this.gone(a, piece);
+      const flag = first ? FIRST : message.sent === total ? LAST : MORE;
+      this.commit(kind | flag, a, b, piece + prefix);
+    }
+    return true;
+  }
+
+  /** Bytes of messages with this `a` that wait in this process because the ring was full. */
+  waitingFor(a: number): number {
+    return this.waitingBytes.get(a) ?? 0;
+  }
+
+  private gone(a: number, bytes: number): void {
+    const left = this.waitingFor(a) - bytes;
+    if (left > 0) this.waitingBytes.set(a, left);
+    else this.waitingBytes.delete(a);
+  }
+
+  private hasRoom(length: number): boolean {
+    if (this.room() >= length) return true;
+    this.askForRoom();
+    return this.room() >= length;
+  }
+
+  /** Bytes of payload that a record may have now; negative when not even an empty record fits. */
+  private room(): number {
+    let used = (this.tail - this.head) | 0;
+    if (used > REFRESH_BYTES) {
+      this.head = Atomics.load(this.control, this.headWord);
+      used = (this.tail - this.head) | 0;
+    }
+    if (used === 0 && (this.tail & MASK) >= REWIND_BYTES) {
+      this.rewind();
+      used = (this.tail - this.head) | 0;
+    }
+    return RING_BYTES - used - RECORD_HEADER_BYTES;
+  }
+
+  /** Skips to the start of the memory with one record of padding, which the reader steps over. */
+  private rewind(): void {
+    const left = RING_BYTES - (this.tail & MASK);
+    this.commit(PAD, 0, 0, left - RECORD_HEADER_BYTES);
+  }
+
+  /** Tells the consumer to ring our doorbell once there is room, then looks again, because it may have moved meanwhile. */
+  private askForRoom(): void {
+    Atomics.store(this.control, this.waitingWord, 1);
+    this.head = Atomics.load(this.control, this.headWord);
+  }
+}
+
+export class RingReader {
+  readonly inbox: number;
+  readonly lane: number;
+  readonly data: Region;
+  private readonly control: Int32Array;
+  private readonly tailWord: number;
+  private readonly headWord: number;
+  private readonly waitingWord: number;
+  private head: number;
+  private tail: number;
+  private assembly: Buffer | null = null;
+  private assembled = 0;
+
+  /** The message that next() found. */
+  kind = 0;
+  a = 0;
+  b = 0;
+  length = 0;
+  /** Where the payload starts in `data`, when `bytes` is null. Valid until release(). */
+  offset = 0;
+  /** The payload, when it came in pieces: a Buffer of its own, which the caller may keep. */
+  bytes: Buffer | null = null;
+  /** True exactly when the producer asked to hear of room and there is plenty: the caller rings its doorbell. */
+  roomWanted = false;
+
+  constructor(segment: Segment, inbox: number, lane: number) {
+    this.inbox = inbox;
+    this.lane = lane;
+    this.data = mapRing(segment, inbox, lane);
+    this.control = segment.words;
+    this.tailWord = controlWord(segment, inbox, lane);
+    this.headWord = this.tailWord + 16;
+    this.waitingWord = this.tailWord + 32;
+    this.head = Atomics.load(this.control, this.headWord);
+    this.tail = this.head;
+  }
+
+  /** True exactly when a message has begun to arrive in pieces and is not complete. */
+  get midMessage(): boolean {
+    return this.assembly !== null;
+  }
+
+  /**
+   * Finds the next whole message. Its payload is read in place, so the caller must call release() when it has done that,
+   * before it acts on the message and before the next call.
+   */
+  next(): boolean {
+    for (;;) {
+      if (this.head === this.tail) {
+        this.tail = Atomics.load(this.control, this.tailWord);
+        if (this.head === this.tail) return false;
+      }
+      const i32 = this.data.i32;
+      const at = (this.head & MASK) >> 2;
+      const length = i32[at];
+      const available = (this.tail - this.head) | 0;
+      if (!(length >= 0 && available > 0 && available <= RING_BYTES && padded(length) <= available)) {
+        throw new Error(
+          `a ring is damaged: length=${length} available=${available} inbox=${this.inbox} lane=${this.lane}`,
+        );
+      }
+      const kind = i32[at + 1];
+      this.a = i32[at + 2];
+      this.b = i32[at + 3];
+      this.length = length;
+      this.offset = (this.head & MASK) + RECORD_HEADER_BYTES;
+      this.head = (this.head + padded(length)) | 0;
+      if (kind <= KIND_MASK) {
+        if (kind >= PAD) {
+          if (kind === HELLO) this.assembly = null;
+          this.release();
+          continue;
+        }
+        this.kind = kind;
+        this.bytes = null;
+        return true;
+      }
+      if (this.collect(kind)) {
+        this.release();
+        return true;
+      }
+      this.release();
+    }
+  }
+
+  /** Publishes that everything up to the current message was taken. Its payload may be overwritten from now on. */
+  release(): void {
+    Atomics.store(this.control, this.headWord, this.head);
+    if (Atomics.load(this.control, this.waitingWord) === 1) this.checkRoomWanted();
+  }
+
+  private checkRoomWanted(): void {
+    const used = (Atomics.load(this.control, this.tailWord) - this.head) | 0;
+    if (used > RING_BYTES / 2) return;
+    if (Atomics.exchange(this.control, this.waitingWord, 0) === 1) this.roomWanted = true;
+  }
+
+  /** Adds a piece to the message under way; true when that completed it. */
+  private collect(kind: number): boolean {
+    const { data, offset, length } = this;
+    if ((kind & FIRST) !== 0) {
+      const total = data.f64[offset >> 3];
+      if (!(total > RECORD_MAX && total <= 2 ** 32 && length >= TOTAL_BYTES))
+        throw new Error(`a ring is damaged: total=${total}`);
+      this.assembly = Buffer.allocUnsafeSlow(total);
+      this.assembly.set(data.u8.subarray(offset + TOTAL_BYTES, offset + length), 0);
+      this.assembled = length - TOTAL_BYTES;
+      return false;
+    }
+    const assembly = this.assembly;
+    // The reader before us took the beginning and died: the rest is of no use.
+    if (assembly === null) return false;
+    if (this.assembled + length > assembly.length)
+      throw new Error(`a ring is damaged: ${this.assembled} + ${length} > ${assembly.length}`);
+    assembly.set(data.u8.subarray(offset, offset + length), this.assembled);
+    this.assembled += length;
+    if ((kind & LAST) === 0) return false;
+    if (this.assembled !== assembly.length)
+      throw new Error(`a ring is damaged: ${this.assembled} of ${assembly.length}`);
+    this.kind = kind & KIND_MASK;
+    this.bytes = assembly;
+    this.length = assembly.length;
+    this.assembly = null;
+    return true;
+  }
+}

@@ -1,0 +1,94 @@
+/** Kernel numbers, spelled as in the Linux headers. The values are those of x86-64 and arm64, which agree on all of these. */
+
+export const EPERM = 1;
+export const ENOENT = 2;
+export const EINTR = 4;
+export const EBADF = 9;
+export const EAGAIN = 11;
+export const EACCES = 13;
+export const EINVAL = 22;
+export const ENFILE = 23;
+export const EMFILE = 24;
+export const EPIPE = 32;
+export const EADDRINUSE = 98;
+export const ENOBUFS = 105;
+export const ECONNRESET = 104;
+export const ENOTCONN = 107;
+export const ETIMEDOUT = 110;
+export const ECONNABORTED = 103;
+export const ENOMEM = 12;
+
+export const EPOLLIN = 0x1;
+export const EPOLLOUT = 0x4;
+export const EPOLLERR = 0x8;
+export const EPOLLHUP = 0x10;
+export const EPOLLRDHUP = 0x2000;
+export const EPOLLEXCLUSIVE = 1 << 28;
+export const EPOLLET = 1 << 31;
+export const EPOLL_CTL_ADD = 1;
+export const EPOLL_CTL_DEL = 2;
+export const EPOLL_CTL_MOD = 3;
+export const EPOLL_CLOEXEC = 0x80000;
+
+export const AF_UNIX = 1;
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+
+export const SOCK_STREAM = 1;
+export const SOCK_DGRAM = 2;
+export const SOCK_NONBLOCK = 0x800;
+export const SOCK_CLOEXEC = 0x80000;
+
+export const SOL_SOCKET = 1;
+export const SO_REUSEADDR = 2;
+export const SO_ERROR = 4;
+export const SO_SNDBUF = 7;
+export const SO_RCVBUF = 8;
+export const SO_KEEPALIVE = 9;
+export const SO_LINGER = 13;
+export const SO_REUSEPORT = 15;
+
+export const IPPROTO_TCP = 6;
+export const TCP_NODELAY = 1;
+export const TCP_KEEPIDLE = 4;
+export const TCP_KEEPINTVL = 5;
+export const TCP_KEEPCNT = 6;
+export const TCP_DEFER_ACCEPT = 9;
+export const TCP_USER_TIMEOUT = 18;
+export const TCP_FASTOPEN = 23;
+
+export const IPPROTO_IPV6 = 41;
+export const IPV6_V6ONLY = 26;
+
+export const MSG_DONTWAIT = 0x40;
+export const MSG_NOSIGNAL = 0x4000;
+export const MSG_MORE = 0x8000;
+
+export const SHUT_WR = 1;
+
+export const EFD_NONBLOCK = 0x800;
+export const EFD_CLOEXEC = 0x80000;
+
+export const PROT_NONE = 0;
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+export const MAP_SHARED = 0x01;
+export const MAP_PRIVATE = 0x02;
+export const MAP_FIXED = 0x10;
+export const MAP_ANONYMOUS = 0x20;
+export const MAP_NORESERVE = 0x4000;
+export const MFD_CLOEXEC = 0x1;
+
+export const F_GETFD = 1;
+export const F_SETFD = 2;
+export const FD_CLOEXEC = 1;
+
+export const PR_SET_PDEATHSIG = 1;
+
+export const SIGKILL = 9;
+export const SIGTERM = 15;
+/** The first real-time signal that glibc leaves to programs. */
+export const SIGRTMIN = 34;
+export const SA_RESTART = 0x10000000;
+
+export const RLIMIT_NOFILE = 7;

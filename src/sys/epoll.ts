@@ -1,0 +1,69 @@
+import { EINTR, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL } from './constants.ts';
+import { must, SystemError } from './error.ts';
+import { close, epollCreate1, epollCtl, epollWait, errno } from './libc.ts';
+import { allocate, type Region } from './memory.ts';
+
+/**
+ * struct epoll_event is packed on x86-64 only:
+ *
+ *    0            4             8            12
+ *    +------------+-------------+------------+
+ *    | events u32 | data lo u32 | data hi u32|
+ *    +------------+-------------+------------+      (elsewhere 4 bytes of padding follow events)
+ */
+const EVENT_WORDS = process.arch === 'x64' ? 3 : 4;
+const DATA_WORD = process.arch === 'x64' ? 1 : 2;
+
+/** One epoll instance. What was registered with a descriptor comes back as two 32-bit words. */
+export class Epoll {
+  readonly fd: number;
+  private readonly capacity: number;
+  private readonly events: Region;
+  private readonly words: Int32Array;
+  /** Where the one event that add() hands over lies: behind those that wait() fills. */
+  private readonly argument: number;
+
+  constructor(capacity: number) {
+    this.fd = must('epoll_create1', epollCreate1(EPOLL_CLOEXEC));
+    this.capacity = capacity;
+    this.events = allocate((capacity + 1) * EVENT_WORDS * 4);
+    this.words = this.events.i32;
+    this.argument = capacity * EVENT_WORDS;
+  }
+
+  /** Starts watching; answers 0 or an errno. */
+  add(fd: number, events: number, low: number, high: number): number {
+    const words = this.words;
+    words[this.argument] = events;
+    words[this.argument + DATA_WORD] = low;
+    words[this.argument + DATA_WORD + 1] = high;
+    return epollCtl(this.fd, EPOLL_CTL_ADD, fd, this.events.address + this.argument * 4) === -1 ? errno() : 0;
+  }
+
+  remove(fd: number): void {
+    epollCtl(this.fd, EPOLL_CTL_DEL, fd, this.events.address + this.argument * 4);
+  }
+
+  /** Waits for events and answers how many there are; an interrupted wait counts as none. */
+  wait(timeoutMs: number): number {
+    const count = epollWait(this.fd, this.events.address, this.capacity, timeoutMs);
+    if (count !== -1) return count;
+    const error = errno();
+    if (error === EINTR) return 0;
+    throw new SystemError('epoll_wait', error);
+  }
+
+  eventsAt(index: number): number {
+    return this.words[index * EVENT_WORDS];
+  }
+  lowAt(index: number): number {
+    return this.words[index * EVENT_WORDS + DATA_WORD];
+  }
+  highAt(index: number): number {
+    return this.words[index * EVENT_WORDS + DATA_WORD + 1];
+  }
+
+  close(): void {
+    close(this.fd);
+  }
+}

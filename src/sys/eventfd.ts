@@ -1,0 +1,23 @@
+import { EFD_CLOEXEC, EFD_NONBLOCK } from './constants.ts';
+import { must } from './error.ts';
+import { eventfd, read, write } from './libc.ts';
+import { allocate } from './memory.ts';
+
+/** Eight bytes to write from (the number 1) and eight to read into. */
+const scratch = allocate(16);
+scratch.i32[0] = 1;
+
+/** An eventfd: a doorbell that any process holding the descriptor can ring. */
+export function createEventfd(): number {
+  // Close-on-exec: children get it through the list of descriptors that they are spawned with.
+  return must('eventfd', eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+}
+
+export function ringEventfd(fd: number): void {
+  // It can only fail when the counter is full, and then the other side is awake anyway.
+  write(fd, scratch.address, 8);
+}
+
+export function clearEventfd(fd: number): void {
+  read(fd, scratch.address + 8, 8);
+}

@@ -1,0 +1,129 @@
+/**
+ * The C library, as far as we call it. Pointers travel as plain JavaScript numbers: every address that we pass comes from
+ * mmap or from koffi.address and lies below 2^47, so it is exact, and no BigInt or Buffer wrapper is made for a call.
+ * Only the room sys/ imports this file; what it offers to others is checked there.
+ */
+import koffi from 'koffi';
+
+const c = koffi.load(null);
+
+type N = number;
+function bind<T extends (...args: never[]) => unknown>(name: string, result: string, args: string[]): T {
+  return c.func(name, result, args) as unknown as T;
+}
+
+const PTR = 'int64';
+const SIZE = 'int64';
+
+export const mmap = bind<(addr: N, length: N, prot: N, flags: N, fd: N, offset: N) => N>('mmap', PTR, [
+  PTR,
+  SIZE,
+  'int',
+  'int',
+  'int',
+  SIZE,
+]);
+export const munmap = bind<(addr: N, length: N) => N>('munmap', 'int', [PTR, SIZE]);
+export const memfdCreate = bind<(name: string, flags: N) => N>('memfd_create', 'int', ['str', 'uint']);
+export const ftruncate = bind<(fd: N, length: N) => N>('ftruncate', 'int', ['int', SIZE]);
+
+export const epollCreate1 = bind<(flags: N) => N>('epoll_create1', 'int', ['int']);
+export const epollCtl = bind<(epfd: N, op: N, fd: N, event: N) => N>('epoll_ctl', 'int', ['int', 'int', 'int', PTR]);
+export const epollWait = bind<(epfd: N, events: N, max: N, timeoutMs: N) => N>('epoll_wait', 'int', [
+  'int',
+  PTR,
+  'int',
+  'int',
+]);
+
+export const eventfd = bind<(initial: N, flags: N) => N>('eventfd', 'int', ['uint', 'int']);
+export const read = bind<(fd: N, addr: N, length: N) => N>('read', SIZE, ['int', PTR, SIZE]);
+export const write = bind<(fd: N, addr: N, length: N) => N>('write', SIZE, ['int', PTR, SIZE]);
+export const close = bind<(fd: N) => N>('close', 'int', ['int']);
+export const dup3 = bind<(from: N, to: N, flags: N) => N>('dup3', 'int', ['int', 'int', 'int']);
+export const fcntl = bind<(fd: N, command: N, argument: N) => N>('fcntl', 'int', ['int', 'int', 'int']);
+
+export const socket = bind<(domain: N, type: N, protocol: N) => N>('socket', 'int', ['int', 'int', 'int']);
+export const bindSocket = bind<(fd: N, addr: N, length: N) => N>('bind', 'int', ['int', PTR, 'uint']);
+export const connect = bind<(fd: N, addr: N, length: N) => N>('connect', 'int', ['int', PTR, 'uint']);
+export const listen = bind<(fd: N, backlog: N) => N>('listen', 'int', ['int', 'int']);
+export const accept4 = bind<(fd: N, addr: N, lengthAddr: N, flags: N) => N>('accept4', 'int', ['int', PTR, PTR, 'int']);
+export const getsockname = bind<(fd: N, addr: N, lengthAddr: N) => N>('getsockname', 'int', ['int', PTR, PTR]);
+export const getsockopt = bind<(fd: N, level: N, name: N, value: N, lengthAddr: N) => N>('getsockopt', 'int', [
+  'int',
+  'int',
+  'int',
+  PTR,
+  PTR,
+]);
+export const setsockopt = bind<(fd: N, level: N, name: N, value: N, length: N) => N>('setsockopt', 'int', [
+  'int',
+  'int',
+  'int',
+  PTR,
+  'uint',
+]);
+export const shutdown = bind<(fd: N, how: N) => N>('shutdown', 'int', ['int', 'int']);
+export const recv = bind<(fd: N, addr: N, length: N, flags: N) => N>('recv', SIZE, ['int', PTR, SIZE, 'int']);
+export const send = bind<(fd: N, addr: N, length: N, flags: N) => N>('send', SIZE, ['int', PTR, SIZE, 'int']);
+export const sendBytes = bind<(fd: N, bytes: Uint8Array, length: N, flags: N) => N>('send', SIZE, [
+  'int',
+  'void *',
+  SIZE,
+  'int',
+]);
+export const sendmsg = bind<(fd: N, message: N, flags: N) => N>('sendmsg', SIZE, ['int', PTR, 'int']);
+
+export const prctl = bind<(option: N, a: N, b: N, c: N, d: N) => N>('prctl', 'int', [
+  'int',
+  'ulong',
+  'ulong',
+  'ulong',
+  'ulong',
+]);
+export const getppid = bind<() => N>('getppid', 'int', []);
+export const kill = bind<(pid: N, signal: N) => N>('kill', 'int', ['int', 'int']);
+export const chroot = bind<(path: string) => N>('chroot', 'int', ['str']);
+export const schedSetaffinity = bind<(pid: N, length: N, mask: N) => N>('sched_setaffinity', 'int', ['int', SIZE, PTR]);
+export const getrlimit = bind<(resource: N, limit: N) => N>('getrlimit', 'int', ['int', PTR]);
+export const setrlimit = bind<(resource: N, limit: N) => N>('setrlimit', 'int', ['int', PTR]);
+export const sigaction = bind<(signal: N, action: N, old: N) => N>('sigaction', 'int', ['int', PTR, PTR]);
+export const strerror = bind<(error: N) => string>('strerror', 'str', ['int']);
+
+/** The errno of the last call of this thread. Ask at once after a call that answered -1. */
+export function errno(): number {
+  return koffi.errno();
+}
+
+/** The address of a C function, for the few places where the kernel or libc calls one. */
+export function functionAddress(name: string): number {
+  return Number(koffi.address(c.symbol(name)));
+}
+
+/** The memory at address as an ArrayBuffer. It does not own the memory: unmapping it under a live view is a crash. */
+export function viewMemory(address: number, length: number): ArrayBuffer {
+  return koffi.view(BigInt(address), length);
+}
+
+export interface Watch {
+  close(): void;
+  ref(): void;
+  unref(): void;
+}
+
+/** Handles that watch a descriptor. koffi stops polling, without a word, when one is collected: they are kept here. */
+const watches = new Set<Watch>();
+
+/** Calls back in Node's own loop whenever the descriptor is readable (level triggered). */
+export function watchReadable(fd: number, callback: () => void): Watch {
+  const handle = koffi.node.poll(fd, { readable: true }, () => callback());
+  const watch: Watch = {
+    close: () => {
+      if (watches.delete(watch)) handle.close();
+    },
+    ref: () => handle.ref(),
+    unref: () => handle.unref(),
+  };
+  watches.add(watch);
+  return watch;
+}

@@ -1,0 +1,77 @@
+/**
+ * Memory outside the JavaScript heap: addresses that the kernel can be given, with typed views on the same bytes.
+ * A Region is never unmapped while its process lives unless its owner says so, because a view on unmapped memory is a crash.
+ */
+import {
+  MAP_ANONYMOUS,
+  MAP_FIXED,
+  MAP_NORESERVE,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  MFD_CLOEXEC,
+  PROT_NONE,
+  PROT_READ,
+  PROT_WRITE,
+} from './constants.ts';
+import { must } from './error.ts';
+import { ftruncate, memfdCreate, mmap, viewMemory } from './libc.ts';
+
+export const PAGE_BYTES = 4096;
+
+export class Region {
+  readonly address: number;
+  readonly length: number;
+  readonly u8: Uint8Array;
+  readonly i32: Int32Array;
+  readonly f64: Float64Array;
+  /** The same bytes with Node's Buffer methods, for text. */
+  readonly text: Buffer;
+
+  constructor(address: number, length: number) {
+    if (length <= 0 || length % 8 !== 0)
+      throw new RangeError(`a region needs a positive multiple of 8: length=${length}`);
+    const buffer = viewMemory(address, length);
+    this.address = address;
+    this.length = length;
+    this.u8 = new Uint8Array(buffer);
+    this.i32 = new Int32Array(buffer);
+    this.f64 = new Float64Array(buffer);
+    this.text = Buffer.from(buffer);
+  }
+}
+
+/** Private memory of this process, zeroed; pages that are never touched cost nothing. */
+export function allocate(length: number): Region {
+  const rounded = Math.ceil(length / PAGE_BYTES) * PAGE_BYTES;
+  const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  return new Region(must('mmap', mmap(0, rounded, PROT_READ | PROT_WRITE, flags, -1, 0)), rounded);
+}
+
+/** A file that lives in memory only, sparse until written, gone with its last descriptor. */
+export function createMemoryFile(name: string, length: number): number {
+  const fd = must('memfd_create', memfdCreate(name, MFD_CLOEXEC));
+  must('ftruncate', ftruncate(fd, length), `to ${length}`);
+  return fd;
+}
+
+/** Maps part of a memory file; every process that maps it sees the same bytes. */
+export function mapShared(fd: number, offset: number, length: number): Region {
+  const flags = MAP_SHARED | MAP_NORESERVE;
+  return new Region(must('mmap', mmap(0, length, PROT_READ | PROT_WRITE, flags, fd, offset)), length);
+}
+
+/**
+ * Maps part of a memory file twice in a row, so that a record which runs over the end of a ring is one piece of memory:
+ *
+ *   address                address + length         address + 2 * length
+ *   +----------------------+------------------------+
+ *   | bytes 0 … length - 1 | the same bytes again   |
+ *   +----------------------+------------------------+
+ */
+export function mapMirrored(fd: number, offset: number, length: number): Region {
+  const address = must('mmap', mmap(0, 2 * length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  const flags = MAP_SHARED | MAP_FIXED | MAP_NORESERVE;
+  must('mmap', mmap(address, length, PROT_READ | PROT_WRITE, flags, fd, offset));
+  must('mmap', mmap(address + length, length, PROT_READ | PROT_WRITE, flags, fd, offset));
+  return new Region(address, 2 * length);
+}

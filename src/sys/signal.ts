@@ -1,0 +1,30 @@
+import { EFD_CLOEXEC, F_GETFD, SA_RESTART, SIGRTMIN } from './constants.ts';
+import { clearEventfd, createEventfd } from './eventfd.ts';
+import { close, dup3, fcntl, functionAddress, sigaction, type Watch, watchReadable } from './libc.ts';
+import { allocate } from './memory.ts';
+
+/**
+ * Node offers no real-time signals. The kernel calls a handler with the signal's number as its first argument, and libc's
+ * eventfd_write(fd, value) takes a descriptor first: so with an eventfd at descriptor 34, eventfd_write itself is the
+ * handler of signal 34. It is async-signal-safe, needs no code of ours in signal context, and Node's loop watches the
+ * eventfd. Answers null when something else holds descriptor 34 already; SIGWINCH then remains for reopening logs.
+ */
+export function onSigrtmin(callback: () => void): Watch | null {
+  if (fcntl(SIGRTMIN, F_GETFD, 0) !== -1) return null;
+  const source = createEventfd();
+  const placed = dup3(source, SIGRTMIN, EFD_CLOEXEC);
+  close(source);
+  if (placed === -1) return null;
+
+  // struct sigaction: handler u64, then on glibc a mask of 128 bytes, flags i32, restorer u64.
+  const action = allocate(4096);
+  const handler = functionAddress('eventfd_write');
+  action.i32[0] = handler | 0;
+  action.i32[1] = Math.floor(handler / 2 ** 32);
+  action.i32[34] = SA_RESTART;
+  if (sigaction(SIGRTMIN, action.address, 0) === -1) return null;
+  return watchReadable(SIGRTMIN, () => {
+    clearEventfd(SIGRTMIN);
+    callback();
+  });
+}
