@@ -1,15 +1,15 @@
 /** Draws the comparison as a bar chart: one group for each case, bars relative to node:net, no dependency. */
-import { thousands } from './report.ts';
+import { FOREIGN_DISTURBS, thousands } from './report.ts';
 import type { CaseResult, Comparison, Results } from './results.ts';
 import type { SubjectName } from './support/subjects.ts';
 
 const WIDTH = 860;
 const MARGIN = 28;
 const LABEL_WIDTH = 150;
-/** Room to the right of the longest bar for its figures. */
-const FIGURES_WIDTH = 190;
+const FIGURES_WIDTH = 170;
 const BARS_X = MARGIN + LABEL_WIDTH;
-const BARS_WIDTH = WIDTH - MARGIN - BARS_X - FIGURES_WIDTH;
+const FIGURES_X = WIDTH - MARGIN - FIGURES_WIDTH;
+const BARS_WIDTH = FIGURES_X - BARS_X - 8;
 const BAR_HEIGHT = 18;
 const ROW_HEIGHT = 25;
 const GROUP_TITLE_HEIGHT = 30;
@@ -17,6 +17,7 @@ const GROUP_GAP = 22;
 const HEAD_HEIGHT = 84;
 const FOOT_HEIGHT = 54;
 
+const DISTURBED = 'Other work disturbed this run: measure again';
 const INK = '#1c2430';
 const FAINT_INK = '#66707f';
 const COLOURS: Readonly<Record<SubjectName, string>> = {
@@ -52,7 +53,7 @@ export function drawChart(results: Results): string {
 }
 
 function drawHead(): string {
-  const hint = 'Bars are relative to node:net = 1.00× in the same run. A dark mark on a bar is its target.';
+  const hint = 'Bars are relative to node:net = 1.00× in the same run. A dark mark is the target.';
   return [
     text(MARGIN, 38, 'TCP echo on one processor', 'font-size="20" font-weight="600"'),
     text(MARGIN, 60, hint, `fill="${FAINT_INK}"`),
@@ -92,8 +93,9 @@ function drawBar(group: CaseResult, comparison: Comparison, top: number, width: 
     text(BARS_X - 12, baseline, comparison.label, 'text-anchor="end"'),
     `<rect x="${BARS_X}" y="${top}" width="${round(width)}" height="${BAR_HEIGHT}" rx="3" ` +
       `fill="${COLOURS[comparison.subject]}"/>`,
-    `<text x="${round(BARS_X + width + 10)}" y="${baseline}"><tspan font-weight="600">${ratio}</tspan>` +
-      `<tspan dx="8" fill="${FAINT_INK}">${figure}</tspan></text>`,
+    // In columns of their own, because beside a bar they would run into the marks.
+    text(FIGURES_X + 48, baseline, ratio, 'text-anchor="end" font-weight="600"'),
+    text(WIDTH - MARGIN, baseline, figure, `text-anchor="end" fill="${FAINT_INK}"`),
   ].join('\n');
 }
 
@@ -103,12 +105,15 @@ function drawTarget(comparison: Comparison, top: number, scale: number): string 
   return `<line x1="${x}" x2="${x}" y1="${top - 2}" y2="${top + BAR_HEIGHT + 2}" stroke="${INK}" stroke-width="2"/>`;
 }
 
-function drawFoot({ machine, parameters, date }: Results, height: number): string {
+function drawFoot({ machine, parameters, date, cases }: Results, height: number): string {
   const first = `${machine.cpu}, ${machine.cpuCount} CPUs, Linux ${machine.kernel}, Node ${machine.node}, ${date.slice(0, 10)}`;
   const second =
     `Server pinned to one CPU, load generator to another. Medians of ${parameters.rounds} rounds of ` +
     `${parameters.seconds} s, servers taking turns.`;
+  const disturbed = cases.some((group) => group.foreignCpus >= FOREIGN_DISTURBS);
+  const warning = disturbed ? text(WIDTH - MARGIN, 38, DISTURBED, 'text-anchor="end" fill="#b3261e"') : '';
   return [
+    warning,
     text(MARGIN, height - 36, first, `fill="${FAINT_INK}" font-size="11"`),
     text(MARGIN, height - 19, second, `fill="${FAINT_INK}" font-size="11"`),
   ].join('\n');

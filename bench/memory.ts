@@ -29,6 +29,7 @@ const { values } = parseArgs({
 /** Enough to have every path of a server run once before its memory is taken as its own. */
 const WARM_UP_CONNECTIONS = 100;
 const WORKERS = 4;
+const COLLECT_GARBAGE = new URL('support/collect-garbage.ts', import.meta.url).href;
 const IDLE_CLIENTS = fileURLToPath(new URL('load/idle.ts', import.meta.url));
 const RESULTS = fileURLToPath(new URL('results/', import.meta.url));
 
@@ -37,11 +38,17 @@ const settleMs = Number(values.settle) * 1000;
 const starts = Number(values.starts);
 const failures: string[] = [];
 
+/** Summed over all processes of a server. */
+interface MemorySum {
+  pssKib: number;
+  dataKib: number;
+}
+
 interface ConnectionCost {
   subject: string;
   processes: number;
-  pssBeforeKib: number;
-  pssAfterKib: number;
+  before: MemorySum;
+  after: MemorySum;
   bytesPerConnection: number;
 }
 
@@ -50,6 +57,7 @@ interface ProcessCost {
   count: number;
   rssKib: number;
   pssKib: number;
+  dataKib: number;
 }
 
 interface StartCost {
@@ -70,7 +78,10 @@ for (const subject of prepareSubjects(['node', 'base', 'process'], values.source
     connectionCosts.push(await measureConnections(subject));
   });
 }
-const processCosts: ProcessCost[] = [await measureBareNode()];
+const processCosts: ProcessCost[] = [
+  await measureBareNode('bare Node process', ['-e', 'setInterval(() => undefined, 1e9)']),
+  await measureBareNode('the same, from a .ts file', [fileURLToPath(new URL('peers/idle.ts', import.meta.url))]),
+];
 await attempt('idle workers', async () => {
   processCosts.push(...(await measureWorkers()));
 });
@@ -101,25 +112,40 @@ async function attempt(what: string, action: () => Promise<void>): Promise<void>
 }
 
 async function measureConnections(subject: Subject): Promise<ConnectionCost> {
-  const server = await startServer(pinned(SERVER_CPU, subject.command));
+  const server = await startServer(pinned(SERVER_CPU, collecting(subject.command)));
   try {
     await holdClients(server, WARM_UP_CONNECTIONS, async () => undefined);
-    await sleep(settleMs);
-    const before = totalPss(treeMemory(server.pid));
-    const after = await holdClients(server, connections, async () => {
-      await sleep(settleMs);
-      return totalPss(treeMemory(server.pid));
-    });
+    const before = await settledMemory(server);
+    const after = await holdClients(server, connections, () => settledMemory(server));
     return {
       subject: subject.label,
       processes: processTree(server.pid).length,
-      pssBeforeKib: before,
-      pssAfterKib: after,
-      bytesPerConnection: Math.round(((after - before) * 1024) / connections),
+      before,
+      after,
+      bytesPerConnection: Math.round(((after.dataKib - before.dataKib) * 1024) / connections),
     };
   } finally {
     await server.stop();
   }
+}
+
+/** The memory of all processes of a server when its garbage is collected and what that set free was given back. */
+async function settledMemory(server: RunningServer): Promise<MemorySum> {
+  for (let repeat = 0; repeat < 2; repeat++) {
+    await sleep(settleMs / 2);
+    for (const { pid } of processTree(server.pid)) process.kill(pid, 'SIGURG');
+  }
+  await sleep(settleMs / 2);
+  const processes = treeMemory(server.pid);
+  return {
+    pssKib: processes.reduce((sum, entry) => sum + entry.pssKib, 0),
+    dataKib: processes.reduce((sum, entry) => sum + entry.dataKib, 0),
+  };
+}
+
+/** The same command with a Node that collects garbage when it is asked; children inherit the options. */
+function collecting([node, ...args]: readonly string[]): string[] {
+  return [node, '--expose-gc', '--import', COLLECT_GARBAGE, ...args];
 }
 
 /** Opens idle connections from another process, and closes them when the action is done. */
@@ -148,13 +174,12 @@ async function firstLine(child: ChildProcess): Promise<string> {
 }
 
 /** Several at once, as there are several workers: they share the pages of the program. */
-async function measureBareNode(): Promise<ProcessCost> {
-  const args = ['-e', 'setInterval(() => undefined, 1e9)'];
+async function measureBareNode(what: string, args: readonly string[]): Promise<ProcessCost> {
   const children = Array.from({ length: WORKERS }, () => spawn(process.execPath, args, { stdio: 'ignore' }));
   try {
     await sleep(settleMs);
     return summarise(
-      'bare Node process',
+      what,
       children.map((child) => readMemory(child.pid!)),
     );
   } finally {
@@ -190,6 +215,7 @@ function summarise(what: string, processes: readonly ProcessMemory[]): ProcessCo
     count: processes.length,
     rssKib: median(processes.map((entry) => entry.rssKib)),
     pssKib: median(processes.map((entry) => entry.pssKib)),
+    dataKib: median(processes.map((entry) => entry.dataKib)),
   };
 }
 
@@ -220,26 +246,28 @@ async function exchange(port: number): Promise<void> {
   }
 }
 
-function totalPss(processes: readonly ProcessMemory[]): number {
-  return processes.reduce((sum, entry) => sum + entry.pssKib, 0);
-}
-
 function report(): void {
-  console.log(`\nMemory of ${thousands(connections)} idle connections, Pss of all server processes`);
+  console.log(`\nMemory of ${thousands(connections)} idle connections, data of all server processes`);
   printTable([
     ['', 'processes', 'before', 'after', 'per connection'],
     ...connectionCosts.map((cost) => [
       cost.subject,
       String(cost.processes),
-      mebibytes(cost.pssBeforeKib),
-      mebibytes(cost.pssAfterKib),
+      mebibytes(cost.before.dataKib),
+      mebibytes(cost.after.dataKib),
       `${thousands(cost.bytesPerConnection)} B`,
     ]),
   ]);
   console.log('\nMemory of a process that does nothing, median');
   printTable([
-    ['', 'processes', 'Rss', 'Pss'],
-    ...processCosts.map((cost) => [cost.what, String(cost.count), mebibytes(cost.rssKib), mebibytes(cost.pssKib)]),
+    ['', 'processes', 'Rss', 'Pss', 'data'],
+    ...processCosts.map((cost) => [
+      cost.what,
+      String(cost.count),
+      mebibytes(cost.rssKib),
+      mebibytes(cost.pssKib),
+      mebibytes(cost.dataKib),
+    ]),
   ]);
   console.log('\nStart: from the command to the first answer');
   printTable([

@@ -15,6 +15,11 @@ export interface ProcessMemory {
   rssKib: number;
   /** Resident memory with each shared page divided by the number of processes that share it, so it can be added up. */
   pssKib: number;
+  /**
+   * The part of Pss that is data: anonymous and shared memory. The rest is the program and its libraries, of which a
+   * process counts less whenever another Node process starts, however little that one has to do with it.
+   */
+  dataKib: number;
 }
 
 /** The process and its descendants, parents first; empty when it is gone. */
@@ -61,7 +66,7 @@ export function treeMemory(root: number): ProcessMemory[] {
 export function readMemory(pid: number): ProcessMemory {
   const rollup = readOrNull(`/proc/${pid}/smaps_rollup`) ?? '';
   const kib = (key: string): number => Number(new RegExp(`^${key}:\\s+(\\d+) kB`, 'm').exec(rollup)?.[1] ?? 0);
-  return { pid, rssKib: kib('Rss'), pssKib: kib('Pss') };
+  return { pid, rssKib: kib('Rss'), pssKib: kib('Pss'), dataKib: kib('Pss_Anon') + kib('Pss_Shmem') };
 }
 
 function readOrNull(path: string): string | null {

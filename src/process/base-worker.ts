@@ -5,7 +5,7 @@
 
 import type { Connection } from '../reactor/connection.ts';
 import type { Delivery } from '../reactor/delivery.ts';
-import { GATHER_BYTES, READ_BYTES } from '../reactor/limits.ts';
+import { READ_BYTES } from '../reactor/limits.ts';
 import type { ReactorPort } from '../reactor/port.ts';
 import { Reactor } from '../reactor/reactor.ts';
 import { FLAG_CLOSE_TAKEN, FLAGS, RECEIVE_TIME, TAKEN_TIME } from '../shm/connections.ts';
@@ -128,7 +128,7 @@ export class BaseWorker implements Delivery {
     // What is due by time must not wait for the next event.
     this.ticker = setInterval(() => this.poll(), Math.max(10, reactor.tickMs));
     this.ticker.unref();
-    if (this.hasManager) runtime.tell(MANAGER_INBOX, WORKER_READY, runtime.workerId);
+    if (this.hasManager) runtime.tell(MANAGER_INBOX, WORKER_READY, runtime.workerId, process.pid);
   }
 
   stop(graceful: boolean): void {
@@ -269,11 +269,16 @@ export class BaseWorker implements Delivery {
     return true;
   }
 
-  bufferFull(connection: Connection): void {
-    this.application.bufferFull(connection.slot, connection.serial);
+  /** The reactor is in the middle of its output, to which the callback may want to add: it runs a little later. */
+  bufferFull({ slot, serial }: Connection): void {
+    setImmediate(() => {
+      if (this.reactor.find(slot, serial) !== null) this.application.bufferFull(slot, serial);
+    });
   }
-  bufferEmpty(connection: Connection): void {
-    this.application.bufferEmpty(connection.slot, connection.serial);
+  bufferEmpty({ slot, serial }: Connection): void {
+    setImmediate(() => {
+      if (this.reactor.find(slot, serial) !== null) this.application.bufferEmpty(slot, serial);
+    });
   }
   freed(): void {}
 }
@@ -297,19 +302,8 @@ class LocalWire implements Wire {
       return;
     }
     if (typeof data !== 'string') this.reactor.send(connection, data, 0, data.length, 0);
-    else this.sendText(connection, data);
+    else this.reactor.sendText(connection, data);
     this.runtime.turn.touch();
-  }
-
-  private sendText(connection: Connection, text: string): void {
-    const most = text.length * 3;
-    if (most > GATHER_BYTES || connection.output !== null) {
-      const bytes = Buffer.from(text);
-      this.reactor.send(connection, bytes, 0, bytes.length, 0);
-      return;
-    }
-    const at = this.reactor.gather(connection, most);
-    this.reactor.gatherLess(most - this.reactor.gatherBuffer.write(text, at, most));
   }
 
   finishClose(slot: number, serial: number, reset: boolean): void {

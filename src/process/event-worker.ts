@@ -32,7 +32,7 @@ import type { ProcessSettings } from './config.ts';
 import { InboxWatch } from './inbox-watch.ts';
 import { requestLimit } from './request-limit.ts';
 import type { Runtime } from './runtime.ts';
-import { flushOutbox, WorkerLife } from './worker-life.ts';
+import { flushOutbox, rest, WorkerLife } from './worker-life.ts';
 
 /** A predecessor gives its inbox away within a message's time; until then we look this often. */
 const TAKE_RETRY_MS = 2;
@@ -81,7 +81,7 @@ export class EventWorker {
       application,
       maxWaitMs: settings.maxWaitMs,
       stopTaking: (graceful) => this.stopTaking(graceful),
-      finish: (deadline) => flushOutbox(runtime, deadline),
+      finish: (deadline) => this.finish(deadline),
       onEnd: () => process.exit(0),
     });
   }
@@ -102,7 +102,7 @@ export class EventWorker {
       return;
     }
     this.watch.start();
-    this.runtime.tell(MANAGER_INBOX, WORKER_READY, this.runtime.workerId);
+    this.runtime.tell(MANAGER_INBOX, WORKER_READY, this.runtime.workerId, process.pid);
   }
 
   /**
@@ -111,6 +111,7 @@ export class EventWorker {
    */
   private stopTaking(graceful: boolean): void {
     if (this.inbox.midMessage) {
+      this.inbox.finishPieces();
       setTimeout(() => this.stopTaking(graceful), TAKE_RETRY_MS);
       return;
     }
@@ -118,7 +119,16 @@ export class EventWorker {
     this.gaveInbox = true;
     this.watch.close();
     this.inbox.give(this.runtime.lane);
-    if (graceful) this.runtime.tell(MANAGER_INBOX, WORKER_STOPPING, this.runtime.workerId);
+    if (graceful) this.runtime.tell(MANAGER_INBOX, WORKER_STOPPING, this.runtime.workerId, process.pid);
+  }
+
+  /** A worker that ends at once does not live to see the timer of stopTaking(): what has begun to arrive is served here. */
+  private finish(deadline: number): void {
+    while (this.inbox.midMessage && Date.now() < deadline) {
+      this.watch.drain();
+      rest();
+    }
+    flushOutbox(this.runtime, deadline);
   }
 
   private handle(reader: RingReader): void {

@@ -16,7 +16,11 @@ export class InboxWatch {
   private readonly handle: (reader: RingReader) => void;
   private readonly stop: (() => boolean) | undefined;
   private watch: Watch | null = null;
-  private readonly drainAgain = (): void => this.drain();
+  private again = false;
+  private readonly drainAgain = (): void => {
+    this.again = false;
+    this.drain();
+  };
 
   /** Once `stop` answers true, nothing more is taken. */
   constructor(runtime: Runtime, inbox: Inbox, handle: (reader: RingReader) => void, stop?: () => boolean) {
@@ -55,6 +59,8 @@ export class InboxWatch {
       if (this.stop?.() === true) return;
       if (!more && inbox.prepareSleep()) return;
     }
+    if (this.again) return;
+    this.again = true;
     setImmediate(this.drainAgain);
   }
 }

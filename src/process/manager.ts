@@ -26,6 +26,8 @@ interface Process {
   ready: boolean;
   /** It takes no more work, and its replacement has been started: its end concerns nobody. */
   detached: boolean;
+  /** It was sent SIGTERM: one that dies of it, because it was too young to handle it, has not failed. */
+  told: boolean;
 }
 
 interface Reload {
@@ -80,9 +82,9 @@ export class Manager {
     const inbox = new Inbox(options.runtime.segment, MANAGER_INBOX, options.runtime.doorbells);
     inbox.take(options.runtime.lane);
     this.watch = new InboxWatch(options.runtime, inbox, (reader) => {
-      const { kind, a } = reader;
+      const { kind, a, b } = reader;
       reader.release();
-      this.handle(kind, a);
+      this.handle(kind, a, b);
     });
   }
 
@@ -99,16 +101,16 @@ export class Manager {
     this.application.managerStart();
   }
 
-  private handle(kind: number, a: number): void {
+  private handle(kind: number, a: number, b: number): void {
     switch (kind) {
       case WORKER_READY: {
         const process = this.current[a];
-        if (process !== null && process !== undefined) process.ready = true;
+        if (process?.child.pid === b) process.ready = true;
         this.failures[a] = 0;
         break;
       }
       case WORKER_STOPPING:
-        this.replaceStopping(a);
+        this.replaceStopping(a, b);
         break;
       case RELOAD:
         this.reload(a === 1);
@@ -150,7 +152,7 @@ export class Manager {
       const child = options.launcher.launch(description, (code, signal) => {
         if (started !== null) this.exited(started, code, signal);
       });
-      started = { id, generation, child, ready: false, detached: false };
+      started = { id, generation, child, ready: false, detached: false, told: false };
     } catch (error) {
       runtime.logger.log(SWOOLE_LOG_ERROR, `cannot start worker ${id}: ${(error as Error).message}`);
       this.spawnLater(id);
@@ -182,9 +184,10 @@ export class Manager {
   }
 
   /** A worker of SWOOLE_PROCESS takes no more work: the next one of its id can start while it finishes. */
-  private replaceStopping(id: number): void {
+  private replaceStopping(id: number, pid: number): void {
     const process = this.current[id];
-    if (process === null || process === undefined || this.stopping || this.options.workersOwnSockets) return;
+    // What it says may come after its end, when the next one has its place already.
+    if (process?.child.pid !== pid || this.stopping || this.options.workersOwnSockets) return;
     process.detached = true;
     this.current[id] = null;
     this.spawn(id, true);
@@ -201,7 +204,8 @@ export class Manager {
     const signal = signalName === null ? 0 : (constants.signals[signalName as NodeJS.Signals] ?? 0);
     const wasCurrent = this.current[id] === ended;
     if (wasCurrent) this.current[id] = null;
-    if (!ended.detached && (exitCode !== 0 || signal !== 0)) {
+    const failed = (exitCode !== 0 || signal !== 0) && !(ended.told && signal === constants.signals.SIGTERM);
+    if (!ended.detached && failed) {
       runtime.logger.log(
         SWOOLE_LOG_WARNING,
         `worker ${id} (pid=${ended.child.pid}) ended abnormally: exit code ${exitCode}, signal ${signal}`,
@@ -213,7 +217,7 @@ export class Manager {
       return;
     }
     if (this.current[id] === null) {
-      if (wasCurrent && !ended.ready && (exitCode !== 0 || signal !== 0)) this.spawnLater(id);
+      if (wasCurrent && !ended.ready && failed) this.spawnLater(id);
       else this.spawn(id, true);
     }
     this.continueReload(ended);
@@ -245,10 +249,10 @@ export class Manager {
       // A little later than the worker's own limit, which ends it properly.
       this.reloading.killer = setTimeout(() => this.killRest(), this.settings.maxWaitMs + 500);
     }
-    if (this.settings.reloadAsync && !taskWorkersOnly) for (const process of pending) process.child.kill('SIGTERM');
+    if (this.settings.reloadAsync && !taskWorkersOnly) for (const process of pending) this.end(process);
     else {
       this.reloading.queue = pending;
-      this.reloading.queue.shift()?.child.kill('SIGTERM');
+      this.end(this.reloading.queue.shift());
     }
     if (pending.length === 0) this.endReload();
     return true;
@@ -258,7 +262,13 @@ export class Manager {
     const reload = this.reloading;
     if (reload === null || !reload.pending.delete(ended)) return;
     if (reload.pending.size === 0) this.endReload();
-    else reload.queue.shift()?.child.kill('SIGTERM');
+    else this.end(reload.queue.shift());
+  }
+
+  private end(process: Process | undefined): void {
+    if (process === undefined) return;
+    process.told = true;
+    process.child.kill('SIGTERM');
   }
 
   private killRest(): void {
@@ -296,7 +306,7 @@ export class Manager {
   }
 
   private stopNext(): void {
-    for (const process of this.stopOrder[0] ?? []) process.child.kill('SIGTERM');
+    for (const process of this.stopOrder[0] ?? []) this.end(process);
     this.continueStop();
   }
 

@@ -5,7 +5,7 @@
 import { SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING } from '../constants.ts';
 import { LANES_PER_WORKER, MANAGER_INBOX, MANAGER_LANE, MASTER_INBOX, workerInbox, workerLane } from '../shm/layout.ts';
 import { announceLane, Inbox, releaseInboxOfDead } from '../shm/mailbox.ts';
-import { MANAGER_READY, REOPEN_LOG, SHUTDOWN } from '../shm/messages.ts';
+import { MANAGER_READY, RELOAD, REOPEN_LOG, SHUTDOWN } from '../shm/messages.ts';
 import { STATE_RUNNING, STATE_STOPPING, WORD_MANAGER_PID, WORD_STATE } from '../shm/segment.ts';
 import { isAlive } from './alive.ts';
 import type { Application } from './application.ts';
@@ -147,7 +147,8 @@ export class Master {
   }
 
   reload(taskWorkersOnly: boolean): void {
-    this.manager?.kill(taskWorkersOnly ? 'SIGUSR2' : 'SIGUSR1');
+    // Not as a signal: a manager that has only just started would not know it yet.
+    this.runtime.tell(MANAGER_INBOX, RELOAD, taskWorkersOnly ? 1 : 0);
   }
 
   reopenLogs(): void {

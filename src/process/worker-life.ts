@@ -86,12 +86,17 @@ function delay(ms: number): Promise<void> {
 
 const sleepCell = new Int32Array(new SharedArrayBuffer(4));
 
+/** Waits a moment for other processes, without Node's loop. */
+export function rest(): void {
+  Atomics.wait(sleepCell, 0, 0, 1);
+}
+
 /** Writes what still waits for room in rings, as far as the readers make room in time. */
 export function flushOutbox(runtime: Runtime, deadline: number): void {
   runtime.endTurn?.();
   while (!runtime.outbox.pump() && Date.now() < deadline) {
     runtime.outbox.flush();
-    Atomics.wait(sleepCell, 0, 0, 1);
+    rest();
   }
   runtime.outbox.flush();
 }

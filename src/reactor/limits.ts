@@ -13,7 +13,7 @@ export const MESSAGES_MAX = 1024;
 /** Output of one turn that is gathered before it is handed to the kernel. */
 export const TURN_BUFFER_BYTES = 256 * 1024;
 /** A message longer than this is not copied into the turn buffer but sent at once. */
-export const GATHER_BYTES = 16384;
+export const GATHER_BYTES = 4096;
 /** Messages for one connection that go to the kernel in one call. */
 export const GATHER_MAX = 64;
 /** After the process ran out of descriptors, accepting rests this long. */

@@ -8,7 +8,6 @@
  */
 
 import { SWOOLE_LOG_NOTICE, SWOOLE_LOG_WARNING } from '../constants.ts';
-import { createFramer, type Framer } from '../protocol/framer.ts';
 import {
   ADDRESS,
   CLOSE_ERRNO,
@@ -18,8 +17,6 @@ import {
   FAMILY,
   FLAG_CLOSE_DONE,
   FLAG_CLOSE_TAKEN,
-  FLAG_HIGH_WATER,
-  FLAG_OVERFLOW,
   FLAG_PAUSED,
   FLAG_PEER_GONE,
   FLAG_PROTECTED,
@@ -43,12 +40,11 @@ import {
 } from '../shm/connections.ts';
 import { SESSION_SLOTS } from '../shm/layout.ts';
 import { type Segment, WORD_MAX_FD } from '../shm/segment.ts';
-import { ABORTED, ACCEPTED, CLOSED, type LaneCounters, RECEIVED_BYTES, type WorkerTable } from '../shm/workers.ts';
+import { ABORTED, ACCEPTED, CLOSED, type LaneCounters, type WorkerTable } from '../shm/workers.ts';
 import {
   AF_INET,
   AF_INET6,
   EAGAIN,
-  EINTR,
   EMFILE,
   ENFILE,
   ENOBUFS,
@@ -61,7 +57,6 @@ import {
   EPOLLOUT,
   EPOLLRDHUP,
   IPPROTO_TCP,
-  MSG_NOSIGNAL,
   SHUT_WR,
   SO_ERROR,
   SO_KEEPALIVE,
@@ -75,23 +70,22 @@ import {
   TCP_USER_TIMEOUT,
 } from '../sys/constants.ts';
 import { Epoll } from '../sys/epoll.ts';
-import { errno, recv, send, sendBytes, shutdown } from '../sys/libc.ts';
+import { recv, shutdown } from '../sys/libc.ts';
 import { allocate } from '../sys/memory.ts';
 import { acceptFrom, closeDescriptor, getOption, peerAddress, resetOnClose, setOption } from '../sys/socket.ts';
 import { Connection } from './connection.ts';
 import type { Delivery } from './delivery.ts';
+import { Input } from './input.ts';
 import {
   ACCEPT_PAUSE_MS,
   ACCEPTS_MAX,
   BLOCKED_RETRY_MS,
-  CHUNK_BYTES,
   CLOSE_STALL_MS,
   EVENTS_MAX,
-  GATHER_BYTES,
   READ_BYTES,
   TICK_MS,
-  TURN_BUFFER_BYTES,
 } from './limits.ts';
+import { Output } from './output.ts';
 import type { ReactorPort } from './port.ts';
 
 /** What epoll carries for a descriptor that is no connection: minus one minus the port's index, or this. */
@@ -131,7 +125,6 @@ export class Reactor {
   private readonly counters: LaneCounters;
   private readonly delivery: Delivery;
   private readonly ports: ReactorPort[];
-  private readonly framers: (Framer | null)[];
   private readonly maxConnections: number;
   private readonly delayReceive: boolean;
   private readonly heartbeatCheckMs: number;
@@ -151,14 +144,8 @@ export class Reactor {
   private blocked: Connection[] = [];
 
   private readonly input = allocate(READ_BYTES);
-
-  /** Output of this turn: bytes one after another, cut into runs of one connection each. */
-  private readonly gathered = allocate(TURN_BUFFER_BYTES);
-  private gatheredBytes = 0;
-  private runCount = 0;
-  private readonly runConnection: Connection[] = [];
-  private readonly runSerial: number[] = [];
-  private readonly runStart: number[] = [];
+  private readonly reading: Input;
+  private readonly output: Output;
 
   private accepting = false;
   private acceptAgainAt = 0;
@@ -177,7 +164,6 @@ export class Reactor {
     this.counters = options.counters;
     this.delivery = options.delivery;
     this.ports = options.ports;
-    this.framers = options.ports.map((port) => createFramer(port.framing));
     this.maxConnections = options.maxConnections;
     this.delayReceive = options.delayReceive;
     this.heartbeatCheckMs = options.heartbeatCheckMs;
@@ -185,6 +171,8 @@ export class Reactor {
     this.handOver = options.handOver;
     this.words = options.connections.words;
     this.numbers = options.connections.numbers;
+    this.reading = new Input(this.table, this.counters, this.delivery, this, this.ports, this.input);
+    this.output = new Output(this.table, this.delivery, this);
     const idleTimes = options.ports
       .filter((port) => port.maxIdleMs > 0)
       .map((port) => Math.max(10, port.maxIdleMs / 4));
@@ -235,18 +223,18 @@ export class Reactor {
   /** Hands this turn's output to the kernel and looks after what is due. */
   endTurn(): void {
     if (this.blocked.length !== 0) this.retryBlocked();
-    if (this.runCount !== 0) this.flushRuns();
+    this.output.flush();
     if (this.now >= this.nextTick) this.tick();
   }
 
   /** Hands the gathered output to the kernel now. */
   flushOutput(): void {
-    if (this.runCount !== 0) this.flushRuns();
+    this.output.flush();
   }
 
   private socketEvent(connection: Connection, serial: number, events: number): void {
     if (!connection.open || connection.serial !== serial) return;
-    if ((events & EPOLLOUT) !== 0 && connection.output !== null) this.writeOutput(connection);
+    if ((events & EPOLLOUT) !== 0 && connection.output !== null) this.output.write(connection);
     if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) === 0 || !connection.open) return;
     connection.readable = true;
     if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0) connection.hangup = true;
@@ -256,7 +244,7 @@ export class Reactor {
     } else if (connection.paused) {
       // Nobody will read to find out, so it is told now.
       if (failed) this.lose(connection, this.socketError(connection));
-    } else if (!connection.waits) this.read(connection);
+    } else if (!connection.waits) this.reading.read(connection);
   }
 
   /** Goes on with connections that had more to read than one turn allows, or whose reason to wait has gone. */
@@ -267,12 +255,12 @@ export class Reactor {
     for (const connection of list) {
       connection.queuedToRead = false;
       if (!connection.open || connection.finished || connection.paused || connection.waits) continue;
-      if (connection.packet !== null && !this.deliverPackages(connection)) continue;
-      if (connection.readable) this.read(connection);
+      if (connection.packet !== null && !this.reading.deliverPackages(connection)) continue;
+      if (connection.readable) this.reading.read(connection);
     }
   }
 
-  private queueToRead(connection: Connection): void {
+  queueToRead(connection: Connection): void {
     if (connection.queuedToRead) return;
     connection.queuedToRead = true;
     this.ready.push(connection);
@@ -405,159 +393,10 @@ export class Reactor {
     if (options.sendBufferBytes > 0) setOption(fd, SOL_SOCKET, SO_SNDBUF, options.sendBufferBytes);
   }
 
-  // ---- reading ----------------------------------------------------------------------------------------------------
-
-  private read(connection: Connection): void {
-    const framer = this.framers[connection.port.index];
-    if (framer === null) this.readRaw(connection);
-    else this.readFramed(connection);
-  }
-
-  private readRaw(connection: Connection): void {
-    const { delivery } = this;
-    const room = delivery.reserve(connection);
-    if (room < 0) {
-      this.block(connection);
-      return;
-    }
-    const count = recv(connection.fd, delivery.address, room, 0);
-    if (count > 0) {
-      this.received(connection, count, room);
-      delivery.deliver(connection, count);
-    } else this.readEnded(connection, count);
-  }
-
-  private readFramed(connection: Connection): void {
-    const { input } = this;
-    const count = recv(connection.fd, input.address, READ_BYTES, 0);
-    if (count <= 0) {
-      this.readEnded(connection, count);
-      return;
-    }
-    this.received(connection, count, READ_BYTES);
-    if (connection.packet === null) {
-      const used = this.deliverFrom(connection, input.u8, 0, count, 0);
-      if (used >= 0 && used < count && connection.open) this.keepInput(connection, input.u8, used, count);
-    } else {
-      this.keepInput(connection, input.u8, 0, count);
-      this.deliverPackages(connection);
-    }
-  }
-
-  /** Book-keeping of a read: a short one has emptied the socket, and a new event will come. */
-  private received(connection: Connection, count: number, room: number): void {
-    this.counters.numbers[this.counters.base + RECEIVED_BYTES] += count;
-    this.numbers[connection.numberBase + RECEIVE_TIME] = this.now / 1000;
-    if (count === room || connection.hangup) this.queueToRead(connection);
-    else connection.readable = false;
-  }
-
-  private readEnded(connection: Connection, count: number): void {
-    if (count === 0) {
-      this.lose(connection, 0);
-      return;
-    }
-    const error = errno();
-    switch (error) {
-      case EAGAIN:
-        connection.readable = false;
-        // Only an error that recv() does not report can have hung up without ending.
-        if (connection.hangup) {
-          const pending = this.socketError(connection);
-          connection.hangup = false;
-          if (pending !== 0) this.lose(connection, pending);
-        }
-        return;
-      case EINTR:
-        this.queueToRead(connection);
-        return;
-      default:
-        this.lose(connection, error);
-    }
-  }
-
-  private socketError(connection: Connection): number {
-    const error = getOption(connection.fd, SOL_SOCKET, SO_ERROR);
-    return error > 0 ? error : 0;
-  }
-
-  /** Adds bytes to the connection's unfinished package; the memory grows with what has come, not with what a header claims. */
-  private keepInput(connection: Connection, bytes: Uint8Array, start: number, end: number): void {
-    const length = end - start;
-    const needed = connection.packetLength + length;
-    const current = connection.packet;
-    if (current === null || needed > current.length) {
-      const framer = this.framers[connection.port.index];
-      const expected =
-        framer?.expected(
-          current ?? bytes,
-          current === null ? start : 0,
-          current === null ? end : connection.packetLength,
-        ) ?? 0;
-      const doubled = Math.max(needed, current === null ? needed : 2 * current.length, 256);
-      const capacity = expected > needed ? Math.min(Math.max(doubled, needed), expected) : doubled;
-      const grown = Buffer.allocUnsafeSlow(capacity);
-      if (current !== null) grown.set(current.subarray(0, connection.packetLength), 0);
-      connection.packet = grown;
-    }
-    connection.packet!.set(bytes.subarray(start, end), connection.packetLength);
-    connection.packetLength = needed;
-  }
-
-  /** Delivers the whole packages that a connection has kept. Answers false when it closed or has to wait. */
-  private deliverPackages(connection: Connection): boolean {
-    const packet = connection.packet!;
-    const length = connection.packetLength;
-    const used = this.deliverFrom(connection, packet, 0, length, connection.packetSeen);
-    if (used < 0 || !connection.open) return false;
-    if (used === length) {
-      connection.packet = null;
-      connection.packetLength = 0;
-    } else if (used > 0) {
-      // A new buffer, because packages that were delivered may still refer to this one.
-      connection.packet = Buffer.from(packet.subarray(used, length));
-      connection.packetLength = length - used;
-    }
-    return !connection.waits;
-  }
-
-  /**
-   * Cuts packages from bytes[start, end) and delivers them. Answers how many bytes were used, or -1 when the connection
-   * was closed. What is left is the caller's to keep.
-   */
-  private deliverFrom(connection: Connection, bytes: Uint8Array, start: number, end: number, seen: number): number {
-    const framer = this.framers[connection.port.index]!;
-    let at = start;
-    connection.packetSeen = 0;
-    while (at < end) {
-      const length = framer.scan(bytes, at, end, seen);
-      if (length < 0) {
-        this.malformed(connection, -length);
-        return -1;
-      }
-      if (length === 0) {
-        connection.packetSeen = framer.progress;
-        break;
-      }
-      if (!this.delivery.deliverPackage(connection, bytes, at, length)) {
-        this.block(connection);
-        break;
-      }
-      if (!connection.open || connection.finished) return -1;
-      at += length;
-      seen = 0;
-    }
-    return at - start;
-  }
-
-  private malformed(connection: Connection, code: number): void {
-    const fd = this.table.fdOf(connection.serial);
-    this.log(SWOOLE_LOG_NOTICE, `connection ${fd} sent a package that cannot be accepted, closing it [${code}]`);
-    this.lose(connection, 0);
-  }
+  // ---- waiting to read ----------------------------------------------------------------------------------------------
 
   /** Stops reading until the receiver can take more. */
-  private block(connection: Connection): void {
+  block(connection: Connection): void {
     if (connection.waits) return;
     connection.waits = true;
     this.blocked.push(connection);
@@ -592,181 +431,12 @@ export class Reactor {
    * kernel before it returns. `address` is where they lie when they are outside the JavaScript heap, else 0.
    */
   send(connection: Connection, bytes: Uint8Array, start: number, length: number, address: number): void {
-    if (connection.output !== null) {
-      this.queueOutput(connection, bytes, start, length);
-      return;
-    }
-    if (length <= GATHER_BYTES) {
-      const at = this.gather(connection, length);
-      if (length !== 0) copyBytes(this.gathered.u8, at, bytes, start, length);
-      return;
-    }
-    if (connection.run !== -1) {
-      this.flushRuns();
-      if (!connection.open) return;
-      if (connection.output !== null) {
-        this.queueOutput(connection, bytes, start, length);
-        return;
-      }
-    }
-    const sent =
-      address !== 0
-        ? send(connection.fd, address, length, MSG_NOSIGNAL)
-        : sendBytes(connection.fd, start === 0 ? bytes : bytes.subarray(start), length, MSG_NOSIGNAL);
-    this.sent(connection, sent, bytes, start, length);
+    this.output.send(connection, bytes, start, length, address);
   }
 
-  /** Reserves room in the turn buffer for `length` bytes of the connection, and answers where to put them. */
-  gather(connection: Connection, length: number): number {
-    if (this.gatheredBytes + length > TURN_BUFFER_BYTES) this.flushRuns();
-    const at = this.gatheredBytes;
-    const last = this.runCount - 1;
-    if (last < 0 || this.runConnection[last] !== connection || this.runSerial[last] !== connection.serial) {
-      this.runConnection[this.runCount] = connection;
-      this.runSerial[this.runCount] = connection.serial;
-      this.runStart[this.runCount] = at;
-      connection.run = this.runCount++;
-    }
-    this.gatheredBytes = at + length;
-    return at;
-  }
-
-  /** Where gather() reserves: writers of text put it there themselves. */
-  get gatherBuffer(): Buffer {
-    return this.gathered.text;
-  }
-
-  /** Gives back what a gather() reserved too much. */
-  gatherLess(bytes: number): void {
-    this.gatheredBytes -= bytes;
-  }
-
-  private flushRuns(): void {
-    const { gathered, runConnection, runSerial, runStart } = this;
-    const count = this.runCount;
-    const total = this.gatheredBytes;
-    this.runCount = 0;
-    this.gatheredBytes = 0;
-    for (let i = 0; i < count; i++) {
-      const connection = runConnection[i];
-      if (!connection.open || connection.serial !== runSerial[i]) continue;
-      connection.run = -1;
-      const start = runStart[i];
-      const length = (i + 1 < count ? runStart[i + 1] : total) - start;
-      if (length === 0) continue;
-      if (connection.output !== null) this.queueOutput(connection, gathered.u8, start, length);
-      else
-        this.sent(
-          connection,
-          send(connection.fd, gathered.address + start, length, MSG_NOSIGNAL),
-          gathered.u8,
-          start,
-          length,
-        );
-    }
-  }
-
-  /** Deals with the result of a send(): queues the rest, or notes that the peer has gone. */
-  private sent(connection: Connection, count: number, bytes: Uint8Array, start: number, length: number): void {
-    if (count === length) {
-      this.numbers[connection.numberBase + SEND_TIME] = this.now / 1000;
-      if ((this.words[connection.base + FLAGS] & FLAG_OVERFLOW) !== 0) this.checkLowWatermark(connection);
-      return;
-    }
-    let rest = start;
-    let interrupted = false;
-    if (count > 0) {
-      this.numbers[connection.numberBase + SEND_TIME] = this.now / 1000;
-      rest += count;
-    } else {
-      const error = errno();
-      if (error !== EAGAIN && error !== EINTR && error !== ENOBUFS) {
-        this.peerGone(connection);
-        return;
-      }
-      interrupted = error !== EAGAIN;
-    }
-    this.queueOutput(connection, bytes, rest, start + length - rest);
-    // The kernel announces room only where it has refused for lack of it.
-    if (interrupted && connection.output !== null) this.writeOutput(connection);
-  }
-
-  private queueOutput(connection: Connection, bytes: Uint8Array, start: number, length: number): void {
-    if ((this.words[connection.base + FLAGS] & FLAG_PEER_GONE) !== 0) return;
-    let output = connection.output;
-    if (output === null) {
-      output = [];
-      connection.output = output;
-    }
-    let from = start;
-    let left = length;
-    const last = output.length === 0 ? undefined : output[output.length - 1];
-    if (last !== undefined && last.end < last.bytes.length) {
-      const fits = Math.min(left, last.bytes.length - last.end);
-      last.bytes.set(bytes.subarray(from, from + fits), last.end);
-      last.end += fits;
-      from += fits;
-      left -= fits;
-    }
-    if (left > 0) {
-      const chunk = Buffer.allocUnsafeSlow(Math.max(left, CHUNK_BYTES));
-      chunk.set(bytes.subarray(from, from + left), 0);
-      output.push({ bytes: chunk, start: 0, end: left });
-    }
-    const queued = this.words[connection.base + QUEUED_BYTES] + length;
-    this.words[connection.base + QUEUED_BYTES] = queued;
-    if (queued >= connection.port.bufferHighWatermark) {
-      if ((this.table.setFlags(connection.slot, FLAG_HIGH_WATER) & FLAG_HIGH_WATER) === 0)
-        this.delivery.bufferFull(connection);
-    }
-  }
-
-  private writeOutput(connection: Connection): void {
-    const output = connection.output!;
-    let written = 0;
-    let stopped = false;
-    while (output.length !== 0 && !stopped) {
-      const chunk = output[0];
-      const length = chunk.end - chunk.start;
-      const part = chunk.start === 0 ? chunk.bytes : chunk.bytes.subarray(chunk.start, chunk.end);
-      const count = sendBytes(connection.fd, part, length, MSG_NOSIGNAL);
-      if (count === length) {
-        output.shift();
-        written += count;
-      } else if (count >= 0) {
-        chunk.start += count;
-        written += count;
-        stopped = true;
-      } else {
-        const error = errno();
-        if (error === EINTR) continue;
-        if (error !== EAGAIN && error !== ENOBUFS) {
-          this.peerGone(connection);
-          return;
-        }
-        stopped = true;
-      }
-    }
-    if (written > 0) {
-      this.words[connection.base + QUEUED_BYTES] -= written;
-      this.numbers[connection.numberBase + SEND_TIME] = this.now / 1000;
-    }
-    if (output.length === 0) {
-      connection.output = null;
-      if (connection.closeAfterOutput) {
-        this.free(connection, false);
-        return;
-      }
-    }
-    this.checkLowWatermark(connection);
-  }
-
-  private checkLowWatermark(connection: Connection): void {
-    const wanted = FLAG_HIGH_WATER | FLAG_OVERFLOW;
-    if ((this.words[connection.base + FLAGS] & wanted) === 0) return;
-    if (this.words[connection.base + QUEUED_BYTES] > connection.port.bufferLowWatermark) return;
-    this.table.clearFlags(connection.slot, wanted);
-    this.delivery.bufferEmpty(connection);
+  /** The same for text. */
+  sendText(connection: Connection, text: string): void {
+    this.output.sendText(connection, text);
   }
 
   // ---- pausing ----------------------------------------------------------------------------------------------------
@@ -784,7 +454,7 @@ export class Reactor {
   // ---- closing ----------------------------------------------------------------------------------------------------
 
   /** The connection ends from outside: end of input, a failure (errno), bad framing, idleness. */
-  private lose(connection: Connection, error: number): void {
+  lose(connection: Connection, error: number): void {
     if (connection.finished) return;
     connection.finished = true;
     connection.packet = null;
@@ -795,17 +465,33 @@ export class Reactor {
     if (this.delivery.close(connection)) this.finishClose(connection, false);
   }
 
+  malformed(connection: Connection, code: number): void {
+    const fd = this.table.fdOf(connection.serial);
+    this.log(SWOOLE_LOG_NOTICE, `connection ${fd} sent a package that cannot be accepted, closing it [${code}]`);
+    this.lose(connection, 0);
+  }
+
+  socketError(connection: Connection): number {
+    const error = getOption(connection.fd, SOL_SOCKET, SO_ERROR);
+    return error > 0 ? error : 0;
+  }
+
   /** Gives a connection up as if its peer had left. */
   drop(connection: Connection): void {
     this.lose(connection, 0);
   }
 
   /** Nothing can be sent any more: what is queued is dropped. */
-  private peerGone(connection: Connection): void {
+  peerGone(connection: Connection): void {
     this.table.setFlags(connection.slot, FLAG_PEER_GONE);
     connection.output = null;
     this.words[connection.base + QUEUED_BYTES] = 0;
     if (connection.closeAfterOutput) this.free(connection, true);
+  }
+
+  /** Everything that was queued for a connection has gone out. */
+  outputDone(connection: Connection): void {
+    if (connection.closeAfterOutput) this.free(connection, false);
   }
 
   /** The close callback has run: closes once everything is sent, or at once with RST. */
@@ -819,7 +505,7 @@ export class Reactor {
       this.free(connection, true);
       return;
     }
-    if (connection.run !== -1) this.flushRuns();
+    if (connection.run !== -1) this.output.flush();
     if (!connection.open) return;
     if (connection.output === null) this.free(connection, false);
     else connection.closeAfterOutput = true;
@@ -865,7 +551,7 @@ export class Reactor {
       if (connection.finished) this.checkClosing(connection);
       else this.checkIdle(connection, heartbeat);
     }
-    if (this.runCount !== 0) this.flushRuns();
+    this.output.flush();
   }
 
   private checkIdle(connection: Connection, heartbeat: boolean): void {
@@ -915,17 +601,8 @@ export class Reactor {
 
   /** The end of the reactor: every connection is closed without a word to anybody. */
   closeAll(): void {
-    this.flushRuns();
+    this.output.flush();
     this.forEachOpen((connection) => this.free(connection, false));
     this.epoll.close();
   }
-}
-
-/** Short copies are cheaper in a loop than through a subarray. */
-function copyBytes(target: Uint8Array, at: number, source: Uint8Array, start: number, length: number): void {
-  if (length > 64) {
-    target.set(start === 0 && length === source.length ? source : source.subarray(start, start + length), at);
-    return;
-  }
-  for (let i = 0; i < length; i++) target[at + i] = source[start + i];
 }

@@ -178,7 +178,7 @@ export class RingDelivery implements Delivery {
     if (worker === DROP) return null;
     const writer = this.writerTo(worker);
     writer.post(kind, connection.slot, connection.serial);
-    connection.closeWorker = worker;
+    if (kind === CLOSE) connection.closeWorker = worker;
     return writer;
   }
 

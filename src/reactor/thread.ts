@@ -104,7 +104,7 @@ class ReactorThread {
     const handle = (reader: RingReader): void => this.handle(reader);
     let more = false;
     try {
-      while (!this.finished()) {
+      while (more || !this.finished()) {
         let timeoutMs = more ? 0 : reactor.timeoutMs();
         if (timeoutMs !== 0 && !inbox.prepareSleep()) timeoutMs = 0;
         reactor.poll(timeoutMs);

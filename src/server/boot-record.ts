@@ -6,9 +6,15 @@ import type { ReactorThreadConfig } from '../reactor/thread.ts';
 import { Segment } from '../shm/segment.ts';
 import type { Address, Bound } from './listen.ts';
 
+/** A port that the script has asked for: the server's own, then one for each listen(). */
+export interface ListenAttempt extends Address {
+  /** 0 or an errno. */
+  error: number;
+}
+
 /** What the first process writes into the segment for its children. */
 export interface BootRecord {
-  ports: { host: string; port: number; type: number }[];
+  attempts: ListenAttempt[];
 }
 
 let segment: Segment | null = null;
@@ -19,9 +25,9 @@ export function inheritedSegment(inherited: Inherited): Segment {
   return segment;
 }
 
-/** What a daemon takes over from the process that the user started: its listening sockets, in order. */
+/** What a daemon takes over from the process that the user started: its listening sockets, by attempt. */
 export interface DaemonRecord {
-  ports: { fd: number; port: number }[];
+  attempts: Bound[];
 }
 
 let daemon: DaemonRecord | null | undefined;
@@ -41,20 +47,25 @@ export function reactorConfig(): ReactorThreadConfig | null {
   return (workerData as Partial<ReactorScriptData>).tswooleReactor ?? null;
 }
 
-/** The socket of a port where it need not be bound: in a child, a daemon, a reactor thread. Null where it must. */
-export function inheritedPort(inherited: Inherited | null, index: number, address: Address): Bound | null {
+/**
+ * The socket of a port where it need not be bound: in a child, a daemon, a reactor thread. Null where it must. `attempt`
+ * counts all ports that the script has asked for, `index` those that there are.
+ */
+export function inheritedPort(
+  inherited: Inherited | null,
+  attempt: number,
+  index: number,
+  address: Address,
+): Bound | null {
   const reactor = reactorConfig();
-  if (reactor !== null) {
-    const record = Segment.attach(reactor.segmentFd).readBootRecord() as BootRecord;
-    return { fd: -1, port: record.ports[index]?.port ?? address.port, error: 0 };
-  }
-  if (inherited === null) {
-    const taken = daemonRecord()?.ports[index];
-    return taken === undefined ? null : { fd: taken.fd, port: taken.port, error: 0 };
-  }
-  const record = inheritedSegment(inherited).readBootRecord() as BootRecord;
-  const known = record.ports[index];
+  if (reactor !== null) return inChild(Segment.attach(reactor.segmentFd), attempt, address, -1);
+  if (inherited === null) return daemonRecord()?.attempts[attempt] ?? null;
+  return inChild(inheritedSegment(inherited), attempt, address, inherited.listeners[index] ?? -1);
+}
+
+function inChild(segment: Segment, attempt: number, address: Address, fd: number): Bound {
+  const known = (segment.readBootRecord() as BootRecord).attempts[attempt];
   // A script that adds a port in some processes only: there is no socket for it here.
   if (known === undefined) return { fd: -1, port: address.port, error: 0 };
-  return { fd: inherited.listeners[index] ?? -1, port: known.port, error: 0 };
+  return { fd: known.error === 0 ? fd : -1, port: known.port, error: known.error };
 }

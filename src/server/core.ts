@@ -3,6 +3,7 @@ import type { Inherited } from '../process/environment.ts';
 import type { Runtime } from '../process/runtime.ts';
 import type { Dispatcher } from '../reactor/dispatch.ts';
 import type { ServerApplication } from './application.ts';
+import type { ListenAttempt } from './boot-record.ts';
 import type { Callbacks } from './callbacks.ts';
 import type { Port } from './port.ts';
 import type { Server } from './server.ts';
@@ -24,6 +25,8 @@ export interface ServerCore {
   readonly server: Server;
   readonly mode: number;
   readonly ports: Port[];
+  /** Every port that the script has asked for, those that could not be bound too: in children they must fail alike. */
+  readonly attempts: ListenAttempt[];
   readonly callbacks: Callbacks;
   readonly logger: Logger;
   /** What this process inherits, when it is a child. */

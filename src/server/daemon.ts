@@ -12,8 +12,9 @@ import { internalsOf } from './port.ts';
  */
 export function becomeDaemon(core: ServerCore): never {
   const { settings } = core;
+  let next = FIRST_INHERITED_FD;
   const record: DaemonRecord = {
-    ports: core.ports.map((port, index) => ({ fd: FIRST_INHERITED_FD + index, port: port.port })),
+    attempts: core.attempts.map(({ port, error }) => ({ fd: error === 0 ? next++ : -1, port, error })),
   };
   const output = settings!.log.file === null ? 'ignore' : openSync(settings!.log.file, 'a');
   const child = spawn(process.execPath, [...process.execArgv, scriptOf(null), ...process.argv.slice(2)], {

@@ -42,6 +42,7 @@ import { workerInbox } from '../shm/layout.ts';
 import { CLOSE_REQUEST, RESET_REQUEST, STOP_WORKER } from '../shm/messages.ts';
 import { WORD_MANAGER_PID, WORD_MASTER_PID } from '../shm/segment.ts';
 import { LIFE_RESPONSES, RESPONSES, SENT_BYTES } from '../shm/workers.ts';
+import { EADDRINUSE } from '../sys/constants.ts';
 import { inheritedPort } from './boot-record.ts';
 import { Callbacks } from './callbacks.ts';
 import { type ClientInfo, readClientInfo } from './client-info.ts';
@@ -49,7 +50,7 @@ import { ConnectionList, listConnections, visibleOwner } from './connection-list
 import type { ServerCore } from './core.ts';
 import { describeValue, TswooleError } from './errors.ts';
 import type { AnyCallback, PortCallback, ServerCallback, ServerObjectCallback } from './events.ts';
-import { type Bound, bindListener, checkAddress, listenFailure } from './listen.ts';
+import { type Address, type Bound, bindListener, checkAddress, listenFailure } from './listen.ts';
 import { internalsOf, Port } from './port.ts';
 import { type NormalisedSettings, resolveLog, type ServerSettings, validateSettings } from './settings.ts';
 import { startServer } from './start.ts';
@@ -102,6 +103,7 @@ export class Server {
       server: this,
       mode,
       ports: [],
+      attempts: [],
       callbacks: Callbacks.ofServer(),
       logger: new Logger(),
       inherited: inherited(),
@@ -615,8 +617,15 @@ function coreOf(server: Server): ServerCore {
 function addPort(core: ServerCore, host: string, port: number, sockType: number): Port {
   const address = checkAddress(host, port, sockType);
   const index = core.ports.length;
-  const bound: Bound = inheritedPort(core.inherited, index, address) ?? bindListener(address, false);
+  const bound = inheritedPort(core.inherited, core.attempts.length, index, address) ?? bindOnce(core, address);
+  core.attempts.push({ ...address, port: bound.port, error: bound.error });
   const added = new Port(core, { ...address, port: bound.port }, bound.fd, bound.error);
   core.ports.push(added);
   return added;
+}
+
+/** Two sockets of ours could both be bound to one address: the kernel complains only when the second listens. */
+function bindOnce(core: ServerCore, address: Address): Bound {
+  const taken = core.ports.some((port) => port.port === address.port && port.host === address.host);
+  return taken ? { fd: -1, port: address.port, error: EADDRINUSE } : bindListener(address, false);
 }

@@ -37,7 +37,7 @@ export interface KnownSetting extends SettingSpec {
   /** The name that the resolve functions read. */
   canonical: SettingKey;
   /** Every name of the setting, the canonical one first. */
-  names: readonly SettingKey[];
+  names: SettingKey[];
 }
 
 export const U8_MAX = 0xff;
@@ -282,14 +282,18 @@ const TABLE = {
 /** Every setting that Swoole knows, and ours, by each of its names. A Map, so that no key can reach a prototype. */
 export const KNOWN_SETTINGS: ReadonlyMap<string, KnownSetting> = indexByName();
 
+/** Linear, because every process runs it at its start. An alias may stand before or behind its canonical name. */
 function indexByName(): Map<string, KnownSetting> {
   const known = new Map<string, KnownSetting>();
-  const entries = Object.entries(TABLE) as [SettingKey, SettingSpec | AliasSpec][];
-  for (const [key, spec] of entries) {
-    if ('aliasOf' in spec) continue;
-    const aliases = entries.filter(([, other]) => 'aliasOf' in other && other.aliasOf === key).map(([name]) => name);
-    const setting: KnownSetting = { ...spec, canonical: key, names: [key, ...aliases] };
-    for (const name of setting.names) known.set(name, setting);
+  const aliases: [SettingKey, string][] = [];
+  for (const [key, spec] of Object.entries(TABLE) as [SettingKey, SettingSpec | AliasSpec][]) {
+    if ('aliasOf' in spec) aliases.push([key, spec.aliasOf]);
+    else known.set(key, { ...spec, canonical: key, names: [key] });
+  }
+  for (const [alias, key] of aliases) {
+    const setting = known.get(key)!;
+    setting.names.push(alias);
+    known.set(alias, setting);
   }
   return known;
 }

@@ -139,7 +139,7 @@ function createSegment(core: ServerCore): Segment {
   });
   segment.startTime = Date.now() / 1000;
   segment.startSessionId = settings.startSessionId;
-  const record: BootRecord = { ports: core.ports.map(({ host, port, type }) => ({ host, port, type })) };
+  const record: BootRecord = { attempts: core.attempts };
   segment.writeBootRecord(record);
   segment.store(WORD_MASTER_PID, process.pid);
   return segment;

@@ -14,7 +14,7 @@
  */
 import { ringEventfd } from '../sys/eventfd.ts';
 import { INBOX_BYTES, inboxOfLane } from './layout.ts';
-import { RingReader, RingWriter } from './ring.ts';
+import { RingReader, RingWriter, ringIsIdle } from './ring.ts';
 import type { Segment } from './segment.ts';
 
 const READER_WORD = 1;
@@ -37,6 +37,7 @@ export class Inbox {
   private readonly pendingWords: number;
   private readonly doorbells: readonly number[];
   private readonly readers: (RingReader | undefined)[];
+  private piecesOnly = false;
 
   constructor(segment: Segment, index: number, doorbells: readonly number[]) {
     this.index = index;
@@ -72,6 +73,11 @@ export class Inbox {
     return this.readers.some((reader) => reader?.midMessage === true);
   }
 
+  /** From now on takes only what belongs to messages that have begun to arrive: soon there is none under way. */
+  finishPieces(): void {
+    this.piecesOnly = true;
+  }
+
   /**
    * Handles what has arrived, at most about `limit` messages of each ring. Answers true when there may be more. Stops
    * early when `stop` answers true after a message.
@@ -86,8 +92,8 @@ export class Inbox {
         const bit = 31 - Math.clz32(bits);
         bits &= ~(1 << bit);
         const lane = word * 32 + bit;
-        if (lane >= this.segment.layout.laneCount) continue;
-        if (!this.drainRing(this.reader(lane), handle, limit, stop)) {
+        const reader = this.readers[lane] ?? this.open(lane);
+        if (reader !== null && !this.drainRing(reader, handle, limit, stop)) {
           Atomics.or(this.words, at, 1 << bit);
           more = true;
         }
@@ -104,7 +110,7 @@ export class Inbox {
   private drainRing(reader: RingReader, handle: MessageHandler, limit: number, stop?: () => boolean): boolean {
     let emptied = false;
     for (let count = 0; count < limit; count++) {
-      if (!reader.next()) {
+      if ((this.piecesOnly && !reader.midMessage) || !reader.next()) {
         emptied = true;
         break;
       }
@@ -119,12 +125,11 @@ export class Inbox {
     return emptied;
   }
 
-  private reader(lane: number): RingReader {
-    let reader = this.readers[lane];
-    if (reader === undefined) {
-      reader = new RingReader(this.segment, this.index, lane);
-      this.readers[lane] = reader;
-    }
+  /** The reader of a ring, unless nothing was ever there: a map for each of all lanes would be too many for the kernel. */
+  private open(lane: number): RingReader | null {
+    if (lane >= this.segment.layout.laneCount || ringIsIdle(this.segment, this.index, lane)) return null;
+    const reader = new RingReader(this.segment, this.index, lane);
+    this.readers[lane] = reader;
     return reader;
   }
 

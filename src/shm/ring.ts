@@ -6,10 +6,11 @@
  *
  *   byte 0            64           128
  *   +-----------------+------------+---------------------------------------------+
- *   | tail u32        | head u32   | waiting i32: the producer wants to hear of  |
- *   | producer writes | consumer   | room; set by it, cleared by the consumer    |
+ *   | tail u32        | head u32   | asks i32: how often the producer has asked  |
+ *   | producer writes | consumer   | to hear of room; the producer writes it     |
  *   +-----------------+------------+---------------------------------------------+
- * Both count bytes for ever, modulo 2^32; head <= tail <= head + RING_BYTES.
+ * Tail and head count bytes for ever, modulo 2^32; head <= tail <= head + RING_BYTES. Which ask was answered stands in the
+ * consumer's own memory: one that dies before it could tell leaves the ask open for its successor.
  *
  * Record, padded to 8 bytes:
  *
@@ -18,12 +19,15 @@
  *   | length i32 | kind i32   | a i32      | b i32      | payload              |
  *   +------------+------------+------------+------------+----------------------+
  *
+ * kind: 1 to 253 are the users', the others ours (below); with the bits above that, a piece.
+ *
  * The tail is stored after the record's bytes, so a producer that dies halfway has published nothing. The head is moved
  * before the record is acted upon, so a message that kills its reader is not read again. Plain stores of the record are
  * ordered by the Atomics.store of the tail that follows, plain loads by the Atomics.load of the tail before.
  *
  * A message longer than RECORD_MAX travels in pieces (FIRST carries the total length, then MORE…, LAST), which are never
- * mixed with others in the same ring. What a dead producer left unfinished is dropped at the HELLO of its successor.
+ * mixed with others in the same ring. What a dead producer left unfinished is dropped at the HELLO of its successor, which
+ * every producer writes first (a tail of zero does not tell a new ring: the count passes it every 4 GiB).
  */
 import { mapMirrored, type Region } from '../sys/memory.ts';
 import { RING_BYTES, RING_CONTROL_BYTES } from './layout.ts';
@@ -49,10 +53,16 @@ const PAD = 0xfe;
  * the processor's cache). Far enough that the room behind the padding still takes the longest record.
  */
 const REWIND_BYTES = RECORD_MAX + 64;
+/** Behind this there is no room for the header of the padding: then the next record runs over the end as usual. */
+const REWIND_LAST = RING_BYTES - RECORD_HEADER_BYTES;
 /** How far the tail may run ahead of the head as last seen before we look at it again. */
 const REFRESH_BYTES = RING_BYTES / 16;
 
 const MASK = RING_BYTES - 1;
+
+/** Where the words of the control block stand, counted from the tail. */
+const HEAD_WORD = 16;
+const ASKS_WORD = 32;
 
 function controlWord(segment: Segment, inbox: number, lane: number): number {
   const { layout } = segment;
@@ -70,6 +80,24 @@ function padded(length: number): number {
   return (RECORD_HEADER_BYTES + length + 7) & ~7;
 }
 
+/** How many bytes lie between two positions read from shared memory, which are input, not truth. */
+function checkedUse(tail: number, head: number, inbox: number, lane: number): number {
+  const used = (tail - head) | 0;
+  if (!(used >= 0 && used <= RING_BYTES && ((tail | head) & 7) === 0))
+    throw new Error(`a ring is damaged: tail=${tail} head=${head} inbox=${inbox} lane=${lane}`);
+  return used;
+}
+
+/** True exactly when a new reader would find nothing to read or to tell: the ring need not be mapped for it yet. */
+export function ringIsIdle(segment: Segment, inbox: number, lane: number): boolean {
+  const tailWord = controlWord(segment, inbox, lane);
+  const { words } = segment;
+  return (
+    Atomics.load(words, tailWord) === Atomics.load(words, tailWord + HEAD_WORD) &&
+    Atomics.load(words, tailWord + ASKS_WORD) === 0
+  );
+}
+
 /** A message that found no room, waiting in the producer's own memory. */
 interface Waiting {
   kind: number;
@@ -78,6 +106,7 @@ interface Waiting {
   bytes: Uint8Array;
   /** How many of the bytes have gone, when it goes in pieces. */
   sent: number;
+  next: Waiting | null;
 }
 
 const NOTHING = new Uint8Array(0);
@@ -89,11 +118,14 @@ export class RingWriter {
   private readonly control: Int32Array;
   private readonly tailWord: number;
   private readonly headWord: number;
-  private readonly waitingWord: number;
+  private readonly asksWord: number;
   private tail: number;
   /** The head as last seen: the room is at least what it tells. */
   private head: number;
-  private waiting: Waiting[] = [];
+  private asks: number;
+  /** What waits is a list, because there may be a hundred thousand of them. */
+  private firstWaiting: Waiting | null = null;
+  private lastWaiting: Waiting | null = null;
   /** How many bytes wait for each `a` (the slot of a connection, mostly). */
   private readonly waitingBytes = new Map<number, number>();
   /** True exactly when something was published since the doorbell was last rung. */
@@ -105,19 +137,21 @@ export class RingWriter {
     this.inbox = inbox;
     this.lane = lane;
     this.dirtyWriters = dirtyWriters;
-    this.data = mapRing(segment, inbox, lane);
-    this.control = segment.words;
     this.tailWord = controlWord(segment, inbox, lane);
-    this.headWord = this.tailWord + 16;
-    this.waitingWord = this.tailWord + 32;
+    this.control = segment.words;
+    this.data = mapRing(segment, inbox, lane);
+    this.headWord = this.tailWord + HEAD_WORD;
+    this.asksWord = this.tailWord + ASKS_WORD;
     this.tail = Atomics.load(this.control, this.tailWord);
     this.head = Atomics.load(this.control, this.headWord);
-    if (this.tail !== 0) this.post(HELLO, 0, 0);
+    this.asks = Atomics.load(this.control, this.asksWord);
+    checkedUse(this.tail, this.head, inbox, lane);
+    this.post(HELLO, 0, 0);
   }
 
   /** True exactly when messages wait in this process: new ones must queue behind them, and readers should slow down. */
   get blocked(): boolean {
-    return this.waiting.length !== 0;
+    return this.firstWaiting !== null;
   }
 
   /**
@@ -125,14 +159,14 @@ export class RingWriter {
    * the ring cannot take that now; the payload then goes to data at payloadOffset(), and commit() publishes it.
    */
   claim(wish: number, least: number): number {
-    if (this.waiting.length !== 0) return -1;
+    if (this.firstWaiting !== null) return -1;
     let room = this.room();
     if (room < least) {
       this.askForRoom();
       room = this.room();
       if (room < least) return -1;
     }
-    return room < wish ? room : wish;
+    return Math.min(room, wish);
   }
 
   payloadOffset(): number {
@@ -143,12 +177,16 @@ export class RingWriter {
   commit(kind: number, a: number, b: number, length: number): void {
     const i32 = this.data.i32;
     const at = (this.tail & MASK) >> 2;
+    const tail = (this.tail + padded(length)) | 0;
+    const used = (tail - this.head) | 0;
+    if (!(length >= 0 && used > 0 && used <= RING_BYTES))
+      throw new RangeError(`a record has no room: length=${length} used=${used} capacity=${RING_BYTES}`);
     i32[at] = length;
     i32[at + 1] = kind;
     i32[at + 2] = a;
     i32[at + 3] = b;
-    this.tail = (this.tail + padded(length)) | 0;
-    Atomics.store(this.control, this.tailWord, this.tail);
+    this.tail = tail;
+    Atomics.store(this.control, this.tailWord, tail);
     if (!this.dirty) {
       this.dirty = true;
       this.dirtyWriters.push(this);
@@ -166,11 +204,14 @@ export class RingWriter {
       this.commit(kind, a, b, length);
       return;
     }
-    const message: Waiting = { kind, a, b, bytes, sent: 0 };
-    this.waiting.push(message);
+    const message: Waiting = { kind, a, b, bytes, sent: 0, next: null };
+    if (this.lastWaiting === null) this.firstWaiting = message;
+    else this.lastWaiting.next = message;
+    this.lastWaiting = message;
     this.waitingBytes.set(a, this.waitingFor(a) + length);
     this.pump();
-    if (!keep && this.waiting.includes(message)) message.bytes = message.bytes.slice();
+    // It stands last, so it still waits exactly when anything does. (The slice() of a Buffer would be no copy.)
+    if (!keep && this.firstWaiting !== null) message.bytes = new Uint8Array(bytes);
   }
 
   /** Where the newest record ends, for asking later whether it was taken. */
@@ -185,11 +226,11 @@ export class RingWriter {
 
   /** Moves what waits into the ring as far as there is room. Answers true when nothing waits any more. */
   pump(): boolean {
-    while (this.waiting.length !== 0) {
-      const message = this.waiting[0];
-      if (!this.pumpOne(message)) return false;
-      this.waiting.shift();
+    while (this.firstWaiting !== null) {
+      if (!this.pumpOne(this.firstWaiting)) return false;
+      this.firstWaiting = this.firstWaiting.next;
     }
+    this.lastWaiting = null;
     return true;
   }
 
@@ -239,11 +280,9 @@ export class RingWriter {
   /** Bytes of payload that a record may have now; negative when not even an empty record fits. */
   private room(): number {
     let used = (this.tail - this.head) | 0;
-    if (used > REFRESH_BYTES) {
-      this.head = Atomics.load(this.control, this.headWord);
-      used = (this.tail - this.head) | 0;
-    }
-    if (used === 0 && (this.tail & MASK) >= REWIND_BYTES) {
+    if (used > REFRESH_BYTES) used = this.lookAtHead();
+    const at = this.tail & MASK;
+    if (used === 0 && at >= REWIND_BYTES && at <= REWIND_LAST) {
       this.rewind();
       used = (this.tail - this.head) | 0;
     }
@@ -258,8 +297,18 @@ export class RingWriter {
 
   /** Tells the consumer to ring our doorbell once there is room, then looks again, because it may have moved meanwhile. */
   private askForRoom(): void {
-    Atomics.store(this.control, this.waitingWord, 1);
-    this.head = Atomics.load(this.control, this.headWord);
+    // Zero means that nobody ever asked.
+    this.asks = (this.asks + 1) | 0 || 1;
+    Atomics.store(this.control, this.asksWord, this.asks);
+    this.lookAtHead();
+  }
+
+  /** Learns how far the consumer has come; answers how many bytes it has not taken. */
+  private lookAtHead(): number {
+    const head = Atomics.load(this.control, this.headWord);
+    const used = checkedUse(this.tail, head, this.inbox, this.lane);
+    this.head = head;
+    return used;
   }
 }
 
@@ -270,9 +319,11 @@ export class RingReader {
   private readonly control: Int32Array;
   private readonly tailWord: number;
   private readonly headWord: number;
-  private readonly waitingWord: number;
+  private readonly asksWord: number;
   private head: number;
   private tail: number;
+  /** Which ask for room we answered last. */
+  private answered = 0;
   private assembly: Buffer | null = null;
   private assembled = 0;
 
@@ -285,19 +336,21 @@ export class RingReader {
   offset = 0;
   /** The payload, when it came in pieces: a Buffer of its own, which the caller may keep. */
   bytes: Buffer | null = null;
-  /** True exactly when the producer asked to hear of room and there is plenty: the caller rings its doorbell. */
+  /** True exactly when the producer asked to hear of room and there is plenty: the caller rings its doorbell, clears this. */
   roomWanted = false;
 
   constructor(segment: Segment, inbox: number, lane: number) {
     this.inbox = inbox;
     this.lane = lane;
-    this.data = mapRing(segment, inbox, lane);
-    this.control = segment.words;
     this.tailWord = controlWord(segment, inbox, lane);
-    this.headWord = this.tailWord + 16;
-    this.waitingWord = this.tailWord + 32;
+    this.control = segment.words;
+    this.data = mapRing(segment, inbox, lane);
+    this.headWord = this.tailWord + HEAD_WORD;
+    this.asksWord = this.tailWord + ASKS_WORD;
     this.head = Atomics.load(this.control, this.headWord);
     this.tail = this.head;
+    // The reader before us may have died over its answer.
+    if (Atomics.load(this.control, this.asksWord) !== 0) this.checkRoomWanted();
   }
 
   /** True exactly when a message has begun to arrive in pieces and is not complete. */
@@ -319,12 +372,13 @@ export class RingReader {
       const at = (this.head & MASK) >> 2;
       const length = i32[at];
       const available = (this.tail - this.head) | 0;
-      if (!(length >= 0 && available > 0 && available <= RING_BYTES && padded(length) <= available)) {
+      const kind = i32[at + 1];
+      // Not padded(length) <= available: that overflows near 2^31.
+      if (!(available <= RING_BYTES && length >= 0 && length <= available - RECORD_HEADER_BYTES && kind > 0)) {
         throw new Error(
-          `a ring is damaged: length=${length} available=${available} inbox=${this.inbox} lane=${this.lane}`,
+          `a ring is damaged: length=${length} kind=${kind} available=${available} inbox=${this.inbox} lane=${this.lane}`,
         );
       }
-      const kind = i32[at + 1];
       this.a = i32[at + 2];
       this.b = i32[at + 3];
       this.length = length;
@@ -351,13 +405,15 @@ export class RingReader {
   /** Publishes that everything up to the current message was taken. Its payload may be overwritten from now on. */
   release(): void {
     Atomics.store(this.control, this.headWord, this.head);
-    if (Atomics.load(this.control, this.waitingWord) === 1) this.checkRoomWanted();
+    if (Atomics.load(this.control, this.asksWord) !== this.answered) this.checkRoomWanted();
   }
 
   private checkRoomWanted(): void {
-    const used = (Atomics.load(this.control, this.tailWord) - this.head) | 0;
+    const asks = Atomics.load(this.control, this.asksWord);
+    const used = checkedUse(Atomics.load(this.control, this.tailWord), this.head, this.inbox, this.lane);
     if (used > RING_BYTES / 2) return;
-    if (Atomics.exchange(this.control, this.waitingWord, 0) === 1) this.roomWanted = true;
+    this.answered = asks;
+    this.roomWanted = true;
   }
 
   /** Adds a piece to the message under way; true when that completed it. */
@@ -365,8 +421,8 @@ export class RingReader {
     const { data, offset, length } = this;
     if ((kind & FIRST) !== 0) {
       const total = data.f64[offset >> 3];
-      if (!(total > RECORD_MAX && total <= 2 ** 32 && length >= TOTAL_BYTES))
-        throw new Error(`a ring is damaged: total=${total}`);
+      if (!(total > RECORD_MAX && total <= 2 ** 32 && length >= TOTAL_BYTES && length - TOTAL_BYTES < total))
+        throw new Error(`a ring is damaged: total=${total} length=${length}`);
       this.assembly = Buffer.allocUnsafeSlow(total);
       this.assembly.set(data.u8.subarray(offset + TOTAL_BYTES, offset + length), 0);
       this.assembled = length - TOTAL_BYTES;

@@ -114,9 +114,18 @@ export interface Watch {
 /** Handles that watch a descriptor. koffi stops polling, without a word, when one is collected: they are kept here. */
 const watches = new Set<Watch>();
 
-/** Calls back in Node's own loop whenever the descriptor is readable (level triggered). */
+/**
+ * Calls back in Node's own loop whenever the descriptor is readable (level triggered). koffi calls from outside of Node's
+ * callback scope: promises and nextTick would wait for whatever Node does next, for seconds on an idle server. So the
+ * callback runs as an immediate, which comes in the same turn of the loop and ends with both.
+ */
 export function watchReadable(fd: number, callback: () => void): Watch {
-  const handle = koffi.node.poll(fd, { readable: true }, () => callback());
+  const run = (): void => {
+    if (watches.has(watch)) callback();
+  };
+  const handle = koffi.node.poll(fd, { readable: true }, () => {
+    setImmediate(run);
+  });
   const watch: Watch = {
     close: () => {
       if (watches.delete(watch)) handle.close();

@@ -1,9 +1,11 @@
 /** Sockets as numbers: creating, binding, addresses, options. Failures are errnos, because callers live with them. */
+import { isIPv4 } from 'node:net';
 import {
   AF_INET,
   AF_UNIX,
   ECONNABORTED,
   EINTR,
+  EINVAL,
   SO_LINGER,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
@@ -45,15 +47,17 @@ function encodeAddress(address: SocketAddress): number {
   u8.fill(0, 0, ADDRESS_MAX);
   u8[0] = address.family;
   if (address.family === AF_UNIX) {
+    // A zero byte would end the path early, or make it a name outside of the file system.
+    if (address.host === '' || address.host.includes('\0') || Buffer.byteLength(address.host) > UNIX_PATH_MAX) return 0;
     const length = scratch.text.write(address.host, 2, UNIX_PATH_MAX);
     return 2 + length + 1;
   }
+  if (!(Number.isInteger(address.port) && address.port >= 0 && address.port <= 65535)) return 0;
   u8[2] = address.port >> 8;
   u8[3] = address.port & 255;
   if (address.family === AF_INET) {
-    const parts = address.host.split('.').map(Number);
-    if (parts.length !== 4 || parts.some((part) => !(part >= 0 && part <= 255))) return 0;
-    u8.set(parts, 4);
+    if (!isIPv4(address.host)) return 0;
+    u8.set(address.host.split('.').map(Number), 4);
     return 16;
   }
   const words = parseIPv6(address.host);
@@ -68,10 +72,10 @@ function encodeAddress(address: SocketAddress): number {
 /** The eight 16-bit words of an IPv6 address, or null. */
 export function parseIPv6(text: string): number[] | null {
   let source = text;
-  const dotted = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(source);
-  if (dotted !== null) {
-    const [a, b, c, d] = dotted.slice(2).map(Number);
-    if ([a, b, c, d].some((part) => part > 255)) return null;
+  const dotted = /^(.*:)([\d.]+)$/.exec(source);
+  if (dotted?.[2].includes('.')) {
+    if (!isIPv4(dotted[2])) return null;
+    const [a, b, c, d] = dotted[2].split('.').map(Number);
     source = `${dotted[1]}${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
   }
   const halves = source.split('::');
@@ -120,14 +124,14 @@ export function openSocket(family: number, type: number): number {
 /** 0 or an errno; an address that is none is EINVAL. */
 export function bindTo(fd: number, address: SocketAddress): number {
   const length = encodeAddress(address);
-  if (length === 0) return 22;
+  if (length === 0) return EINVAL;
   return libc.bindSocket(fd, ADDRESS, length) === -1 ? libc.errno() : 0;
 }
 
 /** 0 or an errno (EINPROGRESS for a connection that is under way). */
 export function connectTo(fd: number, address: SocketAddress): number {
   const length = encodeAddress(address);
-  if (length === 0) return 22;
+  if (length === 0) return EINVAL;
   return libc.connect(fd, ADDRESS, length) === -1 ? libc.errno() : 0;
 }
 
