@@ -3,12 +3,20 @@
  * can stand beside this one.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type ChildDescription, ROLE_VARIABLE } from './environment.ts';
 
 export interface Child {
   readonly pid: number;
   kill(signal: NodeJS.Signals): void;
 }
+
+/**
+ * Children share what one of them has compiled, and what TypeScript came down to: they start in a fraction of the time, and
+ * without the memory of the type stripper. Node's own default place, unless the user has named or forbidden one.
+ */
+const COMPILE_CACHE = { NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache') };
 
 export interface Launcher {
   /** Starts a child; `onExit` is called once, when it has ended. Throws when the kernel refuses. */
@@ -36,7 +44,7 @@ export class ProcessLauncher implements Launcher {
     const { script, fds } = this.options;
     const child: ChildProcess = spawn(process.execPath, [...this.execArgv(), script, ...process.argv.slice(2)], {
       stdio: ['inherit', 'inherit', 'inherit', ...fds],
-      env: { ...process.env, [ROLE_VARIABLE]: JSON.stringify(description) },
+      env: { ...COMPILE_CACHE, ...process.env, [ROLE_VARIABLE]: JSON.stringify(description) },
     });
     child.once('error', () => {
       if (child.pid === undefined) onExit(1, null);

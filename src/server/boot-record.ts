@@ -4,17 +4,22 @@ import { DAEMON_VARIABLE } from '../process/environment.ts';
 import type { ReactorScriptData } from '../process/reactor-threads.ts';
 import type { ReactorThreadConfig } from '../reactor/thread.ts';
 import { Segment } from '../shm/segment.ts';
+import type { ServerCore } from './core.ts';
 import type { Address, Bound } from './listen.ts';
 
 /** A port that the script has asked for: the server's own, then one for each listen(). */
-export interface ListenAttempt extends Address {
-  /** 0 or an errno. */
-  error: number;
-}
+export interface ListenAttempt extends Address, Bound {}
 
 /** What the first process writes into the segment for its children. */
 export interface BootRecord {
   attempts: ListenAttempt[];
+}
+
+/** The descriptors of the listening sockets in the first process. */
+export function firstListeners(core: ServerCore): number[] {
+  const { attempts } =
+    core.inherited === null ? core : (inheritedSegment(core.inherited).readBootRecord() as BootRecord);
+  return attempts.map((attempt) => attempt.fd).filter((fd) => fd >= 0);
 }
 
 let segment: Segment | null = null;

@@ -618,7 +618,7 @@ function addPort(core: ServerCore, host: string, port: number, sockType: number)
   const address = checkAddress(host, port, sockType);
   const index = core.ports.length;
   const bound = inheritedPort(core.inherited, core.attempts.length, index, address) ?? bindOnce(core, address);
-  core.attempts.push({ ...address, port: bound.port, error: bound.error });
+  core.attempts.push({ ...address, ...bound });
   const added = new Port(core, { ...address, port: bound.port }, bound.fd, bound.error);
   core.ports.push(added);
   return added;

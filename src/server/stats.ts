@@ -16,8 +16,8 @@ import {
   total,
   WORKER_IDLE,
 } from '../shm/workers.ts';
+import { firstListeners } from './boot-record.ts';
 import type { ServerCore } from './core.ts';
-import { internalsOf } from './port.ts';
 
 /** What `server.stats()` tells. Totals count from start() and survive workers. */
 export interface Stats {
@@ -78,10 +78,7 @@ export function readStats(core: ServerCore): Stats {
     pipe_packet_msg_id: segment.messages,
     concurrency: 0,
     session_round: segment.sessionsGiven === 0 ? 0 : segment.startSessionId + segment.sessionsGiven,
-    min_fd: Math.max(
-      0,
-      Math.min(...core.ports.map((port) => internalsOf(port).fd).filter((fd) => fd >= 0), 0x7fffffff) % 0x7fffffff,
-    ),
+    min_fd: Math.min(...firstListeners(core)),
     max_fd: segment.load(WORD_MAX_FD),
     ...(own
       ? {

@@ -375,12 +375,13 @@ describe('a full ring', () => {
 
 describe('claim and commit', () => {
   it('answers the wish, or what there is, or -1', () => {
-    const { writer, reader } = ringAt();
+    const { control, writer, reader } = ringAt();
     assert.equal(writer.claim(65536, 4096), 65536);
     const room = RING_BYTES - EMPTY_RECORD;
     for (let used = 0; used + 65536 + RECORD_HEADER_BYTES <= room - 8192; used += 65536 + RECORD_HEADER_BYTES)
       writer.commit(KIND, 0, 0, writer.claim(65536, 4096));
     const left = writer.claim(65536, 4096);
+    assert.equal(left, RING_BYTES - control.tail - RECORD_HEADER_BYTES, 'to the last byte');
     assert.ok(left >= 4096 && left < 65536, `${left}`);
     assert.equal(writer.claim(65536, left), left);
     assert.equal(writer.claim(65536, left + 1), -1);

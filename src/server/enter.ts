@@ -1,0 +1,72 @@
+/** What every process of a running server does at its start: take the role, and listen to signals. */
+import { SWOOLE_PROCESS } from '../constants.ts';
+import { type Role, Runtime } from '../process/runtime.ts';
+import { MANAGER_INBOX, MASTER_INBOX } from '../shm/layout.ts';
+import { RELOAD, SHUTDOWN } from '../shm/messages.ts';
+import { type Segment, WORD_RELOADING } from '../shm/segment.ts';
+import { onSigrtmin } from '../sys/signal.ts';
+import { ServerApplication } from './application.ts';
+import type { Control, ServerCore } from './core.ts';
+import { makeDispatcher } from './prepare.ts';
+
+/** The process takes its role: from here on the Server's methods work. */
+export function enter(
+  core: ServerCore,
+  role: Role,
+  workerId: number,
+  lane: number,
+  segment: Segment,
+  doorbells: number[],
+): Runtime {
+  const runtime = new Runtime(role, workerId, lane, segment, doorbells, core.logger);
+  core.runtime = runtime;
+  core.workerId = workerId;
+  core.taskworker = role === 'task';
+  core.dispatcher = makeDispatcher(core);
+  core.application = new ServerApplication(core);
+  const symbol = role === 'master' ? '#' : role === 'manager' ? '$' : '*';
+  core.logger.setRole(symbol, Math.max(0, workerId));
+  return runtime;
+}
+
+interface SignalHandlers {
+  onTerm(): void;
+  /** Null where reload signals are ignored. */
+  onReload: ((taskWorkersOnly: boolean) => void) | null;
+  onReopen(): void;
+}
+
+export function handleSignals(handlers: SignalHandlers): { close(): void } {
+  const list: [NodeJS.Signals, () => void][] = [
+    ['SIGTERM', () => handlers.onTerm()],
+    ['SIGUSR1', () => handlers.onReload?.(false)],
+    ['SIGUSR2', () => handlers.onReload?.(true)],
+    ['SIGHUP', () => {}],
+    ['SIGWINCH', () => handlers.onReopen()],
+  ];
+  for (const [name, handler] of list) process.on(name, handler);
+  const realtime = onSigrtmin(() => handlers.onReopen());
+  realtime?.unref();
+  return {
+    close: () => {
+      for (const [name, handler] of list) process.off(name, handler);
+      realtime?.close();
+    },
+  };
+}
+
+/** What a process asks of the master or manager that it cannot do itself. */
+export function remoteControl(core: ServerCore, runtime: Runtime): Pick<Control, 'shutdown' | 'reload'> {
+  const { segment } = runtime;
+  return {
+    shutdown: () => {
+      runtime.tell(core.mode === SWOOLE_PROCESS ? MASTER_INBOX : MANAGER_INBOX, SHUTDOWN);
+      return true;
+    },
+    reload: (taskWorkersOnly) => {
+      if (segment.load(WORD_RELOADING) !== 0) return false;
+      runtime.tell(MANAGER_INBOX, RELOAD, taskWorkersOnly ? 1 : 0);
+      return true;
+    },
+  };
+}

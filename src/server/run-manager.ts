@@ -1,0 +1,88 @@
+import { flushCompileCache } from 'node:module';
+import type { ChildDescription } from '../process/environment.ts';
+import { ProcessLauncher, scriptOf } from '../process/launcher.ts';
+import { Manager } from '../process/manager.ts';
+import { MANAGER_LANE, MASTER_INBOX } from '../shm/layout.ts';
+import { SHUTDOWN } from '../shm/messages.ts';
+import { type Segment, STATE_RUNNING, STATE_STOPPING, WORD_MANAGER_PID, WORD_STATE } from '../shm/segment.ts';
+import type { ServerCore } from './core.ts';
+import { enter, handleSignals } from './enter.ts';
+import { internalsOf } from './port.ts';
+
+/** The first process in SWOOLE_BASE, when there is something to manage. Resolves when everything has ended. */
+export function runBaseManager(core: ServerCore, segment: Segment, doorbells: number[], script: string): Promise<void> {
+  const settings = core.settings!;
+  const runtime = enter(core, 'manager', -1, MANAGER_LANE, segment, doorbells);
+  segment.store(WORD_MANAGER_PID, process.pid);
+  segment.store(WORD_STATE, STATE_RUNNING);
+  return new Promise((resolve) => {
+    const listeners = core.ports.map((port) => internalsOf(port).fd);
+    const manager: Manager = new Manager({
+      runtime,
+      application: core.application!,
+      settings,
+      launcher: new ProcessLauncher({ script, fds: [segment.fd, ...doorbells, ...listeners], inspectOffset: 0 }),
+      doorbellCount: doorbells.length,
+      portCount: listeners.length,
+      workersOwnSockets: true,
+      again: false,
+      onEnd: () => {
+        signals.close();
+        resolve();
+      },
+      onShutdownRequest: () => shutdown(),
+      onOwnerDeath: (workerId) => runtime.connections.freeOwner(workerId),
+    });
+    const shutdown = (): boolean => {
+      segment.store(WORD_STATE, STATE_STOPPING);
+      manager.shutdown();
+      return true;
+    };
+    const reload = (taskWorkersOnly: boolean): boolean => manager.reload(taskWorkersOnly);
+    core.control = { shutdown, reload, stopSelf: () => false, exiting: () => false };
+    const signals = handleSignals({ onTerm: shutdown, onReload: reload, onReopen: () => manager.reopenLogs() });
+    manager.run();
+  });
+}
+
+/** The manager of SWOOLE_PROCESS. */
+export function runManager(
+  core: ServerCore,
+  description: ChildDescription,
+  segment: Segment,
+  doorbells: number[],
+): void {
+  const runtime = enter(core, 'manager', -1, MANAGER_LANE, segment, doorbells);
+  const settings = core.settings!;
+  const manager: Manager = new Manager({
+    runtime,
+    application: core.application!,
+    settings,
+    launcher: new ProcessLauncher({
+      script: scriptOf(settings.entryScript),
+      fds: [core.inherited!.segmentFd, ...doorbells],
+      inspectOffset: 100,
+    }),
+    doorbellCount: doorbells.length,
+    portCount: 0,
+    workersOwnSockets: false,
+    again: description.again,
+    onEnd: () => process.exit(0),
+    onShutdownRequest: () => askMaster(),
+  });
+  const askMaster = (): boolean => {
+    runtime.tell(MASTER_INBOX, SHUTDOWN);
+    return true;
+  };
+  const reload = (taskWorkersOnly: boolean): boolean => manager.reload(taskWorkersOnly);
+  core.control = { shutdown: askMaster, reload, stopSelf: () => false, exiting: () => false };
+  handleSignals({
+    // From the master it is the end; from anybody else a wish, which the master carries out in its order.
+    onTerm: () => (segment.load(WORD_STATE) === STATE_STOPPING ? manager.shutdown() : askMaster()),
+    onReload: reload,
+    onReopen: () => manager.reopenLogs(),
+  });
+  // The workers run the same script: what this process has compiled of it is theirs too.
+  flushCompileCache();
+  manager.run();
+}

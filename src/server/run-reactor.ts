@@ -1,0 +1,28 @@
+import { SWOOLE_LOG_ERROR } from '../constants.ts';
+import { type ReactorThreadConfig, runReactorThread } from '../reactor/thread.ts';
+import type { ServerCore } from './core.ts';
+
+/** A thread that runs the script because functions of it are needed beside the sockets. Returns when the server has ended. */
+export function runReactor(core: ServerCore, config: ReactorThreadConfig): void {
+  const { dispatchFunc } = core.settings!;
+  // Functions do not cross to a thread: they are taken from the settings that the script has made here.
+  const ports = config.ports.map((port, index) => {
+    const { framing } = core.portSettings[index];
+    return framing.kind === 'lengthFunction' ? { ...port, framing } : port;
+  });
+  const ask =
+    dispatchFunc === null
+      ? null
+      : (fd: number, type: number, data: Buffer | null): number => {
+          try {
+            return (
+              (data === null ? dispatchFunc(core.server, fd, type) : dispatchFunc(core.server, fd, type, data)) ??
+              Number.NaN
+            );
+          } catch (error) {
+            core.logger.log(SWOOLE_LOG_ERROR, `dispatch_func failed: ${(error as Error).stack}`);
+            return Number.NaN;
+          }
+        };
+  runReactorThread({ ...config, ports }, ask);
+}

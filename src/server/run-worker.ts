@@ -1,0 +1,85 @@
+import { SWOOLE_BASE, SWOOLE_LOG_ERROR } from '../constants.ts';
+import type { ChildDescription } from '../process/environment.ts';
+import { applyPrivileges } from '../process/privileges.ts';
+import type { Runtime } from '../process/runtime.ts';
+import { keepsWorker } from '../reactor/dispatch.ts';
+import { type Segment, STATE_STOPPING, WORD_MASTER_PID, WORD_STATE } from '../shm/segment.ts';
+import { closeDescriptor } from '../sys/socket.ts';
+import type { ServerCore } from './core.ts';
+import { enter, handleSignals, remoteControl } from './enter.ts';
+import { bindListener, listenFailure, startListening } from './listen.ts';
+import { internalsOf } from './port.ts';
+import { reactorPorts } from './prepare.ts';
+
+/** An event worker. */
+export async function runWorker(
+  core: ServerCore,
+  description: ChildDescription,
+  segment: Segment,
+  doorbells: number[],
+): Promise<void> {
+  const settings = core.settings!;
+  const { id, lane } = description;
+  const runtime = enter(core, 'worker', id, lane, segment, doorbells);
+  runtime.counters.beginLife();
+  const application = core.application!;
+  const base = core.mode === SWOOLE_BASE;
+  const worker = await (base ? makeBaseWorker(core, runtime) : makeEventWorker(core, runtime));
+
+  let stopping = false;
+  const stop = (graceful: boolean): boolean => {
+    if (stopping) return true;
+    stopping = true;
+    if (base && id === 0 && segment.load(WORD_STATE) === STATE_STOPPING) application.beforeShutdown();
+    worker.stop(graceful);
+    return true;
+  };
+  core.control = {
+    ...remoteControl(core, runtime),
+    // Never inside the current callback.
+    stopSelf: (graceful) => {
+      setImmediate(() => stop(graceful));
+      return true;
+    },
+    exiting: () => stopping,
+  };
+  handleSignals({ onTerm: () => stop(settings.reloadAsync), onReload: null, onReopen: () => core.logger.reopen() });
+  applyPrivileges(settings, runtime, description.parent);
+  if (base && id === 0) {
+    segment.store(WORD_MASTER_PID, process.pid);
+    if (!description.again) application.start();
+  }
+  worker.run();
+}
+
+/** Each process loads the code of its own role only. */
+async function makeBaseWorker(core: ServerCore, runtime: Runtime) {
+  const { BaseWorker } = await import('../process/base-worker.ts');
+  if (core.settings!.enableReusePort) listenApart(core);
+  return new BaseWorker({
+    runtime,
+    application: core.application!,
+    settings: core.settings!,
+    ports: reactorPorts(core),
+    hasManager: true,
+    onEnd: () => process.exit(0),
+  });
+}
+
+async function makeEventWorker(core: ServerCore, runtime: Runtime) {
+  const { EventWorker } = await import('../process/event-worker.ts');
+  const settings = core.settings!;
+  return new EventWorker(runtime, core.application!, settings, keepsWorker(settings.dispatchMode));
+}
+
+/** With enable_reuse_port each worker has listening sockets of its own, and the kernel spreads clients over them. */
+function listenApart(core: ServerCore): void {
+  for (const [index, port] of core.ports.entries()) {
+    const own = internalsOf(port);
+    closeDescriptor(own.fd);
+    const bound = bindListener(port, true);
+    const error = bound.error !== 0 ? bound.error : startListening(bound.fd, core.portSettings[index]);
+    if (error !== 0) core.logger.log(SWOOLE_LOG_ERROR, listenFailure(port.host, port.port, error));
+    own.fd = bound.fd;
+  }
+}
