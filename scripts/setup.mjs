@@ -11,7 +11,8 @@ const stamp = join(root, 'node_modules', '.installed-lock');
 const node = join(root, 'node_modules', '.bin', 'node');
 
 const installed = existsSync(stamp) && existsSync(node) && readFileSync(stamp, 'utf8') === lock;
-if (!installed) run('npm', ['ci', '--no-fund', '--no-audit', '--loglevel=error']);
+// Not "npm ci": it refuses a lock file without the packages of platforms that the registry at hand does not carry.
+if (!installed) run('npm', ['install', '--no-save', '--no-fund', '--no-audit', '--loglevel=error']);
 if (!existsSync(node)) {
   console.error('The development copy of Node.js did not install: run "npm rebuild node" and try again.');
   process.exit(1);

@@ -1,5 +1,5 @@
 import { SWOOLE_BASE } from '../constants.ts';
-import { PORT } from '../shm/connections.ts';
+import { PORT, SERIAL } from '../shm/connections.ts';
 import type { ClientInfo } from './client-info.ts';
 import type { ServerCore } from './core.ts';
 
@@ -43,15 +43,32 @@ export function visibleOwner(core: ServerCore): number {
 
 /** Ids of the connections that this process may see, in ascending order. */
 export function listConnections(core: ServerCore, portIndex: number): number[] {
+  const fds: number[] = [];
+  visitConnections(core, portIndex, (fd) => fds.push(fd));
+  return fds.sort((a, b) => a - b);
+}
+
+/** The next `count` ids behind `after`: one pass over the table, which never sorts more than a page. */
+export function nextConnections(core: ServerCore, after: number, count: number): number[] {
+  const page: number[] = [];
+  if (count <= 0) return page;
+  visitConnections(core, -1, (fd) => {
+    if (fd <= after || (page.length === count && fd > page[count - 1])) return;
+    let at = page.length;
+    while (at > 0 && page[at - 1] > fd) at--;
+    page.splice(at, 0, fd);
+    if (page.length > count) page.pop();
+  });
+  return page;
+}
+
+function visitConnections(core: ServerCore, portIndex: number, visit: (fd: number) => void): void {
   const { runtime } = core;
   const owner = visibleOwner(core);
-  if (runtime === null || owner === -2) return [];
+  if (runtime === null || owner === -2) return;
   const { connections } = runtime;
-  const fds: number[] = [];
   connections.forEach(owner, (slot, base) => {
     if (portIndex !== -1 && connections.words[base + PORT] !== portIndex) return;
-    if (!connections.isOpen(slot)) return;
-    fds.push(connections.fdOf(connections.words[base]));
+    if (connections.isOpen(slot)) visit(connections.fdOf(connections.words[base + SERIAL]));
   });
-  return fds.sort((a, b) => a - b);
 }

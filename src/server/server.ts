@@ -2,12 +2,11 @@ import {
   SWOOLE_BASE,
   SWOOLE_ERROR_DATA_LENGTH_TOO_LARGE,
   SWOOLE_ERROR_INVALID_PARAMS,
+  SWOOLE_ERROR_NAME_TOO_LONG,
   SWOOLE_ERROR_NO_PAYLOAD,
   SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW,
   SWOOLE_ERROR_SERVER_INVALID_LISTEN_PORT,
   SWOOLE_ERROR_SESSION_CLOSED,
-  SWOOLE_ERROR_SESSION_CLOSED_BY_CLIENT,
-  SWOOLE_ERROR_SESSION_CLOSED_BY_SERVER,
   SWOOLE_ERROR_SESSION_CLOSING,
   SWOOLE_ERROR_SESSION_INVALID_ID,
   SWOOLE_ERROR_SESSION_NOT_EXIST,
@@ -16,16 +15,17 @@ import {
   SWOOLE_LOG_WARNING,
   SWOOLE_PROCESS,
   SWOOLE_SOCK_TCP,
+  SWOOLE_SSL,
   SWOOLE_THREAD,
   SWOOLE_WORKER_EXIT,
 } from '../constants.ts';
 import { Logger } from '../log/log.ts';
 import { inherited } from '../process/environment.ts';
 import { keepsWorker } from '../reactor/dispatch.ts';
+import { isDatagram, isUnix } from '../reactor/port.ts';
 import {
   FLAG_CLOSE_DONE,
   FLAG_CLOSE_TAKEN,
-  FLAG_CLOSED_HERE,
   FLAG_OVERFLOW,
   FLAG_PAUSED,
   FLAG_PEER_GONE,
@@ -46,12 +46,14 @@ import { EADDRINUSE } from '../sys/constants.ts';
 import { inheritedPort } from './boot-record.ts';
 import { Callbacks } from './callbacks.ts';
 import { type ClientInfo, readClientInfo } from './client-info.ts';
-import { ConnectionList, listConnections, visibleOwner } from './connection-list.ts';
+import { closedCode } from './closed-code.ts';
+import { ConnectionList, listConnections, nextConnections, visibleOwner } from './connection-list.ts';
 import type { ServerCore } from './core.ts';
 import { describeValue, TswooleError } from './errors.ts';
 import type { AnyCallback, PortCallback, ServerCallback, ServerObjectCallback } from './events.ts';
-import { type Address, type Bound, bindListener, checkAddress, listenFailure } from './listen.ts';
+import { type Address, type Bound, bindListener, checkAddress, HOST_BYTES_MAX, listenFailure } from './listen.ts';
 import { internalsOf, Port } from './port.ts';
+import { sendFile, sendWait } from './send-file.ts';
 import { type NormalisedSettings, resolveLog, type ServerSettings, validateSettings } from './settings.ts';
 import { startServer } from './start.ts';
 import { readStats, type Stats } from './stats.ts';
@@ -182,9 +184,14 @@ export class Server {
       core.lastError = SWOOLE_ERROR_WRONG_OPERATION;
       return false;
     }
-    if (typeof port === 'number' && (port < 0 || port > 65535)) {
+    if (typeof port === 'number' && (port < 0 || port > 65535) && !isUnix(sockType & ~SWOOLE_SSL)) {
       core.lastError = SWOOLE_ERROR_SERVER_INVALID_LISTEN_PORT;
       core.logger.log(SWOOLE_LOG_WARNING, `listen(): port ${port} is not between 0 and 65535`);
+      return false;
+    }
+    if (typeof host === 'string' && Buffer.byteLength(host) > HOST_BYTES_MAX) {
+      core.lastError = SWOOLE_ERROR_NAME_TOO_LONG;
+      core.logger.log(SWOOLE_LOG_WARNING, `listen(): "${host}" is longer than ${HOST_BYTES_MAX} bytes`);
       return false;
     }
     const added = addPort(core, host, port, sockType);
@@ -192,7 +199,7 @@ export class Server {
     if (bindError === 0) return added;
     core.ports.pop();
     core.lastError = bindError;
-    core.logger.log(SWOOLE_LOG_WARNING, listenFailure(added.host, added.port, bindError));
+    core.logger.log(SWOOLE_LOG_WARNING, listenFailure(added, bindError));
     return false;
   }
   addListener(host: string, port: number, sockType: number): Port | false {
@@ -305,6 +312,24 @@ export class Server {
     if (queued + length > limit) return true;
     connections.clearFlags(slot, FLAG_OVERFLOW);
     return false;
+  }
+
+  /**
+   * Queues a part of a file for a connection, in order with what send() queues; `length` 0 means to its end. The kernel
+   * sends it from where it lies, so even a big one takes no memory and does not count for `socket_buffer_size`. `false`
+   * with a code in `getLastError()` when the file cannot be read or the connection is closed or unknown.
+   */
+  sendfile(fd: number, filename: string, offset = 0, length = 0): boolean {
+    return sendFile(this.#core, fd, filename, offset, length);
+  }
+
+  /**
+   * Sends data in order behind what was sent before, without a limit on its size, and resolves `true` when all of it is
+   * with the kernel, `false` when that cannot be: the connection ended first, or is unknown. Only in event workers of
+   * SWOOLE_BASE, for their own connections.
+   */
+  sendwait(fd: number, data: string | Uint8Array): Promise<boolean> {
+    return sendWait(this.#core, fd, data);
   }
 
   /** Closes a connection: the close callback runs, then what is queued is sent. With `reset` it is dropped instead. */
@@ -460,9 +485,7 @@ export class Server {
       return false;
     }
     if (startFd !== 0 && !this.exists(startFd)) return false;
-    return listConnections(core, -1)
-      .filter((fd) => fd > startFd)
-      .slice(0, Math.max(0, pageSize));
+    return nextConnections(core, startFd, pageSize);
   }
   connection_list(startFd = 0, pageSize = 10): number[] | false {
     return this.getClientList(startFd, pageSize);
@@ -602,12 +625,6 @@ export class Server {
   }
 }
 
-function closedCode(flags: number): number {
-  if ((flags & FLAG_CLOSE_TAKEN) === 0) return SWOOLE_ERROR_SESSION_CLOSED_BY_CLIENT;
-  if ((flags & FLAG_CLOSE_DONE) === 0) return SWOOLE_ERROR_SESSION_CLOSING;
-  return (flags & FLAG_CLOSED_HERE) !== 0 ? SWOOLE_ERROR_SESSION_CLOSED_BY_SERVER : SWOOLE_ERROR_SESSION_CLOSED;
-}
-
 const cores = new WeakMap<Server, ServerCore>();
 function coreOf(server: Server): ServerCore {
   return cores.get(server)!;
@@ -616,16 +633,24 @@ function coreOf(server: Server): ServerCore {
 /** Binds (in the first process) or takes over (in a child) the next port. */
 function addPort(core: ServerCore, host: string, port: number, sockType: number): Port {
   const address = checkAddress(host, port, sockType);
-  const index = core.ports.length;
-  const bound = inheritedPort(core.inherited, core.attempts.length, index, address) ?? bindOnce(core, address);
+  const bound = inheritedPort(core.inherited, core.attempts.length, address) ?? bindOnce(core, address);
   core.attempts.push({ ...address, ...bound });
-  const added = new Port(core, { ...address, port: bound.port }, bound.fd, bound.error);
+  const added = new Port(core, { ...address, port: bound.port }, bound);
   core.ports.push(added);
   return added;
 }
 
 /** Two sockets of ours could both be bound to one address: the kernel complains only when the second listens. */
 function bindOnce(core: ServerCore, address: Address): Bound {
-  const taken = core.ports.some((port) => port.port === address.port && port.host === address.host);
-  return taken ? { fd: -1, port: address.port, error: EADDRINUSE } : bindListener(address, false);
+  const same = core.ports.filter(
+    (port) => port.port === address.port && isDatagram(port.type) === isDatagram(address.type),
+  );
+  const taken = !isUnix(address.type) && same.some((port) => port.host === address.host && port.type === address.type);
+  if (taken) return { fd: -1, port: address.port, error: EADDRINUSE };
+  // Where a port of ours serves IPv4 already, "::" is left with IPv6.
+  return bindListener(
+    address,
+    false,
+    same.some((port) => port.host === '0.0.0.0'),
+  );
 }

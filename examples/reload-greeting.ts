@@ -1,0 +1,2 @@
+/** What reload.ts says. Change it while the server runs. */
+export const greeting = 'Hello';

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { afterEach, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Timer } from './timer.ts';
+
+afterEach(() => Timer.clearAll());
+
+/** Resolves with what `add` hands to its callback. */
+function once<T>(add: (done: (value: T) => void) => void): Promise<T> {
+  return new Promise((resolve) => add(resolve));
+}
+
+describe('Timer', () => {
+  it('after calls back once, with the arguments', async () => {
+    let calls = 0;
+    const got = await once<string>((done) => {
+      Timer.after(
+        2,
+        (a: string, b: number) => {
+          calls++;
+          done(`${a}${b}`);
+        },
+        'x',
+        7,
+      );
+    });
+    assert.equal(got, 'x7');
+    await delay(20);
+    assert.equal(calls, 1);
+    assert.equal(Timer.stats().num, 0);
+  });
+
+  it('tick calls back again and again with its id first, until it is cleared', async () => {
+    const calls: unknown[][] = [];
+    const id = await once<number>((done) => {
+      Timer.tick(
+        1,
+        (timerId: number, name: string) => {
+          calls.push([timerId, name]);
+          if (calls.length < 3) return;
+          assert.equal(Timer.clear(timerId), true);
+          done(timerId);
+        },
+        'me',
+      );
+    });
+    await delay(20);
+    assert.deepEqual(calls, [
+      [id, 'me'],
+      [id, 'me'],
+      [id, 'me'],
+    ]);
+    assert.equal(Timer.clear(id), false);
+  });
+
+  it('ids count up and are told by list, exists and info', () => {
+    const first = Timer.tick(1000, () => {}) as number;
+    const second = Timer.after(2000, () => {}) as number;
+    assert.equal(second, first + 1);
+    assert.deepEqual([...Timer.list()], [first, second]);
+    assert.equal(Timer.exists(first), true);
+    const info = Timer.info(first);
+    assert.equal(info?.interval, 1000);
+    assert.equal(info?.exec_count, 0);
+    assert.equal(info?.removed, false);
+    assert.equal(Timer.info(9999), null);
+    Timer.clearAll();
+    assert.deepEqual([...Timer.list()], []);
+    assert.equal(Timer.exists(first), false);
+  });
+
+  it('answers false below one millisecond, and throws on what is no time or no function', () => {
+    assert.equal(
+      Timer.tick(0, () => {}),
+      false,
+    );
+    assert.equal(
+      Timer.after(-5, () => {}),
+      false,
+    );
+    assert.throws(() => Timer.after('1' as unknown as number, () => {}), /number of milliseconds, got the string "1"/);
+    assert.throws(() => Timer.tick(5, null as unknown as () => void), /must be a function, got null/);
+  });
+
+  it('a time beyond what Node can wait at once does not fire early', async () => {
+    let fired = false;
+    Timer.after(2 ** 31 + 1000, () => {
+      fired = true;
+    });
+    await delay(30);
+    assert.equal(fired, false);
+  });
+
+  it('a tick that is late leaves out what it missed', async () => {
+    let calls = 0;
+    Timer.tick(5, () => calls++);
+    const until = performance.now() + 60;
+    while (performance.now() < until);
+    await delay(1);
+    assert.ok(calls <= 2, `${calls} calls after one block`);
+  });
+
+  it('a timer cleared by another that is due in the same turn does not fire', async () => {
+    let fired = false;
+    const victim = { id: 0 };
+    Timer.after(5, () => Timer.clear(victim.id));
+    victim.id = Timer.after(6, () => {
+      fired = true;
+    }) as number;
+    const until = performance.now() + 20;
+    while (performance.now() < until);
+    await delay(10);
+    assert.equal(fired, false);
+  });
+});

@@ -1,0 +1,153 @@
+/**
+ * Swoole's timers on Node's. Ids count from 1 in each process; a tick that is late does not pile up; intervals may be
+ * longer than the 2^31 - 1 ms that Node can wait at once.
+ */
+import { describeValue, TswooleError } from '../server/errors.ts';
+
+/** Node fires at once when asked to wait longer. */
+const WAIT_MAX_MS = 2 ** 31 - 1;
+
+interface Entry {
+  readonly id: number;
+  readonly interval: number;
+  readonly repeats: boolean;
+  readonly run: () => unknown;
+  /** When it is due, on the clock of performance.now(). */
+  due: number;
+  runs: number;
+  /** The value of `rounds` when it was added. */
+  readonly round: number;
+  handle: NodeJS.Timeout | null;
+}
+
+/** What `Timer.info` tells of a timer. */
+export interface TimerInfo {
+  /** Milliseconds from the start of the process until it is due. */
+  exec_msec: number;
+  exec_count: number;
+  interval: number;
+  round: number;
+  removed: boolean;
+}
+
+export interface TimerStats {
+  initialized: boolean;
+  num: number;
+  round: number;
+}
+
+const entries = new Map<number, Entry>();
+let lastId = 0;
+/** How many timers have fired: what Swoole counts in turns of its loop. */
+let rounds = 0;
+
+function add(ms: number, repeats: boolean, callback: unknown, makeRun: (id: number) => () => unknown): number | false {
+  if (typeof ms !== 'number' || Number.isNaN(ms)) {
+    throw new TswooleError(
+      'ERR_ARGUMENT',
+      `a timer's time must be a number of milliseconds, got ${describeValue(ms)}`,
+      { key: 'ms' },
+    );
+  }
+  if (typeof callback !== 'function') {
+    throw new TswooleError('ERR_ARGUMENT', `a timer's callback must be a function, got ${describeValue(callback)}`, {
+      key: 'callback',
+    });
+  }
+  if (ms < 1) return false;
+  const id = ++lastId;
+  const interval = Math.floor(ms);
+  const entry: Entry = {
+    id,
+    interval,
+    repeats,
+    run: makeRun(id),
+    due: performance.now() + interval,
+    runs: 0,
+    round: rounds,
+    handle: null,
+  };
+  entries.set(id, entry);
+  arm(entry);
+  return id;
+}
+
+function arm(entry: Entry): void {
+  const wait = Math.max(0, entry.due - performance.now());
+  entry.handle = setTimeout(() => fire(entry), Math.min(wait, WAIT_MAX_MS));
+}
+
+function fire(entry: Entry): void {
+  const now = performance.now();
+  // Part of a long wait, or Node's clock is a fraction of a millisecond early.
+  if (entry.due - now >= 1) {
+    arm(entry);
+    return;
+  }
+  rounds++;
+  entry.runs++;
+  if (entry.repeats) {
+    // Those that were missed while the process was busy are left out.
+    const missed = Math.floor((now - entry.due) / entry.interval);
+    entry.due += (Math.max(0, missed) + 1) * entry.interval;
+    arm(entry);
+  } else entries.delete(entry.id);
+  entry.run();
+}
+
+/** Timers of the current process. They die with it. */
+export const Timer = {
+  /** Calls back every `ms` milliseconds with the timer's id and the arguments. Answers the id, or `false` below 1 ms. */
+  tick<Args extends unknown[]>(
+    ms: number,
+    callback: (timerId: number, ...args: Args) => unknown,
+    ...args: Args
+  ): number | false {
+    return add(ms, true, callback, (id) => () => callback(id, ...args));
+  },
+
+  /** Calls back once, after `ms` milliseconds. */
+  after<Args extends unknown[]>(ms: number, callback: (...args: Args) => unknown, ...args: Args): number | false {
+    return add(ms, false, callback, () => () => callback(...args));
+  },
+
+  /** Removes a timer; `false` when there is none of that id. */
+  clear(timerId: number): boolean {
+    const entry = entries.get(timerId);
+    if (entry === undefined) return false;
+    if (entry.handle !== null) clearTimeout(entry.handle);
+    entries.delete(timerId);
+    return true;
+  },
+
+  /** Removes all timers of this process. */
+  clearAll(): boolean {
+    for (const id of [...entries.keys()]) Timer.clear(id);
+    return true;
+  },
+
+  exists(timerId: number): boolean {
+    return entries.has(timerId);
+  },
+
+  info(timerId: number): TimerInfo | null {
+    const entry = entries.get(timerId);
+    if (entry === undefined) return null;
+    return {
+      exec_msec: Math.round(entry.due),
+      exec_count: entry.runs,
+      interval: entry.repeats ? entry.interval : 0,
+      round: entry.round,
+      removed: false,
+    };
+  },
+
+  /** The ids of all timers of this process. */
+  list(): IterableIterator<number> {
+    return [...entries.keys()].values();
+  },
+
+  stats(): TimerStats {
+    return { initialized: lastId > 0, num: entries.size, round: rounds };
+  },
+};

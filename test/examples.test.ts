@@ -1,0 +1,533 @@
+/** Starts every example as a user does, talks to it, and stops it by its pid. It must then leave nothing behind. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { SWOOLE_SOCK_TCP, TSWOOLE_ERROR_CODES } from '../src/index.ts';
+import { KNOWN_SETTINGS } from '../src/server/settings-table.ts';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const WAIT_MS = 15_000;
+
+const tested = new Set<string>();
+const running: Example[] = [];
+const clients: Client[] = [];
+
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.socket.destroy();
+  for (const example of running.splice(0)) await example.kill();
+});
+
+/** One example, running. */
+class Example {
+  readonly process: ChildProcess;
+  output = '';
+  exit: { code: number | null; signal: string | null } | null = null;
+
+  constructor(file: string, args: string[]) {
+    tested.add(file);
+    this.process = spawn(process.execPath, [join('examples', file), ...args], {
+      cwd: ROOT,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    for (const stream of [this.process.stdout!, this.process.stderr!])
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        this.output += text;
+      });
+    this.process.once('exit', (code, signal) => {
+      this.exit = { code, signal };
+    });
+    running.push(this);
+  }
+
+  get pid(): number {
+    return this.process.pid!;
+  }
+
+  /** Waits until the output matches. */
+  async prints(pattern: RegExp): Promise<RegExpExecArray> {
+    let match: RegExpExecArray | null = null;
+    await until(
+      () => {
+        match = pattern.exec(this.output);
+        return match !== null || this.exit !== null;
+      },
+      () => `${pattern} in:\n${this.output}`,
+    );
+    assert.ok(match !== null, `it ended without printing ${pattern}:\n${this.output}`);
+    return match;
+  }
+
+  async port(): Promise<number> {
+    return Number((await this.prints(/^(?:Listening|A chat listens) on 127\.0\.0\.1:(\d+)/m))[1]);
+  }
+
+  async connect(port?: number): Promise<Client> {
+    const socket = connect(port ?? (await this.port()), '127.0.0.1');
+    const client = new Client(socket);
+    clients.push(client);
+    await once(socket, 'connect');
+    return client;
+  }
+
+  /** Ends it as an administrator would, and waits for all of its processes. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    const family = descendants(this.pid);
+    process.kill(this.pid, signal);
+    await this.ends();
+    assert.deepEqual(family.filter(isAlive), [], 'processes were left behind');
+  }
+
+  async ends(): Promise<void> {
+    await until(
+      () => this.exit !== null,
+      () => `the end of it; it printed:\n${this.output}`,
+    );
+    assert.deepEqual(this.exit, { code: 0, signal: null }, this.output);
+  }
+
+  async kill(): Promise<void> {
+    if (this.exit !== null) return;
+    // Children die with their parent.
+    this.process.kill('SIGKILL');
+    await until(
+      () => this.exit !== null,
+      () => 'the end of a killed process',
+    );
+  }
+}
+
+class Client {
+  readonly socket: Socket;
+  received = '';
+  bytes = 0;
+  ended = false;
+  error: NodeJS.ErrnoException | null = null;
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+    socket.on('data', (data) => {
+      this.bytes += data.length;
+      if (this.received.length < 1_000_000) this.received += data.toString('latin1');
+    });
+    socket.on('end', () => {
+      this.ended = true;
+    });
+    socket.on('error', (error) => {
+      this.error = error;
+    });
+  }
+
+  write(data: string | Uint8Array): void {
+    this.socket.write(data);
+  }
+
+  /** Waits until what was received since the last call matches, and takes it away up to there. */
+  async gets(pattern: RegExp): Promise<RegExpExecArray> {
+    let match: RegExpExecArray | null = null;
+    await until(
+      () => {
+        match = pattern.exec(this.received);
+        return match !== null;
+      },
+      () => `${pattern} in ${JSON.stringify(this.received)}`,
+    );
+    const found = match!;
+    this.received = this.received.slice(found.index + found[0].length);
+    return found;
+  }
+
+  async ask(text: string, pattern: RegExp): Promise<RegExpExecArray> {
+    this.write(text);
+    return this.gets(pattern);
+  }
+
+  async closes(): Promise<void> {
+    await until(
+      () => this.ended || this.error !== null,
+      () => 'the end of a connection',
+    );
+  }
+}
+
+async function until(condition: () => boolean, what: () => string): Promise<void> {
+  const limit = Date.now() + WAIT_MS;
+  while (!condition()) {
+    if (Date.now() > limit) assert.fail(`waited in vain for ${what()}`);
+    await delay(2);
+  }
+}
+
+function descendants(pid: number): number[] {
+  let children: number[];
+  try {
+    children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
+  return children.flatMap((child) => [child, ...descendants(child)]);
+}
+
+/** True exactly when the process runs; one that nobody has waited for yet does not. */
+function isAlive(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
+  } catch {
+    return false;
+  }
+}
+
+function start(file: string, ...args: string[]): Example {
+  return new Example(file, args.length === 0 ? ['0'] : args);
+}
+
+describe('examples', () => {
+  it('echo.ts answers once and closes', async () => {
+    const example = start('echo.ts');
+    const client = await example.connect();
+    await client.ask('hello', /^Swoole: hello$/);
+    await client.closes();
+    await example.prints(/Client 1: connect\nClient 1: close/);
+    await example.stop();
+  });
+
+  it('settings.ts gives packages to its four workers in turn', async () => {
+    const example = start('settings.ts');
+    const client = await example.connect();
+    const workers: number[] = [];
+    for (let i = 0; i < 4; i++) workers.push(Number((await client.ask('x', /worker (\d) of 4\n/))[1]));
+    assert.deepEqual(workers.sort(), [0, 1, 2, 3]);
+    await example.stop();
+  });
+
+  it('settings.ts replaces workers that have served their share, and keeps the connection', async () => {
+    const example = start('settings.ts');
+    const client = await example.connect();
+    const family = descendants(example.pid);
+    // max_request 50 plus at most 25 by chance, four workers: after 300 packages each has had its share.
+    for (let i = 0; i < 320; i++) await client.ask('x', /worker \d of 4\n/);
+    await until(
+      () => family.filter(isAlive).length <= 1,
+      () => 'the end of the first four workers',
+    );
+    await example.stop();
+  });
+
+  it('listeners.ts serves three ports, one of them in its own way', async () => {
+    const example = start('listeners.ts');
+    const port = await example.port();
+    const admin = Number((await example.prints(/Administration on 127\.0\.0\.1:(\d+)/))[1]);
+    const random = Number((await example.prints(/kernel chose: 127\.0\.0\.1:(\d+)/))[1]);
+    const first = await example.connect(port);
+    const third = await example.connect(random);
+    assert.equal((await first.ask('a', /^port (\d+): a$/))[1], `${port}`);
+    assert.equal((await third.ask('b', /^port (\d+): b$/))[1], `${random}`);
+    const second = await example.connect(admin);
+    await second.ask('who is there?\n', /^3 connections, 1 of them here\n$/);
+    second.write('shutdown\n');
+    await example.ends();
+    assert.match(example.output, /Shut down\n$/);
+  });
+
+  it('reload.ts runs new code for a connection that stays', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'tswoole-examples-'));
+    const module = join(directory, 'greeting.ts');
+    writeFileSync(module, 'export const greeting = "before";');
+    try {
+      const example = start('reload.ts', '0', module);
+      const client = await example.connect();
+      const before = Number((await client.ask('hi\n', /^before from process (\d+)\n$/))[1]);
+      writeFileSync(module, 'export const greeting = "after";');
+      await client.ask('reload\n', /^reloading\n$/);
+      await example.prints(/reload begins[\s\S]*reload is complete/);
+      const after = Number((await client.ask('hi\n', /^after from process (\d+)\n$/))[1]);
+      assert.notEqual(after, before);
+      process.kill(example.pid, 'SIGUSR1');
+      await example.prints(/(reload is complete[\s\S]*){2}/);
+      await client.ask('hi\n', /^after from process (\d+)\n$/);
+      await example.stop();
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  it('close.ts closes after the answer, at once, and for others', async () => {
+    const example = start('close.ts');
+    const polite = await example.connect();
+    await polite.ask('bye\n', /^good bye\n$/);
+    await polite.closes();
+    assert.equal(polite.error, null);
+
+    const abrupt = await example.connect();
+    abrupt.write('reset\n');
+    await abrupt.closes();
+    assert.equal(abrupt.error?.code, 'ECONNRESET');
+
+    const victim = await example.connect();
+    const fd = (await victim.ask('who\n', /connection (\d+)\n/))[1];
+    const other = await example.connect();
+    await other.ask(`close ${fd}\n`, /^closed\n$/);
+    await victim.closes();
+    await other.ask('close 999\n', /^error 1005\n$/);
+    await example.prints(new RegExp(`connection ${fd} was closed by the server`));
+    other.socket.end();
+    await example.prints(/was closed by the client/);
+    await example.stop();
+  });
+
+  it('client-info.ts tells what is known of a connection', async () => {
+    const example = start('client-info.ts');
+    const client = await example.connect();
+    const [text] = await client.ask('?', /^\{[\s\S]*\}\n$/);
+    const info = JSON.parse(text) as Record<string, number | string>;
+    assert.equal(info.server_port, await example.port());
+    assert.equal(info.remote_ip, '127.0.0.1');
+    assert.equal(info.remote_port, client.socket.localPort);
+    assert.equal(info.socket_type, SWOOLE_SOCK_TCP);
+    assert.equal(info.send_queued_bytes, 0);
+    assert.equal(info.last_time, Math.floor(info.last_recv_time as number));
+    await example.stop();
+  });
+
+  it('broadcast.ts reaches everybody, over more than one page', async () => {
+    const example = start('broadcast.ts');
+    const everybody: Client[] = [];
+    for (let i = 0; i < 25; i++) everybody.push(await example.connect());
+    // The last one has been accepted when it is answered.
+    await everybody[24].ask('ping', /\d+: ping/);
+    everybody[0].write('hello');
+    for (const client of everybody) await client.gets(/\d+: hello/);
+    await example.stop();
+  });
+
+  it('bind.ts keeps the connections of a user at one worker', async () => {
+    const example = start('bind.ts');
+    const client = await example.connect();
+    await client.ask('first', /^bind 2 success\n$/);
+    await client.ask('second', /^1 say: second$/);
+    await example.prints(/1 connect, worker: \d/);
+    await example.prints(/1 receive, worker: 2, uid: 2/);
+    client.socket.end();
+    await example.prints(/1 close, worker: 2/);
+    await example.stop();
+  });
+
+  it('bind-negative.ts brings a negative id back', async () => {
+    const example = start('bind-negative.ts');
+    const client = await example.connect();
+    await client.ask('?', /^kept as 4294967286, was -10\n$/);
+    await example.stop();
+  });
+
+  it('stats.ts counts', async () => {
+    const example = start('stats.ts');
+    const client = await example.connect();
+    await client.ask('?', /^\{[\s\S]*\}\n$/);
+    const [text] = await client.ask('again', /^\{[\s\S]*\}\n$/);
+    const stats = JSON.parse(text) as Record<string, number>;
+    assert.equal(stats.connection_num, 1);
+    assert.equal(stats.accept_count, 1);
+    assert.equal(stats.close_count, 0);
+    assert.equal(stats.session_round, 1);
+    assert.equal(stats.total_recv_bytes, '?again'.length);
+    assert.equal(stats.response_count, 1);
+    assert.equal(stats.worker_response_count, 1);
+    await example.stop();
+  });
+
+  it('heartbeat.ts closes the silent and spares the protected', async () => {
+    const example = start('heartbeat.ts');
+    const silent = await example.connect();
+    const protectedOne = await example.connect();
+    await protectedOne.ask('protect\n', /^protected: true\n$/);
+    const lively = await example.connect();
+    await lively.ask('silent\n', /^silent: \[\]\n$/);
+    while (!silent.ended) {
+      await lively.ask('hello\n', /^still there\n$/);
+      await delay(100);
+    }
+    await lively.ask('sweep\n', /^closed: \[\]\n$/);
+    await protectedOne.ask('hello\n', /^still there\n$/);
+    await example.stop();
+  });
+
+  it('confirm.ts reads once the address was looked at', async () => {
+    const example = start('confirm.ts');
+    const client = await example.connect();
+    await client.ask('hello', /^Server: hello$/);
+    client.socket.end();
+    await example.prints(/Client 1: close/);
+    await example.stop();
+  });
+
+  it('workers.ts lists, stops and ends its processes', async () => {
+    const example = start('workers.ts');
+    const client = await example.connect();
+    const [before] = await client.ask('list\n', /^[\s\S]*\n\.\n$/);
+    assert.match(before, new RegExp(`^master ${example.pid}\nmanager \\d+\nworker 0: \\d+ \\w+`));
+    assert.equal(before.match(/busy, serves you/g)?.length, 1);
+    await client.ask('stop 9\n', /^stop: false\n$/);
+    await client.ask('stop\n', /^stop: true\n$/);
+    await example.prints(/worker \d \(\d+\) stops/);
+    await until(
+      () => descendants(example.pid).length === 4,
+      () => 'a replacement',
+    );
+    const [after] = await client.ask('list\n', /^[\s\S]*\n\.\n$/);
+    assert.notEqual(after, before);
+    client.write('shutdown\n');
+    await example.ends();
+    assert.match(example.output, /start\(\) answered true\n$/);
+  });
+
+  it('framing.ts finds packages however they arrive', async () => {
+    const example = start('framing.ts');
+    const client = await example.connect();
+    const pack = (text: string): Buffer => Buffer.from(`\0\0\0${String.fromCharCode(text.length)}${text}`, 'latin1');
+    const stream = Buffer.concat([pack('one'), pack('two'), pack('three')]);
+    for (const byte of stream.subarray(0, 9)) {
+      client.write(Buffer.from([byte]));
+      await delay(5);
+    }
+    client.write(stream.subarray(9));
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: the lengths are control characters.
+    await client.gets(/^\0\0\0\x03ONE\0\0\0\x03TWO\0\0\0\x05THREE$/);
+    await example.stop();
+  });
+
+  it('backpressure.ts sends everything to a slow reader', async () => {
+    const example = start('backpressure.ts', '0', '30000000');
+    const client = await example.connect();
+    client.socket.pause();
+    await delay(300);
+    client.socket.resume();
+    await client.closes();
+    assert.equal(client.bytes, 30_000_000);
+    await example.stop();
+  });
+});
+
+describe('examples/demo.ts', () => {
+  /** The demo's port is fixed, but it takes another where that is in use. */
+  async function startDemo(): Promise<{ example: Example; master: number; manager: number; workers: number[] }> {
+    const example = new Example('demo.ts', []);
+    await example.prints(/Ctrl\+C ends it/);
+    const pid = (role: string): number => Number(new RegExp(`(\\d+)  ${role}`).exec(example.output)?.[1]);
+    return { example, master: pid('master'), manager: pid('manager'), workers: [pid('worker 0'), pid('worker 1')] };
+  }
+
+  it('shows its processes as they are', async () => {
+    const { example, master, manager, workers } = await startDemo();
+    assert.equal(master, example.pid);
+    assert.deepEqual(descendants(master), [manager, ...workers]);
+    await example.stop('SIGINT');
+    assert.match(example.output, /The server has ended\.\n$/);
+  });
+
+  it('suggests three commands that work', async () => {
+    const { example, master, manager } = await startDemo();
+    const commands = [...example.output.matchAll(/^ {2}((?:nc|kill|pkill) \S.*?) {2,}/gm)].map(
+      ([, command]) => command,
+    );
+    assert.deepEqual(commands, [
+      `nc 127.0.0.1 ${await example.port()}`,
+      `kill -USR1 ${master}`,
+      `pkill -KILL -P ${manager}`,
+    ]);
+    const client = await example.connect();
+    await client.gets(/welcome, you are guest 1/);
+    const served = async (): Promise<string> => (await client.ask('hi\n', /said to 0 others by (.*)\n/))[1];
+
+    const first = await served();
+    process.kill(master, 'SIGUSR1');
+    await client.gets(/every worker is a new process now/);
+    const second = await served();
+    assert.notEqual(second, first);
+
+    for (const worker of descendants(manager)) process.kill(worker, 'SIGKILL');
+    await example.prints(/(ended abnormally[\s\S]*){2}/);
+    assert.notEqual(await served(), second);
+    await example.stop('SIGINT');
+  });
+
+  it('answers its commands', async () => {
+    const { example } = await startDemo();
+    const anna = await example.connect();
+    await anna.gets(/welcome, you are guest 1/);
+    const otto = await example.connect();
+    await otto.gets(/welcome, you are guest 2/);
+    await anna.gets(/guest 2 has come/);
+    await anna.ask('help\n', /reload {4}replaces every worker/);
+    await anna.ask('who\n', /guest 1 from 127\.0\.0\.1:\d+, silent for 0 s, you\n {2}guest 2 from/);
+    await anna.ask('stats\n', /connections now 2, accepted 2, closed 0/);
+    await anna.ask('hello\r\n', /said to 1 others by worker \d/);
+    await otto.gets(/guest 1: hello\n/);
+    await anna.ask('crash\n', /worker \d \(process \d+\) dies now/);
+    await anna.ask('still me\n', /said to 1 others by worker \d/);
+    await otto.gets(/guest 1: still me\n/);
+    await anna.ask('reload\n', /every worker is a new process now/);
+    await otto.gets(/every worker is a new process now/);
+    await otto.ask('quit\n', /good bye\n$/);
+    await otto.closes();
+    await anna.gets(/guest 2 has gone/);
+    await example.stop('SIGINT');
+  });
+
+  it('takes a free port where its own is in use', async () => {
+    const { example: one } = await startDemo();
+    const { example: two } = await startDemo();
+    assert.match(two.output, /Port 9501 cannot be used/);
+    assert.notEqual(await one.port(), await two.port());
+    await two.stop('SIGINT');
+    await one.stop('SIGINT');
+  });
+});
+
+describe('documentation', () => {
+  it('has no example without a test', () => {
+    const files = readdirSync(join(ROOT, 'examples')).filter((file) => file.endsWith('.ts'));
+    assert.deepEqual(
+      files.filter((file) => !tested.has(file)),
+      ['reload-greeting.ts'],
+    );
+  });
+
+  const read = (file: string): string => readFileSync(join(ROOT, 'docs', file), 'utf8');
+
+  it('lists every setting by each of its names', () => {
+    const text = read('settings.md');
+    const missing = [...KNOWN_SETTINGS.keys()].filter((name) => !text.includes(`\`${name}\``));
+    assert.deepEqual(missing, []);
+  });
+
+  it('lists every error code', () => {
+    const text = read('errors.md');
+    for (const [code, meaning] of Object.entries(TSWOOLE_ERROR_CODES))
+      assert.ok(text.includes(`| \`${code}\` | ${meaning} |`), `${code}: ${meaning}`);
+  });
+
+  it('has no link to a page that is not there', () => {
+    const files = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md'];
+    for (const file of readdirSync(join(ROOT, 'docs'))) files.push(join('docs', file));
+    for (const file of files) {
+      const text = readFileSync(join(ROOT, file), 'utf8');
+      for (const [, link] of text.matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)) {
+        assert.doesNotThrow(
+          () => readdirOrFile(join(ROOT, file, '..', link)),
+          `${file} links to ${link}, which does not exist`,
+        );
+      }
+    }
+  });
+
+  function readdirOrFile(path: string): unknown {
+    return path.endsWith('/') ? readdirSync(path) : readFileSync(path);
+  }
+});
