@@ -150,7 +150,7 @@ function collecting([node, ...args]: readonly string[]): string[] {
 
 /** Opens idle connections from another process, and closes them when the action is done. */
 async function holdClients<T>(server: RunningServer, count: number, action: () => Promise<T>): Promise<T> {
-  const args = [IDLE_CLIENTS, '--port', String(server.port), '--connections', String(count)];
+  const args = [IDLE_CLIENTS, '--port', server.port, '--connections', String(count)];
   const [file, ...rest] = pinned(LOAD_CPU, [process.execPath, ...args]);
   // Its standard input is our pipe: it ends when we end, however that happens.
   const clients = spawn(file, rest, { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -225,7 +225,7 @@ async function measureStarts(what: string, command: readonly string[]): Promise<
   for (let index = 0; index < starts; index++) {
     const server = await startServer(command);
     try {
-      await exchange(server.port);
+      await exchange(Number(server.port));
       times.push(performance.now() - server.spawnedAt);
     } finally {
       await server.stop();

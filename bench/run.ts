@@ -49,7 +49,6 @@ console.log(
 );
 if (build === 'dist, older than src') console.log('dist/ is older than src/: run "npm run build" first.');
 
-const subjects = prepareSubjects(names, values.source);
 const results: Results = {
   date: new Date().toISOString(),
   machine,
@@ -64,10 +63,11 @@ for (const test of cases) {
 printNotes(results.cases);
 
 // A run of a few cases must not replace the picture of the whole.
-if (values.save || (cases.length === CASES.length && subjects.length === SUBJECT_NAMES.length)) save();
+if (values.save || (cases.length === CASES.length && names.length === SUBJECT_NAMES.length)) save();
 if (results.cases.some((result) => Object.keys(result.failures).length > 0)) process.exitCode = 1;
 
 async function runCase(test: Case): Promise<CaseResult> {
+  const subjects = prepareSubjects(names, values.source, test.transport);
   const result: CaseResult = { ...test, comparisons: [], failures: {}, measurements: {}, foreignCpus: 0 };
   const servers = new Map<Subject, RunningServer>();
   try {

@@ -1,6 +1,7 @@
 import {
   AF_INET,
   AF_INET6,
+  AF_UNIX,
   EAGAIN,
   EINTR,
   EPOLLERR,
@@ -11,6 +12,7 @@ import {
   IPPROTO_TCP,
   MSG_NOSIGNAL,
   SO_ERROR,
+  SOCK_DGRAM,
   SOCK_STREAM,
   SOL_SOCKET,
   TCP_NODELAY,
@@ -46,7 +48,12 @@ const OPEN = 2;
 /** It broke or brought wrong bytes; counted as an error and never used again. */
 const FAILED = 3;
 
+/** Over UDP each message is a datagram, and one that is lost is a failure: on loopback the kernel loses none by itself. */
+export type Transport = 'tcp' | 'udp' | 'unix';
+
 export interface ClientsOptions {
+  transport: Transport;
+  /** The address, or the path of a Unix socket. */
   host: string;
   port: number;
   connections: number;
@@ -110,7 +117,10 @@ export class Clients {
   constructor(options: ClientsOptions) {
     const { connections, messageBytes, pipeline } = options;
     this.options = options;
-    this.address = { family: options.host.includes(':') ? AF_INET6 : AF_INET, host: options.host, port: options.port };
+    const family = options.transport === 'unix' ? AF_UNIX : options.host.includes(':') ? AF_INET6 : AF_INET;
+    this.address = { family, host: options.host, port: options.port };
+    // A read takes one datagram, a write makes one.
+    if (options.transport === 'udp' && pipeline !== 1) throw new RangeError(`UDP needs --pipeline 1: ${pipeline}`);
     this.ringBytes = messageBytes * pipeline;
     this.memory = allocate(connections * this.ringBytes);
     this.layout = new MessageLayout(this.memory.i32, messageBytes, options.framed);
@@ -191,9 +201,10 @@ export class Clients {
   }
 
   private connect(client: number): void {
-    const fd = openSocket(this.address.family, SOCK_STREAM);
+    const { transport } = this.options;
+    const fd = openSocket(this.address.family, transport === 'udp' ? SOCK_DGRAM : SOCK_STREAM);
     if (fd < 0) throw new SystemError('socket', -fd, `for connection ${client}`);
-    setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    if (transport === 'tcp') setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     const error = connectTo(fd, this.address);
     if (error !== 0 && error !== EINPROGRESS) throw new SystemError('connect', error, `of connection ${client}`);
     this.fds[client] = fd;

@@ -21,6 +21,7 @@ if (connections + 64 > descriptorsMax) {
   throw new RangeError(`too many connections: connections=${connections} descriptors=${descriptorsMax}`);
 }
 const clients = new Clients({
+  transport: 'tcp',
   host: values.host,
   port: Number(values.port),
   connections,

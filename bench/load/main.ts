@@ -1,12 +1,13 @@
 /**
  * The load generator: `node bench/load/main.ts --port 9501 --connections 100 --size 64 --duration 2 --latency`.
+ * --transport udp sends datagrams; with --transport unix each --port is the path of a Unix socket.
  * With several --port options it loads those servers in turns, --rounds times, each for --duration seconds, while the
  * others' connections rest: neighbours in time meet the same machine. It answers with one line of JSON, a LoadResult.
  */
 import { parseArgs } from 'node:util';
 import { raiseFileLimit } from '../../src/sys/process.ts';
 import { median } from '../support/statistics.ts';
-import { Clients } from './clients.ts';
+import { Clients, type Transport } from './clients.ts';
 import type { Latency, LoadResult, Round, TargetResult } from './result.ts';
 
 /** The start of each turn is not measured: caches are cold and queues still fill. */
@@ -14,6 +15,7 @@ const RAMP_MS = 50;
 
 const { values } = parseArgs({
   options: {
+    transport: { type: 'string', default: 'tcp' },
     host: { type: 'string', default: '127.0.0.1' },
     port: { type: 'string', multiple: true, default: [] },
     connections: { type: 'string', default: '100' },
@@ -27,7 +29,8 @@ const { values } = parseArgs({
   },
 });
 
-const ports = values.port.map((port) => positive('port', port));
+const transport = transportOf(values.transport);
+const ports = values.port;
 const connections = positive('connections', values.connections);
 const messageBytes = positive('size', values.size);
 const rounds = positive('rounds', values.rounds);
@@ -54,10 +57,12 @@ const cpu = process.cpuUsage();
 const result: LoadResult = { targets: results, cpuSeconds: (cpu.user + cpu.system) / 1e6 };
 console.log(JSON.stringify(result));
 
-function createClients(port: number): Clients {
+function createClients(port: string): Clients {
+  const unix = transport === 'unix';
   return new Clients({
-    host: values.host,
-    port,
+    transport,
+    host: unix ? port : values.host,
+    port: unix ? 0 : positive('port', port),
     connections,
     messageBytes,
     pipeline: positive('pipeline', values.pipeline),
@@ -103,7 +108,7 @@ function readLatency({ histogram }: Clients): Latency {
   };
 }
 
-function summarise(port: number, clients: Clients, rounds: Round[]): TargetResult {
+function summarise(port: string, clients: Clients, rounds: Round[]): TargetResult {
   if (clients.errors === 0) clients.inspect();
   clients.close();
   const latencies = rounds.flatMap((round) => round.latencyUs ?? []);
@@ -127,6 +132,11 @@ function summarise(port: number, clients: Clients, rounds: Round[]): TargetResul
     firstError: clients.firstError,
     rounds,
   };
+}
+
+function transportOf(name: string): Transport {
+  if (name === 'tcp' || name === 'udp' || name === 'unix') return name;
+  throw new RangeError(`--transport must be tcp, udp or unix: transport=${name}`);
 }
 
 function positive(name: string, text: string): number {

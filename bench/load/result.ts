@@ -6,7 +6,8 @@ export interface LoadResult {
 }
 
 export interface TargetResult {
-  port: number;
+  /** A port number, or the path of a Unix socket. */
+  port: string;
   /** The median of the rounds. */
   requestsPerSecond: number;
   /** The medians of the rounds; null when latency is not measured. */

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import type { Transport } from '../load/clients.ts';
 import type { LoadResult } from '../load/result.ts';
 import { LOAD_CPU, pinned } from './server.ts';
 
@@ -11,7 +12,8 @@ const OVERHEAD_MAX_MS = 20_000;
 
 export interface LoadOptions {
   /** The servers, which are loaded in turns. */
-  ports: readonly number[];
+  ports: readonly string[];
+  transport: Transport;
   connections: number;
   messageBytes: number;
   pipeline: number;
@@ -26,6 +28,7 @@ export interface LoadOptions {
 export async function runLoad(options: LoadOptions): Promise<LoadResult> {
   const args = [
     ...options.ports.flatMap((port) => ['--port', port]),
+    ...['--transport', options.transport],
     ...['--connections', options.connections, '--size', options.messageBytes, '--pipeline', options.pipeline],
     ...['--warm-up', options.warmUpSeconds, '--rounds', options.rounds, '--duration', options.seconds],
     ...(options.latency ? ['--latency'] : []),

@@ -24,7 +24,7 @@ export function pinned(cpu: number, command: readonly string[]): string[] {
   return ['taskset', '-c', String(cpu), ...command];
 }
 
-/** Starts a server and waits for its line `listening <port>`. */
+/** Starts a server and waits for its line `listening <port>`; of a Unix socket it is the path. */
 export async function startServer(command: readonly string[]): Promise<RunningServer> {
   const server = new RunningServer(command);
   running.add(server);
@@ -39,7 +39,7 @@ export async function startServer(command: readonly string[]): Promise<RunningSe
 
 export class RunningServer {
   readonly spawnedAt = performance.now();
-  port = 0;
+  port = '';
   private readonly child: ChildProcess;
   private readonly ended: Promise<unknown>;
   private stderr = '';
@@ -71,19 +71,20 @@ export class RunningServer {
 
   async listening(): Promise<void> {
     const lines = createInterface({ input: this.child.stdout! });
-    const found = new Promise<number>((resolve) => {
+    const found = new Promise<string>((resolve) => {
       // Later lines are read as well, so that a talkative server never waits for its pipe.
       lines.on('line', (line) => {
-        const port = /^listening (\d+)$/.exec(line)?.[1];
-        if (port !== undefined) resolve(Number(port));
+        const port = /^listening (\S+)$/.exec(line)?.[1];
+        if (port !== undefined) resolve(port);
       });
     });
     const late = new AbortController();
     const failed = this.ended.then(() => 'it ended before it listened');
     const timedOut = sleep(START_MAX_MS, `it did not listen within ${START_MAX_MS} ms`, { signal: late.signal });
-    const result = await Promise.race([found, failed, timedOut]).finally(() => late.abort());
-    if (typeof result === 'string') throw new Error(`${result}: ${this.complaint}`);
-    this.port = result;
+    const complaint = Promise.race([failed, timedOut]).then((text) => {
+      throw new Error(`${text}: ${this.complaint}`);
+    });
+    this.port = await Promise.race([found, complaint]).finally(() => late.abort());
   }
 
   /** Asks the server to end, and kills what is left of its processes after a grace time; answers how many were left. */

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Transport } from '../load/clients.ts';
 
 export type SubjectName = 'c' | 'node' | 'base' | 'process';
 
@@ -27,13 +28,22 @@ export function isSubjectName(name: string): name is SubjectName {
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 
-/** Without a C compiler the C server is left out, and said so: the comparison is with node:net anyway. */
-export function prepareSubjects(names: readonly SubjectName[], source: boolean): Subject[] {
+/**
+ * The servers of the given names that speak the transport; the C server speaks TCP only. Without a C compiler it is left
+ * out, and said so: the comparison is with Node anyway.
+ */
+export function prepareSubjects(
+  names: readonly SubjectName[],
+  source: boolean,
+  transport: Transport = 'tcp',
+): Subject[] {
   const subjects: Subject[] = [];
   for (const name of names) {
-    const command = commandOf(name, source);
+    if (name === 'c' && transport !== 'tcp') continue;
+    const command = commandOf(name, source, transport);
+    const label = name === 'node' && transport === 'udp' ? 'node:dgram' : LABELS[name];
     if (command === null) console.log('There is no C compiler (cc): the C server is left out.');
-    else subjects.push({ name, label: LABELS[name], command });
+    else subjects.push({ name, label, command });
   }
   return subjects;
 }
@@ -42,17 +52,20 @@ export function tswooleCommand(mode: 'base' | 'process', source: boolean, ...arg
   return [process.execPath, path('../subjects/echo.ts'), mode, ...(source ? ['--source'] : []), ...args];
 }
 
-function commandOf(name: SubjectName, source: boolean): string[] | null {
+/** The C server, compiled once. */
+let echoProgram: { file: string | null } | undefined;
+
+function commandOf(name: SubjectName, source: boolean, transport: Transport): string[] | null {
   switch (name) {
-    case 'c': {
-      const program = compile(path('../peers/echo.c'));
-      return program === null ? null : [program];
-    }
+    case 'c':
+      echoProgram ??= { file: compile(path('../peers/echo.c')) };
+      return echoProgram.file === null ? null : [echoProgram.file];
     case 'node':
-      return [process.execPath, path('../peers/node-net.ts')];
+      if (transport === 'udp') return [process.execPath, path('../peers/node-dgram.ts')];
+      return [process.execPath, path('../peers/node-net.ts'), ...(transport === 'unix' ? ['unix'] : [])];
     case 'base':
     case 'process':
-      return tswooleCommand(name, source);
+      return tswooleCommand(name, source, '--transport', transport);
   }
 }
 

@@ -3,7 +3,8 @@
  * server room; nothing here knows how events are registered or what arguments users get.
  */
 export interface Application {
-  connect(slot: number, serial: number): void;
+  /** `certificate` is the client's, as PEM, where its port asks for one. */
+  connect(slot: number, serial: number, certificate: string | null): void;
   receive(slot: number, serial: number, data: Buffer): void;
   /** Runs the close callback of a connection that ended from outside, unless it has run; `reactorId` tells who closed. */
   close(slot: number, serial: number): void;
@@ -11,6 +12,8 @@ export interface Application {
   closeRequested(slot: number, serial: number, reset: boolean): void;
   bufferFull(slot: number, serial: number): void;
   bufferEmpty(slot: number, serial: number): void;
+  /** A datagram came; `port` is 0 and `address` a path where the socket is a Unix one. `seconds`: when it was received. */
+  packet(portIndex: number, data: Buffer, address: string, port: number, seconds: number): void;
 
   /** Events without a connection. They never throw; a promise is answered where somebody may wait for it. */
   start(): void;

@@ -4,11 +4,13 @@
  */
 
 import type { Connection } from '../reactor/connection.ts';
+import type { PacketDelivery, PacketSource } from '../reactor/datagram.ts';
 import type { Delivery } from '../reactor/delivery.ts';
 import { READ_BYTES } from '../reactor/limits.ts';
 import type { ReactorPort } from '../reactor/port.ts';
 import { Reactor } from '../reactor/reactor.ts';
 import { FLAG_CLOSE_TAKEN, FLAGS, RECEIVE_TIME, TAKEN_TIME } from '../shm/connections.ts';
+import { decodeFileMessage } from '../shm/file-message.ts';
 import { MANAGER_INBOX, workerInbox } from '../shm/layout.ts';
 import { Inbox } from '../shm/mailbox.ts';
 import {
@@ -20,13 +22,15 @@ import {
   RESET_REQUEST,
   RESUME,
   SEND,
+  SENDFILE,
   STOP_WORKER,
   WORKER_READY,
 } from '../shm/messages.ts';
 import type { RingReader } from '../shm/ring.ts';
 import { DISPATCHES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS, WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
+import { peerAddressText, peerPort } from '../sys/datagram.ts';
 import { type Watch, watchReadable } from '../sys/libc.ts';
-import { allocate } from '../sys/memory.ts';
+import { allocate, copyBytes } from '../sys/memory.ts';
 import type { Application } from './application.ts';
 import type { ProcessSettings } from './config.ts';
 import { InboxWatch } from './inbox-watch.ts';
@@ -51,7 +55,7 @@ export interface BaseWorkerOptions {
   onEnd(): void;
 }
 
-export class BaseWorker implements Delivery {
+export class BaseWorker implements Delivery, PacketDelivery {
   address = 0;
   readonly reactor: Reactor;
   private readonly runtime: Runtime;
@@ -99,6 +103,7 @@ export class BaseWorker implements Delivery {
       delayReceive: settings.enableDelayReceive,
       heartbeatCheckMs: settings.heartbeatCheckIntervalMs,
       log: (level, text) => runtime.logger.log(level, text),
+      packets: this,
     });
     runtime.wire = new LocalWire(runtime, this.reactor);
     runtime.endTurn = () => {
@@ -167,7 +172,7 @@ export class BaseWorker implements Delivery {
     });
     reactor.endTurn();
     while (reactor.hasOutput && Date.now() < deadline) {
-      reactor.poll(10);
+      reactor.poll(reactor.hasReady ? 0 : 10);
       reactor.endTurn();
     }
     flushOutbox(runtime, deadline);
@@ -189,6 +194,10 @@ export class BaseWorker implements Delivery {
       }
       reader.release();
       return;
+    }
+    if (kind === SENDFILE && connection !== null) {
+      const { path, offset, length } = decodeFileMessage(reader);
+      this.reactor.sendFile(connection, path, offset, length);
     }
     reader.release();
     switch (kind) {
@@ -221,7 +230,7 @@ export class BaseWorker implements Delivery {
   // ---- Delivery: what the reactor has read goes straight to the callbacks -----------------------------------------
 
   connect(connection: Connection): void {
-    this.application.connect(connection.slot, connection.serial);
+    this.application.connect(connection.slot, connection.serial, connection.tls?.certificate ?? null);
   }
 
   reserve(): number {
@@ -236,19 +245,39 @@ export class BaseWorker implements Delivery {
   deliverPackage(connection: Connection, bytes: Uint8Array, start: number, length: number): boolean {
     const { words, numbers, counters } = this;
     if ((words[connection.base + FLAGS] & FLAG_CLOSE_TAKEN) !== 0) return true;
-    const data = Buffer.allocUnsafe(length);
-    data.set(bytes.subarray(start, start + length), 0);
+    const data = copyBytes(bytes, start, length);
     numbers[connection.numberBase + TAKEN_TIME] = numbers[connection.numberBase + RECEIVE_TIME];
     words[this.statusWord] = WORKER_BUSY;
     numbers[counters + DISPATCHES]++;
     numbers[counters + LIFE_DISPATCHES]++;
     this.application.receive(connection.slot, connection.serial, data);
+    this.served();
+    return true;
+  }
+
+  packet({ port, batch, next }: PacketSource, nowMs: number): boolean {
+    const { words, numbers, counters } = this;
+    const { u8 } = batch.memory;
+    const addressAt = batch.addressAt(next);
+    const addressLength = batch.addressLength(next);
+    const data = copyBytes(u8, batch.dataAt(next), batch.length(next));
+    const address = peerAddressText(u8, addressAt, addressLength);
+    words[this.statusWord] = WORKER_BUSY;
+    numbers[counters + DISPATCHES]++;
+    numbers[counters + LIFE_DISPATCHES]++;
+    this.application.packet(port.index, data, address, peerPort(u8, addressAt, addressLength), nowMs / 1000);
+    this.served();
+    return true;
+  }
+
+  /** The callback of a request has returned. */
+  private served(): void {
+    const { words, numbers, counters } = this;
     numbers[counters + REQUESTS]++;
     numbers[counters + LIFE_REQUESTS]++;
     if (!this.life.stopping) words[this.statusWord] = WORKER_IDLE;
     if (++this.sinceClock === CLOCK_EVERY) this.checkClock();
     if (++this.requests === this.requestsMax) this.stop(this.settings.reloadAsync);
-    return true;
   }
 
   private checkClock(): void {
@@ -304,6 +333,23 @@ class LocalWire implements Wire {
     if (typeof data !== 'string') this.reactor.send(connection, data, 0, data.length, 0);
     else this.reactor.sendText(connection, data);
     this.runtime.turn.touch();
+  }
+
+  sendFile(slot: number, serial: number, path: string, offset: number, length: number): void {
+    const connection = this.reactor.find(slot, serial);
+    if (connection === null) {
+      this.others.sendFile(slot, serial, path, offset, length);
+      return;
+    }
+    this.reactor.sendFile(connection, path, offset, length);
+    this.runtime.turn.touch();
+  }
+
+  sendWait(slot: number, serial: number, data: string | Uint8Array): Promise<boolean> | null {
+    const connection = this.reactor.find(slot, serial);
+    if (connection === null) return null;
+    this.send(slot, serial, data);
+    return new Promise((resolve) => this.reactor.whenSent(connection, resolve));
   }
 
   finishClose(slot: number, serial: number, reset: boolean): void {

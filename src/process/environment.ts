@@ -4,8 +4,9 @@
  *
  *   3            4 … 3 + inboxes        then
  *   +------------+----------------------+----------------------------+
- *   | segment    | doorbells, by inbox  | listening sockets, by port |
+ *   | segment    | doorbells, by inbox  | sockets, by port           |
  *   +------------+----------------------+----------------------------+
+ *   sockets: of all ports in BASE; in PROCESS of those for datagrams, which every process sends by itself.
  */
 export const ROLE_VARIABLE = 'TSWOOLE_CHILD';
 export const FIRST_INHERITED_FD = 3;

@@ -1,5 +1,6 @@
 /** An event worker of SWOOLE_PROCESS: takes what reactors have put into its rings and runs the callbacks. */
 import { SWOOLE_ERROR_SESSION_DISCARD_TIMEOUT_DATA, SWOOLE_LOG_DEBUG } from '../constants.ts';
+import { LINGER_TURNS } from '../reactor/limits.ts';
 import {
   FLAG_CLOSE_TAKEN,
   FLAGS,
@@ -19,14 +20,18 @@ import {
   CLOSE_REQUEST,
   CONNECT,
   DATA,
+  PACKET,
   REOPEN_LOG,
   RESET_REQUEST,
   STOP_WORKER,
   WORKER_READY,
   WORKER_STOPPING,
 } from '../shm/messages.ts';
+import { type PacketView, readPacket } from '../shm/packet-message.ts';
 import type { RingReader } from '../shm/ring.ts';
 import { DISPATCHES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS, WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
+import { peerAddressText, peerPort } from '../sys/datagram.ts';
+import { copyBytes } from '../sys/memory.ts';
 import type { Application } from './application.ts';
 import type { ProcessSettings } from './config.ts';
 import { InboxWatch } from './inbox-watch.ts';
@@ -58,6 +63,14 @@ export class EventWorker {
   private sinceClock = 0;
   private flushedAt = 0;
   private gaveInbox = false;
+  private readonly view: PacketView = {
+    bytes: new Uint8Array(0),
+    seconds: 0,
+    addressAt: 0,
+    addressLength: 0,
+    dataAt: 0,
+    dataLength: 0,
+  };
 
   constructor(runtime: Runtime, application: Application, settings: ProcessSettings, keepsWorker: boolean) {
     this.runtime = runtime;
@@ -75,6 +88,7 @@ export class EventWorker {
       this.inbox,
       (reader) => this.handle(reader),
       () => this.gaveInbox,
+      LINGER_TURNS,
     );
     this.life = new WorkerLife({
       runtime,
@@ -137,11 +151,16 @@ export class EventWorker {
       this.receive(reader);
       return;
     }
+    if (kind === PACKET) {
+      this.packet(reader);
+      return;
+    }
+    const certificate = kind === CONNECT ? textOf(reader) : null;
     reader.release();
     const { application } = this;
     switch (kind) {
       case CONNECT:
-        if (this.lives(a, b)) application.connect(a, b);
+        if (this.lives(a, b)) application.connect(a, b, certificate);
         break;
       case CLOSE:
         if (this.lives(a, b)) application.close(a, b);
@@ -202,6 +221,28 @@ export class EventWorker {
     numbers[counters + DISPATCHES]++;
     numbers[counters + LIFE_DISPATCHES]++;
     this.application.receive(slot, serial, data);
+    this.served();
+  }
+
+  private packet(reader: RingReader): void {
+    const { view, words, numbers, counters } = this;
+    const { a: portIndex } = reader;
+    readPacket(reader, view);
+    const { bytes, addressAt, addressLength, seconds } = view;
+    const data = copyBytes(bytes, view.dataAt, view.dataLength);
+    const address = peerAddressText(bytes, addressAt, addressLength);
+    const port = peerPort(bytes, addressAt, addressLength);
+    reader.release();
+    words[this.statusWord] = WORKER_BUSY;
+    numbers[counters + DISPATCHES]++;
+    numbers[counters + LIFE_DISPATCHES]++;
+    this.application.packet(portIndex, data, address, port, seconds);
+    this.served();
+  }
+
+  /** The callback of a request has returned. */
+  private served(): void {
+    const { words, numbers, counters } = this;
     numbers[counters + REQUESTS]++;
     numbers[counters + LIFE_REQUESTS]++;
     if (!this.life.stopping) words[this.statusWord] = WORKER_IDLE;
@@ -216,4 +257,11 @@ export class EventWorker {
     this.flushedAt = now;
     this.runtime.outbox.flush();
   }
+}
+
+/** The payload of a message as text, or null where it has none. */
+function textOf(reader: RingReader): string | null {
+  if (reader.length === 0) return null;
+  const { bytes, data, offset, length } = reader;
+  return bytes !== null ? bytes.toString('latin1') : data.text.toString('latin1', offset, offset + length);
 }

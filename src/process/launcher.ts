@@ -3,20 +3,13 @@
  * can stand beside this one.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { compileCacheVariables } from './compile-cache.ts';
 import { type ChildDescription, ROLE_VARIABLE } from './environment.ts';
 
 export interface Child {
   readonly pid: number;
   kill(signal: NodeJS.Signals): void;
 }
-
-/**
- * Children share what one of them has compiled, and what TypeScript came down to: they start in a fraction of the time, and
- * without the memory of the type stripper. Node's own default place, unless the user has named or forbidden one.
- */
-const COMPILE_CACHE = { NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache') };
 
 export interface Launcher {
   /** Starts a child; `onExit` is called once, when it has ended. Throws when the kernel refuses. */
@@ -33,6 +26,7 @@ export interface ProcessLauncherOptions {
 
 export class ProcessLauncher implements Launcher {
   private readonly options: ProcessLauncherOptions;
+  private readonly cacheVariables = compileCacheVariables();
   private launched = 0;
 
   constructor(options: ProcessLauncherOptions) {
@@ -44,7 +38,7 @@ export class ProcessLauncher implements Launcher {
     const { script, fds } = this.options;
     const child: ChildProcess = spawn(process.execPath, [...this.execArgv(), script, ...process.argv.slice(2)], {
       stdio: ['inherit', 'inherit', 'inherit', ...fds],
-      env: { ...COMPILE_CACHE, ...process.env, [ROLE_VARIABLE]: JSON.stringify(description) },
+      env: { ...this.cacheVariables, ...process.env, [ROLE_VARIABLE]: JSON.stringify(description) },
     });
     child.once('error', () => {
       if (child.pid === undefined) onExit(1, null);
@@ -58,11 +52,15 @@ export class ProcessLauncher implements Launcher {
   /** Node's own options are carried over; an inspector gets a port of its own. */
   private execArgv(): string[] {
     return process.execArgv.map((option) => {
-      const inspect = /^(--inspect(?:-brk|-wait)?)(?:=(?:(.*):)?(\d+))?$/.exec(option);
+      const inspect = /^(--inspect(?:-brk|-wait|-port)?|--debug-port)(?:=(.*))?$/.exec(option);
       if (inspect === null) return option;
-      const [, name, host, port] = inspect;
+      const [, name, where = ''] = inspect;
+      // A port, a host, or both; an IPv6 host stands in brackets.
+      const [, host, port] = /^\d+$/.test(where)
+        ? ['', '', where]
+        : (/^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(where) ?? []);
       const own = port === '0' ? 0 : Number(port ?? 9229) + this.options.inspectOffset + this.launched;
-      return `${name}=${host === undefined ? '' : `${host}:`}${own}`;
+      return `${name}=${host === undefined || host === '' ? '' : `${host}:`}${own}`;
     });
   }
 }
@@ -70,7 +68,7 @@ export class ProcessLauncher implements Launcher {
 /** The script that children run. Throws when there is none that can be run again. */
 export function scriptOf(entryScript: string | null): string {
   const script = entryScript ?? process.argv[1];
-  const evaluated = process.execArgv.some((option) => /^(-e|-p|-pe|--eval|--print)$/.test(option));
+  const evaluated = process.execArgv.some((option) => /^(-e|-p|-pe|--eval|--print)(=|$)/.test(option));
   if (script === undefined || script === '-' || (entryScript === null && evaluated)) {
     throw new Error(
       'the server needs more than one process, and each runs your script again: put the code into a file (not -e or standard input), or name one with the setting entry_script',

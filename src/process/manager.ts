@@ -53,6 +53,8 @@ export interface ManagerOptions {
   onEnd(): void;
   /** Called when the server is asked to end through the manager. */
   onShutdownRequest(): void;
+  /** Called before all workers are replaced; answers false to leave everything as it is. */
+  beforeReload?(): boolean;
   /** In BASE the workers' connections die with them. */
   onOwnerDeath?(workerId: number): void;
 }
@@ -237,6 +239,7 @@ export class Manager {
       logger.log(SWOOLE_LOG_WARNING, 'there are no task workers to reload');
       return false;
     }
+    if (!taskWorkersOnly && this.options.beforeReload?.() === false) return false;
     this.application.beforeReload();
     const ids = Array.from({ length: workerCount + taskWorkerCount }, (_, id) => id);
     const pending = ids

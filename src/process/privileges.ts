@@ -1,5 +1,6 @@
 /** What a worker does to itself before it runs user code: its processor, its root directory, its user. */
 import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { SWOOLE_LOG_WARNING } from '../constants.ts';
 import { SIGKILL } from '../sys/constants.ts';
 import { changeRoot, cpuCount, dieWithParent, setAffinity } from '../sys/process.ts';
@@ -16,9 +17,13 @@ export function applyPrivileges(settings: ProcessSettings, runtime: Runtime, par
   if (settings.group !== null && gid === null) warn(`group "${settings.group}" does not exist: it is not changed`);
   if (settings.user !== null && user === null) warn(`user "${settings.user}" does not exist: it is not changed`);
   if (settings.chroot !== null) {
-    const error = changeRoot(settings.chroot);
+    const root = resolve(settings.chroot);
+    const error = changeRoot(root);
     if (error !== 0) warn(`chroot("${settings.chroot}") failed with errno ${error}`);
-    else process.chdir('/');
+    else {
+      process.chdir('/');
+      runtime.root = root;
+    }
   }
   if (gid !== null) process.setgid?.(gid);
   if (user !== null) {

@@ -23,6 +23,8 @@ export class Runtime {
   readonly turn: Turn;
   readonly logger: Logger;
   wire: Wire;
+  /** The directory that is the root of this process, where it has one of its own (chroot); else ''. */
+  root = '';
   /** What else the end of a turn has to do here: a worker in BASE hands its output to the kernel. */
   endTurn: (() => void) | null = null;
   private pumping = false;

@@ -2,15 +2,24 @@
  * How a process reaches the sockets of connections: through the ring of their owner, or directly where it is the owner
  * itself (base-worker.ts). The facade above does not know which.
  */
+
+import { encodeFileMessage } from '../shm/file-message.ts';
 import { type Layout, reactorInbox, workerInbox } from '../shm/layout.ts';
 import type { Outbox } from '../shm/mailbox.ts';
-import { FINISH_CLOSE, PAUSE, RESET, RESUME, SEND } from '../shm/messages.ts';
+import { FINISH_CLOSE, PAUSE, RESET, RESUME, SEND, SENDFILE } from '../shm/messages.ts';
 import { RECORD_MAX, type RingWriter } from '../shm/ring.ts';
 import type { Turn } from './turn.ts';
 
 export interface Wire {
   /** Queues bytes for a connection. Whether they may be sent was checked before. */
   send(slot: number, serial: number, data: string | Uint8Array): void;
+  /** Queues a part of a file, in the same order. The path is absolute, as the owner of the connection sees it. */
+  sendFile(slot: number, serial: number, path: string, offset: number, length: number): void;
+  /**
+   * As send(); the promise tells when the bytes are with the kernel (true), or that they never will be (false). Null where
+   * the connection is not this process's own: then nothing was done.
+   */
+  sendWait(slot: number, serial: number, data: string | Uint8Array): Promise<boolean> | null;
   /** The close callback has run: close after what is queued, or at once. */
   finishClose(slot: number, serial: number, reset: boolean): void;
   pause(slot: number, serial: number): void;
@@ -59,6 +68,15 @@ export class RingWire implements Wire {
       return;
     }
     writer.post(SEND, slot, serial, Buffer.from(text), true);
+  }
+
+  sendFile(slot: number, serial: number, path: string, offset: number, length: number): void {
+    this.writerTo(slot).post(SENDFILE, slot, serial, encodeFileMessage(path, offset, length), true);
+    this.turn.touch();
+  }
+
+  sendWait(): null {
+    return null;
   }
 
   finishClose(slot: number, serial: number, reset: boolean): void {

@@ -6,6 +6,8 @@ import type { Runtime } from './runtime.ts';
 
 /** workerExit is told again and again at this pace until the loop is empty. */
 const EXIT_NOTICE_MS = 100;
+/** Our own handles need a turn or two to go; the first notice waits for that. */
+const EXIT_NOTICE_TURNS = 4;
 
 export interface WorkerLifeOptions {
   runtime: Runtime;
@@ -53,7 +55,7 @@ export class WorkerLife {
       application.workerExit(runtime.workerId);
       setTimeout(notice, EXIT_NOTICE_MS).unref();
     };
-    setTimeout(notice, 0).unref();
+    afterLoopTurns(EXIT_NOTICE_TURNS, notice);
     setTimeout(() => this.force(), maxWaitMs).unref();
     process.once('beforeExit', () => this.end());
   }
@@ -78,6 +80,11 @@ export class WorkerLife {
     flushOutbox(runtime, deadline);
     this.options.onEnd();
   }
+}
+
+/** Calls back once Node's loop has turned that often, if it lives that long: what is only being closed is gone by then. */
+function afterLoopTurns(turns: number, callback: () => void): void {
+  setTimeout(() => (turns > 1 ? afterLoopTurns(turns - 1, callback) : callback()), 0).unref();
 }
 
 function delay(ms: number): Promise<void> {

@@ -1,11 +1,16 @@
 import type { RingWriter } from '../shm/ring.ts';
+import type { FilePart } from './file-part.ts';
 import type { ReactorPort } from './port.ts';
+import type { TlsSession } from './tls.ts';
 
-/** A piece of output that the socket did not take yet. */
+/** Output that the socket did not take yet: bytes[start, end), or instead of bytes a part of a file or a mark. */
 export interface OutputChunk {
   bytes: Buffer;
   start: number;
   end: number;
+  file: FilePart | null;
+  /** A mark: somebody wants to know when everything before it is with the kernel (true), or never will be (false). */
+  done: ((sent: boolean) => void) | null;
 }
 
 /**
@@ -34,6 +39,8 @@ export class Connection {
   waits = false;
   /** Reading has ended for good. */
   finished = false;
+  /** What encrypts the connection; null on a plain port. */
+  tls: TlsSession | null = null;
 
   /** The beginning of a package that is not complete, or packages that found no room. */
   packet: Buffer | null = null;
@@ -45,10 +52,12 @@ export class Connection {
   /** Index of the connection's newest run in the reactor's turn buffer, or -1. */
   run = -1;
   closeAfterOutput = false;
+  /** True exactly when the slot is in the list of those whose turn it is to send a file; outlives the connection. */
+  queuedToSendFile = false;
 
   /** Where the CLOSE message ends in the worker's ring, for the case that the worker dies over it. */
   closeWriter: RingWriter | null = null;
-  closePosition = 0;
+  closePosition: number | null = null;
   closeWorker = -1;
   closeWorkerStarts = 0;
 
@@ -70,6 +79,7 @@ export class Connection {
     this.queuedToRead = false;
     this.waits = false;
     this.finished = false;
+    this.tls = null;
     this.packet = null;
     this.packetLength = 0;
     this.packetSeen = 0;
@@ -77,7 +87,7 @@ export class Connection {
     this.run = -1;
     this.closeAfterOutput = false;
     this.closeWriter = null;
-    this.closePosition = 0;
+    this.closePosition = null;
     this.closeWorker = -1;
     this.closeWorkerStarts = 0;
   }

@@ -2,6 +2,7 @@
  * Which worker serves a connection or a package: the modes of dispatch_mode. In the modes that keep a connection at one
  * worker, every process finds the same answer from the table of connections.
  */
+import { crc32 } from 'node:zlib';
 import {
   SWOOLE_DISPATCH_CO_CONN_LB,
   SWOOLE_DISPATCH_CO_REQ_LB,
@@ -10,6 +11,8 @@ import {
   SWOOLE_DISPATCH_IPMOD,
   SWOOLE_DISPATCH_ROUND,
   SWOOLE_DISPATCH_UIDMOD,
+  SWOOLE_SOCK_UDP,
+  SWOOLE_SOCK_UDP6,
 } from '../constants.ts';
 import { ADDRESS, type ConnectionTable, FAMILY, SOCKET, UID, WORKER } from '../shm/connections.ts';
 import { WORKER_IDLE, type WorkerTable } from '../shm/workers.ts';
@@ -70,6 +73,47 @@ export class Dispatcher {
     }
   }
 
+  /** True exactly when all datagrams of a peer go to one worker. */
+  get keepsPeers(): boolean {
+    return keepsWorker(this.mode) && this.mode !== SWOOLE_DISPATCH_CO_CONN_LB;
+  }
+
+  /**
+   * The worker for a datagram, by the address of its peer where the mode goes by that: there is no connection. With
+   * SWOOLE_DISPATCH_IPMOD it is the worker that the connections of the same IP address have.
+   */
+  choosePeer(socketType: number, bytes: Uint8Array, addressAt: number, addressLength: number): number {
+    switch (this.mode) {
+      case SWOOLE_DISPATCH_IPMOD:
+        return this.peerKey(socketType, bytes, addressAt, addressLength, true) % this.workerCount;
+      case SWOOLE_DISPATCH_FDMOD:
+      case SWOOLE_DISPATCH_UIDMOD:
+        return this.peerKey(socketType, bytes, addressAt, addressLength, false) % this.workerCount;
+      case SWOOLE_DISPATCH_ROUND:
+        this.round = (this.round + 1) % this.workerCount;
+        return this.round;
+      case SWOOLE_DISPATCH_CO_CONN_LB:
+      case SWOOLE_DISPATCH_CO_REQ_LB:
+      case SWOOLE_DISPATCH_CONCURRENT_LB:
+        return this.leastBusy();
+      default:
+        return this.nextIdle();
+    }
+  }
+
+  private peerKey(socketType: number, bytes: Uint8Array, at: number, length: number, byIp: boolean): number {
+    switch (socketType) {
+      case SWOOLE_SOCK_UDP:
+        if (byIp) return hashIPv4(bytes, at + 4);
+        // The peer takes the address as this machine's integer: its first byte is the lowest.
+        return (bytes[at + 4] | (bytes[at + 5] << 8) | (bytes[at + 6] << 16) | (bytes[at + 7] << 24)) >>> 0;
+      case SWOOLE_SOCK_UDP6:
+        return byIp ? hashIPv6(bytes, at + 8) : crc32(bytes.subarray(at + 8, at + 24));
+      default:
+        return crc32(bytes.subarray(at + 2, at + Math.max(2, length)));
+    }
+  }
+
   /** The worker that a connection belongs to, in the modes where it has one; elsewhere any fixed one. */
   owner(slot: number): number {
     const { words } = this.connections;
@@ -96,12 +140,8 @@ export class Dispatcher {
     const { words, bytes } = this.connections;
     const at = (base + ADDRESS) * 4;
     const family = words[base + FAMILY];
-    if (family === AF_INET)
-      return ((bytes[at] << 24) | (bytes[at + 1] << 16) | (bytes[at + 2] << 8) | bytes[at + 3]) >>> 0;
-    if (family !== AF_INET6) return words[base + SOCKET];
-    let hash = 0x811c9dc5;
-    for (let i = 0; i < 16; i++) hash = Math.imul(hash ^ bytes[at + i], 0x01000193);
-    return hash >>> 0;
+    if (family === AF_INET) return hashIPv4(bytes, at);
+    return family === AF_INET6 ? hashIPv6(bytes, at) : words[base + SOCKET];
   }
 
   private nextIdle(): number {
@@ -128,4 +168,14 @@ export class Dispatcher {
     this.round = best;
     return best;
   }
+}
+
+function hashIPv4(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] << 24) | (bytes[at + 1] << 16) | (bytes[at + 2] << 8) | bytes[at + 3]) >>> 0;
+}
+
+function hashIPv6(bytes: Uint8Array, at: number): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < 16; i++) hash = Math.imul(hash ^ bytes[at + i], 0x01000193);
+  return hash >>> 0;
 }

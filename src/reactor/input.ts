@@ -5,13 +5,14 @@
 import { createFramer, type Framer } from '../protocol/framer.ts';
 import { type ConnectionTable, RECEIVE_TIME } from '../shm/connections.ts';
 import { type LaneCounters, RECEIVED_BYTES } from '../shm/workers.ts';
-import { EAGAIN, EINTR } from '../sys/constants.ts';
+import { EAGAIN, EINTR, EPROTO } from '../sys/constants.ts';
 import { errno, recv } from '../sys/libc.ts';
 import type { Region } from '../sys/memory.ts';
 import type { Connection } from './connection.ts';
 import type { Delivery } from './delivery.ts';
 import { READ_BYTES } from './limits.ts';
 import type { ReactorPort } from './port.ts';
+import { TLS_AGAIN, TLS_BROKEN, type TlsSession } from './tls.ts';
 
 /** What the input tells the reactor that it belongs to. */
 export interface InputHost {
@@ -25,6 +26,8 @@ export interface InputHost {
   lose(connection: Connection, error: number): void;
   /** What the peer sent is not acceptable, for the reason of a Swoole error code. */
   malformed(connection: Connection, code: number): void;
+  /** Sends what a TLS session has to say of itself. Answers false when that was the end of the connection. */
+  sendReplies(connection: Connection, tls: TlsSession): boolean;
   /** The error that waits at the socket, or 0. */
   socketError(connection: Connection): number;
 }
@@ -68,7 +71,11 @@ export class Input {
       this.host.block(connection);
       return;
     }
-    const count = recv(connection.fd, delivery.address, room, 0);
+    const { tls } = connection;
+    const count =
+      tls === null
+        ? recv(connection.fd, delivery.address, room, 0)
+        : this.open(connection, tls, delivery.address, room);
     if (count > 0) {
       this.received(connection, count, room);
       delivery.deliver(connection, count);
@@ -77,7 +84,11 @@ export class Input {
 
   private readFramed(connection: Connection): void {
     const { scratch } = this;
-    const count = recv(connection.fd, scratch.address, READ_BYTES, 0);
+    const { tls } = connection;
+    const count =
+      tls === null
+        ? recv(connection.fd, scratch.address, READ_BYTES, 0)
+        : this.open(connection, tls, scratch.address, READ_BYTES);
     if (count <= 0) {
       this.readEnded(connection, count);
       return;
@@ -96,17 +107,26 @@ export class Input {
   private received(connection: Connection, count: number, room: number): void {
     this.counters.numbers[this.counters.base + RECEIVED_BYTES] += count;
     this.numbers[connection.numberBase + RECEIVE_TIME] = this.host.now / 1000;
-    if (count === room || connection.hangup) this.host.queueToRead(connection);
+    if (count === room || connection.hangup || connection.tls?.more === true) this.host.queueToRead(connection);
     else connection.readable = false;
   }
 
+  /** As recv(), through TLS. */
+  private open(connection: Connection, tls: TlsSession, address: number, room: number): number {
+    const count = tls.read(connection.fd, address, room);
+    return this.host.sendReplies(connection, tls) ? count : TLS_AGAIN;
+  }
+
   private readEnded(connection: Connection, count: number): void {
+    if (!connection.open || connection.finished) return;
     if (count === 0) {
       this.host.lose(connection, 0);
       return;
     }
-    const error = errno();
+    const error = connection.tls === null ? errno() : this.errorOf(connection, connection.tls, count);
     switch (error) {
+      case 0:
+        return;
       case EAGAIN:
         connection.readable = false;
         // Only an error that recv() does not report can have hung up without ending.
@@ -121,6 +141,22 @@ export class Input {
         return;
       default:
         this.host.lose(connection, error);
+    }
+  }
+
+  /** Why a read through TLS brought nothing, as an errno; 0 when that has been dealt with. */
+  private errorOf(connection: Connection, tls: TlsSession, result: number): number {
+    switch (result) {
+      case TLS_AGAIN:
+        if (tls.dry) return EAGAIN;
+        // A record has come in part, or one without content.
+        if (tls.more || connection.hangup) this.host.queueToRead(connection);
+        else connection.readable = false;
+        return 0;
+      case TLS_BROKEN:
+        return EPROTO;
+      default:
+        return tls.errno;
     }
   }
 

@@ -18,11 +18,47 @@ export const GATHER_BYTES = 4096;
 export const GATHER_MAX = 64;
 /** After the process ran out of descriptors, accepting rests this long. */
 export const ACCEPT_PAUSE_MS = 1000;
+/** A load balancer that does not send its PROXY protocol header within this time is closed: it sends it at once. */
+export const PROXY_WAIT_MS = 5000;
 /** How often idle connections, dead workers and the like are looked for. */
 export const TICK_MS = 1000;
 /** The smallest chunk of queued output, so that many small sends to a slow reader share one. */
 export const CHUNK_BYTES = 16384;
+/** What one connection sends of a file before the others that send files have their turn. */
+export const FILE_QUANTUM_BYTES = 512 * 1024;
+/** What all connections send of files in one turn: about a millisecond's worth, so that nobody else waits longer. */
+export const FILE_TURN_BYTES = 4 * 1024 * 1024;
+/** How much of a file is read at once where the kernel cannot send it by itself. */
+export const FILE_COPY_BYTES = 65536;
+/** Files that wait for one connection beyond this are opened only when it is their turn: descriptors are few. */
+export const FILES_OPEN_MAX = 16;
 /** A connection that is closed while output waits is given up when its peer took nothing for this long. */
 export const CLOSE_STALL_MS = 60_000;
 /** Connections whose receiver cannot take more are tried again at least this often. */
 export const BLOCKED_RETRY_MS = 10;
+
+/** Datagrams taken from the kernel in one call. More would save little, and a worker that dies in BASE loses them. */
+export const DATAGRAM_BATCH = 16;
+/** Calls for one socket in one turn. */
+export const DATAGRAM_BATCHES_MAX = 4;
+/** The longest that UDP can carry, over IPv4 or IPv6. */
+export const UDP_BYTES_MAX = 65535;
+/** The longest datagram that a Unix socket takes. A sender needs a socket buffer of several times the default for it. */
+export const UNIX_DATAGRAM_BYTES_MAX = 1024 * 1024;
+/** What datagrams leave of a worker's ring to its connections. */
+export const PACKET_RESERVE_BYTES = 256 * 1024;
+/** UDP for a worker whose ring has been full for so long is dropped, so that others who use the socket do not wait. */
+export const PACKET_STALL_MS = 100;
+/**
+ * After work a loop looks again this many times, letting others of its processor run in between, before it sleeps: the
+ * answer is often under way already, and then neither side pays for going to sleep, ringing and waking up.
+ */
+export const LINGER_TURNS = 8;
+
+/** A client that has not finished its TLS handshake after this is no client. */
+export const HANDSHAKE_MS = 10_000;
+/** How much is encrypted at once: four records, as long as TLS has them. */
+export const SEAL_BYTES = 65536;
+/** Renegotiations, changes of keys and the like that one TLS connection may ask for in so long. */
+export const TLS_REPLIES_MAX = 16;
+export const TLS_REPLIES_MS = 60_000;

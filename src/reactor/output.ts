@@ -10,24 +10,28 @@ import {
   FLAG_PEER_GONE,
   FLAGS,
   QUEUED_BYTES,
+  QUEUED_FILES,
   SEND_TIME,
 } from '../shm/connections.ts';
-import { EAGAIN, EINTR, ENOBUFS, MSG_NOSIGNAL } from '../sys/constants.ts';
+import { EAGAIN, EINTR, ENOBUFS, EPIPE, MSG_NOSIGNAL } from '../sys/constants.ts';
 import { errno, send, sendBytes } from '../sys/libc.ts';
 import { allocate } from '../sys/memory.ts';
 import type { Connection } from './connection.ts';
 import type { Delivery } from './delivery.ts';
-import { CHUNK_BYTES, GATHER_BYTES, TURN_BUFFER_BYTES } from './limits.ts';
+import { FileOutput, type FileOutputHost } from './file-output.ts';
+import { FilePart } from './file-part.ts';
+import { CHUNK_BYTES, FILES_OPEN_MAX, GATHER_BYTES, SEAL_BYTES, TURN_BUFFER_BYTES } from './limits.ts';
+import { SEALED_BYTES, type TlsSession } from './tls.ts';
 
 /** What the output tells the reactor that it belongs to. */
-export interface OutputHost {
-  /** Milliseconds since 1970, as of this turn. */
-  readonly now: number;
-  /** Nothing can be sent to the peer any more. */
-  peerGone(connection: Connection): void;
+export interface OutputHost extends FileOutputHost {
   /** The connection's queue has become empty. */
   outputDone(connection: Connection): void;
 }
+
+const NOTHING = Buffer.alloc(0);
+/** Beside the results of send(): the TLS session has ended, so nothing can be sent. */
+const BROKEN = -2;
 
 export class Output {
   private readonly table: ConnectionTable;
@@ -35,6 +39,7 @@ export class Output {
   private readonly numbers: Float64Array;
   private readonly delivery: Delivery;
   private readonly host: OutputHost;
+  private readonly files: FileOutput;
 
   /** This turn's bytes, one after another. A run ends where the next one starts. */
   private readonly gathered = allocate(TURN_BUFFER_BYTES);
@@ -50,6 +55,7 @@ export class Output {
     this.numbers = table.numbers;
     this.delivery = delivery;
     this.host = host;
+    this.files = new FileOutput(table, host, (connection) => this.write(connection));
   }
 
   /**
@@ -57,7 +63,8 @@ export class Output {
    * kernel before it returns. `address` is where they lie when they are outside the JavaScript heap, else 0.
    */
   send(connection: Connection, bytes: Uint8Array, start: number, length: number, address: number): void {
-    if (connection.output !== null) {
+    // With a run in the turn buffer this must come behind it, also when a flush in between has begun a queue.
+    if (connection.output !== null && connection.run === -1) {
       this.queue(connection, bytes, start, length);
       return;
     }
@@ -73,6 +80,10 @@ export class Output {
         this.queue(connection, bytes, start, length);
         return;
       }
+    }
+    if (connection.tls !== null) {
+      this.sent(connection, this.put(connection, connection.tls, bytes, start, length, address), bytes, start, length);
+      return;
     }
     const sent =
       address !== 0
@@ -124,14 +135,15 @@ export class Output {
       const length = (i + 1 < count ? runStart[i + 1] : total) - start;
       if (length === 0) continue;
       if (connection.output !== null) this.queue(connection, gathered.u8, start, length);
-      else
-        this.sent(
-          connection,
-          send(connection.fd, gathered.address + start, length, MSG_NOSIGNAL),
-          gathered.u8,
-          start,
-          length,
-        );
+      else {
+        const { tls } = connection;
+        const address = gathered.address + start;
+        const count =
+          tls === null
+            ? send(connection.fd, address, length, MSG_NOSIGNAL)
+            : this.put(connection, tls, gathered.u8, start, length, address);
+        this.sent(connection, count, gathered.u8, start, length);
+      }
     }
   }
 
@@ -148,7 +160,7 @@ export class Output {
       this.numbers[connection.numberBase + SEND_TIME] = this.host.now / 1000;
       rest += count;
     } else {
-      const error = errno();
+      const error = count === BROKEN ? EPIPE : errno();
       if (error !== EAGAIN && error !== EINTR && error !== ENOBUFS) {
         this.host.peerGone(connection);
         return;
@@ -180,7 +192,7 @@ export class Output {
     if (left > 0) {
       const chunk = Buffer.allocUnsafeSlow(Math.max(left, CHUNK_BYTES));
       chunk.set(bytes.subarray(from, from + left), 0);
-      output.push({ bytes: chunk, start: 0, end: left });
+      output.push({ bytes: chunk, start: 0, end: left, file: null, done: null });
     }
     const queued = this.words[connection.base + QUEUED_BYTES] + length;
     this.words[connection.base + QUEUED_BYTES] = queued;
@@ -191,14 +203,34 @@ export class Output {
   }
 
   write(connection: Connection): void {
+    const { tls } = connection;
     const output = connection.output!;
     let written = 0;
     let stopped = false;
+    if (tls !== null && !this.sendUnsent(connection, tls)) {
+      if (!isFull(errno())) {
+        this.host.peerGone(connection);
+        return;
+      }
+      stopped = true;
+    }
     while (output.length !== 0 && !stopped) {
       const chunk = output[0];
+      if (chunk.file !== null) {
+        this.files.wait(connection);
+        break;
+      }
+      if (chunk.done !== null) {
+        output.shift();
+        chunk.done(true);
+        continue;
+      }
       const length = chunk.end - chunk.start;
       const part = chunk.start === 0 ? chunk.bytes : chunk.bytes.subarray(chunk.start, chunk.end);
-      const count = sendBytes(connection.fd, part, length, MSG_NOSIGNAL);
+      const count =
+        tls === null
+          ? sendBytes(connection.fd, part, length, MSG_NOSIGNAL)
+          : this.put(connection, tls, part, 0, length, 0);
       if (count === length) {
         output.shift();
         written += count;
@@ -207,7 +239,7 @@ export class Output {
         written += count;
         stopped = true;
       } else {
-        const error = errno();
+        const error = count === BROKEN ? EPIPE : errno();
         if (error === EINTR) continue;
         if (error !== EAGAIN && error !== ENOBUFS) {
           this.host.peerGone(connection);
@@ -220,12 +252,157 @@ export class Output {
       this.words[connection.base + QUEUED_BYTES] -= written;
       this.numbers[connection.numberBase + SEND_TIME] = this.host.now / 1000;
     }
-    if (output.length === 0) {
+    if (output.length === 0 && (tls === null || tls.unsent === null)) {
       connection.output = null;
       this.host.outputDone(connection);
       if (!connection.open) return;
     }
     this.checkLowWatermark(connection);
+  }
+
+  // ---- TLS ----------------------------------------------------------------------------------------------------------
+
+  /**
+   * Encrypts and sends as much as the socket takes, as send() would: answers how many of the bytes have been dealt with,
+   * or -1 and errno() tells why it was none, or BROKEN. Records that the socket refused wait in `unsent`, so what has been
+   * encrypted is sent in that order, and what follows is encrypted only when those have gone.
+   */
+  private put(
+    connection: Connection,
+    tls: TlsSession,
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+    address: number,
+  ): number {
+    if (tls.unsent !== null && !this.sendUnsent(connection, tls)) return -1;
+    let done = 0;
+    while (done < length && tls.unsent === null) {
+      const part = Math.min(length - done, SEAL_BYTES);
+      const at = address === 0 ? 0 : address + done;
+      if (!tls.seal(bytes, start + done, part, at) || !this.sendSealed(connection, tls)) return BROKEN;
+      done += part;
+    }
+    return done;
+  }
+
+  /** Sends what the session itself has to say: a handshake, an alert, new keys. Answers how many bytes that were. */
+  sendReplies(connection: Connection, tls: TlsSession): number {
+    let total = 0;
+    for (;;) {
+      const length = tls.engine.take();
+      total += length;
+      if (length !== 0 && connection.open && !this.sendRecords(connection, tls, length)) this.host.peerGone(connection);
+      if (length < SEALED_BYTES) return total;
+    }
+  }
+
+  /** Sends the end of a session, if the socket takes it: the connection is about to be freed. */
+  sendGoodbye(connection: Connection, tls: TlsSession): void {
+    const length = tls.engine.take();
+    if (length !== 0) send(connection.fd, tls.engine.sealed.address, length, MSG_NOSIGNAL);
+  }
+
+  /** Sends all that was encrypted, or keeps it. Answers false when the peer has gone. */
+  private sendSealed(connection: Connection, tls: TlsSession): boolean {
+    let alive = true;
+    for (;;) {
+      const length = tls.engine.take();
+      if (alive && length !== 0) alive = this.sendRecords(connection, tls, length);
+      // Even then nothing may be left for the next session.
+      if (length < SEALED_BYTES) return alive;
+    }
+  }
+
+  private sendRecords(connection: Connection, tls: TlsSession, length: number): boolean {
+    const { sealed } = tls.engine;
+    if (tls.unsent !== null) {
+      this.keepUnsent(connection, tls, Buffer.concat([tls.unsent, sealed.u8.subarray(0, length)]), length);
+      return true;
+    }
+    const count = send(connection.fd, sealed.address, length, MSG_NOSIGNAL);
+    if (count === length) return true;
+    const error = count < 0 ? errno() : EAGAIN;
+    if (!isFull(error) && error !== EINTR) return false;
+    const taken = Math.max(0, count);
+    this.keepUnsent(connection, tls, Buffer.from(sealed.u8.subarray(taken, length)), length - taken);
+    // The kernel announces room only where it has refused for lack of it.
+    return error === EAGAIN || this.sendUnsent(connection, tls) || isFull(errno());
+  }
+
+  private keepUnsent(connection: Connection, tls: TlsSession, records: Buffer, added: number): void {
+    tls.unsent = records;
+    this.words[connection.base + QUEUED_BYTES] += added;
+    // An empty queue: there is something to write.
+    connection.output ??= [];
+  }
+
+  /** Answers false when records still wait, with the reason in errno(). */
+  private sendUnsent(connection: Connection, tls: TlsSession): boolean {
+    while (tls.unsent !== null) {
+      const { length } = tls.unsent;
+      const count = sendBytes(connection.fd, tls.unsent, length, MSG_NOSIGNAL);
+      if (count < 0) {
+        if (errno() === EINTR) continue;
+        return false;
+      }
+      this.words[connection.base + QUEUED_BYTES] -= count;
+      this.numbers[connection.numberBase + SEND_TIME] = this.host.now / 1000;
+      tls.unsent = count === length ? null : tls.unsent.subarray(count);
+    }
+    return true;
+  }
+
+  // ---- files, and who waits for output ------------------------------------------------------------------------------
+
+  /** Sends a part of a file in order behind everything sent before. A file that cannot be opened ends the connection there. */
+  sendFile(connection: Connection, path: string, offset: number, length: number): void {
+    if (connection.run !== -1) this.flush();
+    if (!this.canQueue(connection)) return;
+    const part = new FilePart(path, offset, length);
+    // The kernel would send it as it is.
+    part.copied = connection.tls !== null;
+    if (this.words[connection.base + QUEUED_FILES] < FILES_OPEN_MAX) part.open();
+    this.words[connection.base + QUEUED_FILES]++;
+    connection.output ??= [];
+    connection.output.push({ bytes: NOTHING, start: 0, end: 0, file: part, done: null });
+    if (connection.output.length === 1) this.files.wait(connection);
+  }
+
+  /** Tells when everything sent so far is with the kernel (true), or that it never will be (false). */
+  whenSent(connection: Connection, done: (sent: boolean) => void): void {
+    if (connection.run !== -1) this.flush();
+    if (!this.canQueue(connection)) done(false);
+    else if (connection.output === null) done(true);
+    else connection.output.push({ bytes: NOTHING, start: 0, end: 0, file: null, done });
+  }
+
+  private canQueue(connection: Connection): boolean {
+    return connection.open && (this.words[connection.base + FLAGS] & FLAG_PEER_GONE) === 0;
+  }
+
+  /** True exactly when files can go on being sent although no event will come. */
+  get sendsFiles(): boolean {
+    return this.files.waits;
+  }
+
+  /** Sends this turn's share of files. */
+  sendFiles(): void {
+    this.files.sendTurn();
+  }
+
+  /** Gives up what waits for a connection. */
+  drop(connection: Connection): void {
+    const { output, tls } = connection;
+    connection.output = null;
+    if (tls !== null) tls.unsent = null;
+    this.words[connection.base + QUEUED_BYTES] = 0;
+    this.words[connection.base + QUEUED_FILES] = 0;
+    if (output === null) return;
+    for (const { file, done } of output) {
+      file?.close();
+      done?.(false);
+    }
   }
 
   private checkLowWatermark(connection: Connection): void {
@@ -235,6 +412,11 @@ export class Output {
     this.table.clearFlags(connection.slot, wanted);
     this.delivery.bufferEmpty(connection);
   }
+}
+
+/** True exactly when a socket has refused only for now. */
+function isFull(error: number): boolean {
+  return error === EAGAIN || error === ENOBUFS;
 }
 
 /** Short copies are cheaper in a loop than through a subarray. */

@@ -1,4 +1,17 @@
+import { SWOOLE_SOCK_UDP, SWOOLE_SOCK_UDP6, SWOOLE_SOCK_UNIX_DGRAM, SWOOLE_SOCK_UNIX_STREAM } from '../constants.ts';
 import type { FramingConfig } from '../protocol/framer.ts';
+import type { AddressRange } from '../protocol/ip-address.ts';
+import type { TlsConfig } from './tls-context.ts';
+
+/** True exactly when the socket type brings packets, not connections. */
+export function isDatagram(socketType: number): boolean {
+  return socketType === SWOOLE_SOCK_UDP || socketType === SWOOLE_SOCK_UDP6 || socketType === SWOOLE_SOCK_UNIX_DGRAM;
+}
+
+/** True exactly when the address is a path. */
+export function isUnix(socketType: number): boolean {
+  return socketType === SWOOLE_SOCK_UNIX_STREAM || socketType === SWOOLE_SOCK_UNIX_DGRAM;
+}
 
 /** What a reactor must know of a listening port. Plain data but for framing functions, so it can be sent to a thread. */
 export interface ReactorPort {
@@ -14,7 +27,11 @@ export interface ReactorPort {
   bufferLowWatermark: number;
   heartbeatIdleMs: number;
   maxIdleMs: number;
+  /** Whose connections begin with a header of the PROXY protocol; null where none do. */
+  proxyFrom: readonly AddressRange[] | null;
   socketOptions: SocketOptions;
+  /** Null for a plain port. */
+  tls: TlsConfig | null;
 }
 
 export interface SocketOptions {

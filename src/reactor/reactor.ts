@@ -7,7 +7,12 @@
  * then what others asked for, then hands the gathered output to the kernel.
  */
 
-import { SWOOLE_LOG_NOTICE, SWOOLE_LOG_WARNING } from '../constants.ts';
+import {
+  SWOOLE_ERROR_SSL_HANDSHAKE_FAILED,
+  SWOOLE_LOG_DEBUG,
+  SWOOLE_LOG_NOTICE,
+  SWOOLE_LOG_WARNING,
+} from '../constants.ts';
 import {
   ADDRESS,
   CLOSE_ERRNO,
@@ -25,6 +30,7 @@ import {
   OWNER,
   PORT,
   QUEUED_BYTES,
+  QUEUED_FILES,
   RECEIVE_TIME,
   REMOTE_PORT,
   SEND_TIME,
@@ -33,6 +39,7 @@ import {
   STATE,
   STATE_ACTIVE,
   STATE_CLOSING,
+  STATE_OPENING,
   TAKEN_BYTES,
   TAKEN_TIME,
   UID,
@@ -56,6 +63,7 @@ import {
   EPOLLIN,
   EPOLLOUT,
   EPOLLRDHUP,
+  EPROTO,
   IPPROTO_TCP,
   SHUT_WR,
   SO_ERROR,
@@ -74,6 +82,7 @@ import { recv, shutdown } from '../sys/libc.ts';
 import { allocate } from '../sys/memory.ts';
 import { acceptFrom, closeDescriptor, getOption, peerAddress, resetOnClose, setOption } from '../sys/socket.ts';
 import { Connection } from './connection.ts';
+import { Datagrams, type PacketDelivery } from './datagram.ts';
 import type { Delivery } from './delivery.ts';
 import { Input } from './input.ts';
 import {
@@ -82,14 +91,18 @@ import {
   BLOCKED_RETRY_MS,
   CLOSE_STALL_MS,
   EVENTS_MAX,
+  HANDSHAKE_MS,
   READ_BYTES,
   TICK_MS,
 } from './limits.ts';
 import { Output } from './output.ts';
-import type { ReactorPort } from './port.ts';
+import { isDatagram, type ReactorPort } from './port.ts';
+import { ProxyGate } from './proxy-gate.ts';
+import { TLS_AGAIN, TLS_DONE, TLS_END, TLS_FAILED, TlsEngine, type TlsSession } from './tls.ts';
 
-/** What epoll carries for a descriptor that is no connection: minus one minus the port's index, or this. */
+/** What epoll carries for a descriptor that is no connection: minus one minus the port's index, or one of these. */
 const DOORBELL = -0x7fffffff;
+const PROXY_GATE = -0x7ffffffe;
 const WATCHED = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
 export interface ReactorOptions {
@@ -110,6 +123,8 @@ export interface ReactorOptions {
   log(level: number, text: string): void;
   /** Passes an accepted descriptor on to another reactor. */
   handOver?(reactor: number, fd: number, portIndex: number, address: Uint8Array): void;
+  /** Where datagrams go; null where another reactor receives them. */
+  packets: PacketDelivery | null;
 }
 
 export class Reactor {
@@ -128,7 +143,7 @@ export class Reactor {
   private readonly maxConnections: number;
   private readonly delayReceive: boolean;
   private readonly heartbeatCheckMs: number;
-  private readonly log: (level: number, text: string) => void;
+  readonly log: (level: number, text: string) => void;
   private readonly handOver: ReactorOptions['handOver'];
 
   private readonly words: Int32Array;
@@ -145,7 +160,13 @@ export class Reactor {
 
   private readonly input = allocate(READ_BYTES);
   private readonly reading: Input;
+  private readonly datagrams: Datagrams | null;
+  private readonly streamPorts: ReactorPort[];
+  /** Null where no port speaks the PROXY protocol. */
+  private readonly proxyGate: ProxyGate | null;
   private readonly output: Output;
+  /** Null where no port uses TLS. */
+  private readonly tls: TlsEngine | null;
 
   private accepting = false;
   private acceptAgainAt = 0;
@@ -173,6 +194,13 @@ export class Reactor {
     this.numbers = options.connections.numbers;
     this.reading = new Input(this.table, this.counters, this.delivery, this, this.ports, this.input);
     this.output = new Output(this.table, this.delivery, this);
+    this.tls = options.ports.some((port) => port.tls !== null) ? new TlsEngine(options.ports, this.log) : null;
+    this.streamPorts = options.ports.filter((port) => port.listener !== -1 && !isDatagram(port.socketType));
+    const packetPorts = options.ports.filter((port) => port.listener !== -1 && isDatagram(port.socketType));
+    const receives = options.packets !== null && packetPorts.length !== 0;
+    this.datagrams = receives ? new Datagrams(this.epoll, packetPorts, options.packets!, this.log) : null;
+    const proxied = this.streamPorts.some((port) => port.proxyFrom !== null);
+    this.proxyGate = proxied ? new ProxyGate(this.epoll, PROXY_GATE, this.input, this) : null;
     const idleTimes = options.ports
       .filter((port) => port.maxIdleMs > 0)
       .map((port) => Math.max(10, port.maxIdleMs / 4));
@@ -186,44 +214,62 @@ export class Reactor {
     this.epoll.add(fd, EPOLLIN | EPOLLET, DOORBELL, 0);
   }
 
+  /** Takes connections and datagrams from now on. */
   startAccepting(): void {
-    this.accepting = true;
-    for (const port of this.ports) {
-      if (port.listener !== -1) this.epoll.add(port.listener, EPOLLIN | EPOLLEXCLUSIVE, -1 - port.index, 0);
-    }
+    this.listen();
+    this.datagrams?.start();
   }
 
   stopAccepting(): void {
+    this.stopListening();
+    this.datagrams?.stop();
+    this.proxyGate?.close();
+  }
+
+  private listen(): void {
+    this.accepting = true;
+    for (const port of this.streamPorts) this.epoll.add(port.listener, EPOLLIN | EPOLLEXCLUSIVE, -1 - port.index, 0);
+  }
+
+  private stopListening(): void {
     this.accepting = false;
     this.acceptAgainAt = 0;
-    for (const port of this.ports) if (port.listener !== -1) this.epoll.remove(port.listener);
+    for (const port of this.streamPorts) this.epoll.remove(port.listener);
   }
 
   /** How long the loop may sleep at most. */
   timeoutMs(): number {
-    if (this.ready.length !== 0) return 0;
+    if (this.hasReady) return 0;
     // A ring that gets room rings our doorbell; what else makes a connection wait is looked at again soon.
-    if (this.blocked.length !== 0) return BLOCKED_RETRY_MS;
+    if (this.blocked.length !== 0 || this.datagrams?.blocked === true) return BLOCKED_RETRY_MS;
     return Math.max(0, Math.min(this.tickMs, this.nextTick - Date.now()));
   }
 
-  /** Takes what the kernel has for us: waits that long at most. The caller ends its turn with endTurn(). */
-  poll(timeoutMs: number): void {
+  /** Takes what the kernel has for us, waiting that long at most: answers how many events that were. Then comes endTurn(). */
+  poll(timeoutMs: number): number {
     const epoll = this.epoll;
     const count = epoll.wait(timeoutMs);
     this.now = Date.now();
     for (let i = 0; i < count; i++) {
       const low = epoll.lowAt(i);
       if (low >= 0) this.socketEvent(this.connections[low], epoll.highAt(i), epoll.eventsAt(i));
-      else if (low !== DOORBELL) this.acceptAll(this.ports[-1 - low]);
+      else if (low === PROXY_GATE) this.proxyGate!.event(epoll.highAt(i));
+      else if (low !== DOORBELL) this.portEvent(this.ports[-1 - low]);
     }
     if (this.ready.length !== 0) this.readReady(count);
+    return count;
   }
 
   /** Hands this turn's output to the kernel and looks after what is due. */
   endTurn(): void {
     if (this.blocked.length !== 0) this.retryBlocked();
+    if (this.datagrams?.blocked === true) this.datagrams.retry(this.now);
     this.output.flush();
+    if (this.output.sendsFiles) {
+      this.output.sendFiles();
+      // The end of a file can run callbacks, which send.
+      this.output.flush();
+    }
     if (this.now >= this.nextTick) this.tick();
   }
 
@@ -238,6 +284,10 @@ export class Reactor {
     if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) === 0 || !connection.open) return;
     connection.readable = true;
     if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0) connection.hangup = true;
+    if (connection.tls?.opening === true) {
+      this.shakeHands(connection, connection.tls);
+      return;
+    }
     const failed = (events & EPOLLERR) !== 0 || (events & EPOLLHUP) !== 0;
     if (connection.finished) {
       if (failed) this.peerGone(connection);
@@ -254,6 +304,10 @@ export class Reactor {
     if (events === 0) this.now = Date.now();
     for (const connection of list) {
       connection.queuedToRead = false;
+      if (connection.open && connection.tls?.opening === true) {
+        this.shakeHands(connection, connection.tls);
+        continue;
+      }
       if (!connection.open || connection.finished || connection.paused || connection.waits) continue;
       if (connection.packet !== null && !this.reading.deliverPackages(connection)) continue;
       if (connection.readable) this.reading.read(connection);
@@ -268,6 +322,11 @@ export class Reactor {
 
   // ---- accepting --------------------------------------------------------------------------------------------------
 
+  private portEvent(port: ReactorPort): void {
+    if (isDatagram(port.socketType)) this.datagrams?.receive(port, this.now);
+    else this.acceptAll(port);
+  }
+
   private acceptAll(port: ReactorPort): void {
     for (let i = 0; i < ACCEPTS_MAX && this.accepting; i++) {
       const fd = acceptFrom(port.listener);
@@ -275,14 +334,23 @@ export class Reactor {
         this.acceptFailed(-fd);
         return;
       }
-      if (this.segment.connections >= this.maxConnections) {
+      const { proxyGate } = this;
+      const waiting = proxyGate === null ? 0 : proxyGate.count;
+      if (this.segment.connections + waiting >= this.maxConnections) {
         this.refuse(fd);
         continue;
       }
-      const reactor = fd % this.reactorCount;
-      if (reactor === this.owner || this.handOver === undefined) this.adopt(fd, port, peerAddress);
-      else this.handOver(reactor, fd, port.index, peerAddress.subarray(0, 28));
+      if (port.proxyFrom !== null && proxyGate?.expects(port.proxyFrom, peerAddress) === true)
+        proxyGate.enter(fd, port, peerAddress);
+      else this.admit(fd, port, peerAddress);
     }
+  }
+
+  /** Gives a socket to the reactor that it belongs to. */
+  admit(fd: number, port: ReactorPort, address: Uint8Array): void {
+    const reactor = fd % this.reactorCount;
+    if (reactor === this.owner || this.handOver === undefined) this.adopt(fd, port, address);
+    else this.handOver(reactor, fd, port.index, address.subarray(0, 28));
   }
 
   private acceptFailed(error: number): void {
@@ -291,8 +359,7 @@ export class Reactor {
     if (error === EMFILE || error === ENFILE || error === ENOBUFS || error === ENOMEM) {
       // The listener stays readable: without a rest the loop would spin on it.
       const accepting = this.accepting;
-      this.stopAccepting();
-      this.accepting = false;
+      this.stopListening();
       if (accepting) this.acceptAgainAt = this.now + ACCEPT_PAUSE_MS;
     }
   }
@@ -329,17 +396,24 @@ export class Reactor {
     this.openCount++;
     this.counters.add(ACCEPTED, 1);
     if (fd > this.words[WORD_MAX_FD]) this.words[WORD_MAX_FD] = fd;
-    if (this.delayReceive) {
-      connection.paused = true;
-      this.table.setFlags(slot, FLAG_PAUSED);
-    }
-    this.delivery.connect(connection);
+    if (port.tls === null) this.introduce(connection);
+    else if ((connection.tls = this.tls!.accept(port.index)) === null) this.abort(connection, 'out of memory');
     if (!connection.open) return;
     const error = this.epoll.add(fd, WATCHED, local, serial);
     if (error !== 0) {
       this.log(SWOOLE_LOG_WARNING, `epoll_ctl() failed with errno ${error}`);
       this.lose(connection, error);
     }
+  }
+
+  /** From here on users know of the connection. */
+  private introduce(connection: Connection): void {
+    if (this.delayReceive) {
+      connection.paused = true;
+      this.table.setFlags(connection.slot, FLAG_PAUSED);
+    }
+    Atomics.store(this.words, connection.base + STATE, STATE_ACTIVE);
+    this.delivery.connect(connection);
   }
 
   private newConnection(local: number, slot: number, base: number, port: ReactorPort): Connection {
@@ -363,6 +437,7 @@ export class Reactor {
     words[base + DISPATCHED_BYTES] = 0;
     words[base + TAKEN_BYTES] = 0;
     words[base + QUEUED_BYTES] = 0;
+    words[base + QUEUED_FILES] = 0;
     const family = address[0] | (address[1] << 8);
     words[base + FAMILY] = family;
     const ip = family === AF_INET || family === AF_INET6;
@@ -374,7 +449,7 @@ export class Reactor {
     numbers[numberBase + RECEIVE_TIME] = seconds;
     numbers[numberBase + SEND_TIME] = 0;
     numbers[numberBase + TAKEN_TIME] = 0;
-    Atomics.store(words, base + STATE, STATE_ACTIVE);
+    Atomics.store(words, base + STATE, STATE_OPENING);
   }
 
   private applyOptions(fd: number, port: ReactorPort): void {
@@ -391,6 +466,66 @@ export class Reactor {
     }
     if (options.receiveBufferBytes > 0) setOption(fd, SOL_SOCKET, SO_RCVBUF, options.receiveBufferBytes);
     if (options.sendBufferBytes > 0) setOption(fd, SOL_SOCKET, SO_SNDBUF, options.sendBufferBytes);
+  }
+
+  // ---- TLS ----------------------------------------------------------------------------------------------------------
+
+  /** New connections on TLS ports get certificates as the files hold them now. */
+  reloadCertificates(): void {
+    this.tls?.reload();
+  }
+
+  private shakeHands(connection: Connection, tls: TlsSession): void {
+    const result = tls.handshake(connection.fd);
+    // Also after a failure: the alert tells the peer why.
+    this.output.sendReplies(connection, tls);
+    switch (result) {
+      case TLS_DONE:
+        this.introduce(connection);
+        // The first data may have come with the end of the handshake.
+        if (connection.open && (tls.more || connection.hangup)) this.queueToRead(connection);
+        else connection.readable = false;
+        return;
+      case TLS_AGAIN:
+        if (tls.more || (connection.hangup && !tls.dry)) this.queueToRead(connection);
+        else connection.readable = false;
+        return;
+      case TLS_END:
+        this.abort(connection, 'the client has left');
+        return;
+      case TLS_FAILED:
+        this.abort(connection, `errno ${tls.errno}`);
+        return;
+      default:
+        this.abort(connection, tls.reason);
+    }
+  }
+
+  /** The end of a connection that nobody knows of. */
+  private abort(connection: Connection, why: string): void {
+    this.counters.add(ABORTED, 1);
+    const fd = this.table.fdOf(connection.serial);
+    this.log(SWOOLE_LOG_DEBUG, `no TLS handshake with connection ${fd}: ${why} [${SWOOLE_ERROR_SSL_HANDSHAKE_FAILED}]`);
+    this.free(connection, false);
+  }
+
+  /** Sends what a TLS session has to say of itself. Answers false when that was the end of the connection. */
+  sendReplies(connection: Connection, tls: TlsSession): boolean {
+    if (this.output.sendReplies(connection, tls) === 0 || tls.over || tls.mayReply(this.now)) return true;
+    const fd = this.table.fdOf(connection.serial);
+    this.log(SWOOLE_LOG_NOTICE, `connection ${fd} asks for new TLS keys again and again, closing it`);
+    this.lose(connection, EPROTO);
+    return false;
+  }
+
+  /** Says goodbye, if there is somebody to hear it and nothing before it is missing. */
+  private endTls(connection: Connection, tls: TlsSession, reset: boolean): void {
+    const gone = (this.words[connection.base + FLAGS] & FLAG_PEER_GONE) !== 0;
+    if (!reset && !gone && connection.output === null) {
+      tls.end();
+      this.output.sendGoodbye(connection, tls);
+    }
+    tls.free();
   }
 
   // ---- waiting to read ----------------------------------------------------------------------------------------------
@@ -439,6 +574,16 @@ export class Reactor {
     this.output.sendText(connection, text);
   }
 
+  /** Sends a part of a file in the same order. */
+  sendFile(connection: Connection, path: string, offset: number, length: number): void {
+    this.output.sendFile(connection, path, offset, length);
+  }
+
+  /** Tells when everything sent so far is with the kernel (true), or that it never will be (false). */
+  whenSent(connection: Connection, done: (sent: boolean) => void): void {
+    this.output.whenSent(connection, done);
+  }
+
   // ---- pausing ----------------------------------------------------------------------------------------------------
 
   pause(connection: Connection): void {
@@ -456,6 +601,10 @@ export class Reactor {
   /** The connection ends from outside: end of input, a failure (errno), bad framing, idleness. */
   lose(connection: Connection, error: number): void {
     if (connection.finished) return;
+    if (connection.tls?.opening === true) {
+      this.abort(connection, error === 0 ? 'it took too long' : `errno ${error}`);
+      return;
+    }
     connection.finished = true;
     connection.packet = null;
     if (error !== 0) {
@@ -484,9 +633,21 @@ export class Reactor {
   /** Nothing can be sent any more: what is queued is dropped. */
   peerGone(connection: Connection): void {
     this.table.setFlags(connection.slot, FLAG_PEER_GONE);
-    connection.output = null;
-    this.words[connection.base + QUEUED_BYTES] = 0;
+    this.output.drop(connection);
     if (connection.closeAfterOutput) this.free(connection, true);
+  }
+
+  /**
+   * Output cannot go on for a reason of ours: what was sent still arrives, then the connection ends. Until its close
+   * callback has run others may still send: the kernel refuses that.
+   */
+  outputFailed(connection: Connection, error: number): void {
+    this.words[connection.base + CLOSE_ERRNO] = error;
+    this.table.setFlags(connection.slot, FLAG_PEER_GONE);
+    this.output.drop(connection);
+    shutdown(connection.fd, SHUT_WR);
+    if (connection.closeAfterOutput) this.free(connection, false);
+    else this.lose(connection, 0);
   }
 
   /** Everything that was queued for a connection has gone out. */
@@ -512,9 +673,10 @@ export class Reactor {
   }
 
   private free(connection: Connection, reset: boolean): void {
-    const { fd } = connection;
+    const { fd, tls } = connection;
+    if (tls !== null) this.endTls(connection, tls, reset);
     connection.open = false;
-    connection.output = null;
+    this.output.drop(connection);
     connection.packet = null;
     connection.waits = false;
     if (reset) resetOnClose(fd);
@@ -541,17 +703,24 @@ export class Reactor {
     this.nextTick = now + this.tickMs;
     if (this.acceptAgainAt !== 0 && now >= this.acceptAgainAt) {
       this.acceptAgainAt = 0;
-      this.startAccepting();
+      this.listen();
     }
+    this.proxyGate?.tick();
     const heartbeat = this.heartbeatCheckMs > 0 && now >= this.nextHeartbeat;
     if (heartbeat) this.nextHeartbeat = now + this.heartbeatCheckMs;
     if (this.openCount === 0) return;
     for (const connection of this.connections) {
       if (!connection.open) continue;
-      if (connection.finished) this.checkClosing(connection);
+      if (connection.tls?.opening === true) this.checkHandshake(connection);
+      else if (connection.finished) this.checkClosing(connection);
       else this.checkIdle(connection, heartbeat);
     }
     this.output.flush();
+  }
+
+  private checkHandshake(connection: Connection): void {
+    const since = this.numbers[connection.numberBase + CONNECT_TIME];
+    if (this.now - since * 1000 >= HANDSHAKE_MS) this.lose(connection, 0);
   }
 
   private checkIdle(connection: Connection, heartbeat: boolean): void {
@@ -576,13 +745,16 @@ export class Reactor {
       return;
     }
     const writer = connection.closeWriter;
-    if (writer === null || this.workers.starts(connection.closeWorker) === connection.closeWorkerStarts) return;
+    if (writer === null) return;
+    if (connection.closePosition === null && !writer.blocked) connection.closePosition = writer.position;
+    const workerDied = this.workers.starts(connection.closeWorker) !== connection.closeWorkerStarts;
+    if (!workerDied || connection.closePosition === null) return;
     if (writer.consumed(connection.closePosition)) this.finishClose(connection, true);
   }
 
-  /** True exactly when a connection is to be read although no event will come. */
+  /** True exactly when a connection is to be read, or can send a file, although no event will come. */
   get hasReady(): boolean {
-    return this.ready.length !== 0;
+    return this.ready.length !== 0 || this.output.sendsFiles;
   }
 
   /** True exactly when output still waits for a peer to read it. */
@@ -592,7 +764,10 @@ export class Reactor {
 
   /** Stops taking input; output goes on. */
   stopReading(): void {
-    for (const connection of this.connections) if (connection.open) connection.paused = true;
+    for (const connection of this.connections) {
+      connection.paused = true;
+      if (connection.open && connection.tls?.opening === true) this.abort(connection, 'the server ends');
+    }
   }
 
   forEachOpen(visit: (connection: Connection) => void): void {

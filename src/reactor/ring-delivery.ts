@@ -172,25 +172,28 @@ export class RingDelivery implements Delivery {
 
   // ---- events -----------------------------------------------------------------------------------------------------
 
-  private postEvent(connection: Connection, kind: number, type: number): RingWriter | null {
+  private postEvent(connection: Connection, kind: number, type: number, payload?: Buffer): RingWriter | null {
     if (!this.dispatcher.events) return null;
     const worker = this.workerByUser(connection, type, null);
     if (worker === DROP) return null;
     const writer = this.writerTo(worker);
-    writer.post(kind, connection.slot, connection.serial);
+    writer.post(kind, connection.slot, connection.serial, payload, true);
     if (kind === CLOSE) connection.closeWorker = worker;
     return writer;
   }
 
   connect(connection: Connection): void {
-    this.postEvent(connection, CONNECT, TYPE_CONNECT);
+    const certificate = connection.tls?.certificate ?? null;
+    const payload = certificate === null ? undefined : Buffer.from(certificate, 'latin1');
+    this.postEvent(connection, CONNECT, TYPE_CONNECT, payload);
   }
 
   close(connection: Connection): boolean {
     const writer = this.postEvent(connection, CLOSE, TYPE_CLOSE);
     if (writer === null) return true;
     connection.closeWriter = writer;
-    connection.closePosition = writer.position;
+    // While the message waits for room, its place in the ring is not known yet.
+    connection.closePosition = writer.blocked ? null : writer.position;
     connection.closeWorkerStarts = this.options.workers.starts(connection.closeWorker);
     return false;
   }

@@ -2,9 +2,10 @@
  * A reactor thread of the master in SWOOLE_PROCESS: one blocking loop over sockets and rings. It never returns to Node's
  * own loop, so nothing here may rely on timers, promises or streams.
  */
-import { SWOOLE_LOG_ERROR } from '../constants.ts';
+import { SWOOLE_ERROR_SERVER_NO_IDLE_WORKER, SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING } from '../constants.ts';
 import { Logger, type LogSettings } from '../log/log.ts';
 import { ConnectionTable } from '../shm/connections.ts';
+import { decodeFileMessage } from '../shm/file-message.ts';
 import { MASTER_INBOX, reactorInbox, reactorLane } from '../shm/layout.ts';
 import { Inbox, Outbox } from '../shm/mailbox.ts';
 import {
@@ -13,21 +14,25 @@ import {
   FINISHED,
   HAND_OVER,
   PAUSE,
+  RELOAD_CERTIFICATES,
   REOPEN_LOG,
   RESET,
   RESUME,
   SEND,
+  SENDFILE,
   START_ACCEPTING,
   STOP_ACCEPTING,
 } from '../shm/messages.ts';
 import type { RingReader } from '../shm/ring.ts';
 import { Segment } from '../shm/segment.ts';
 import { LaneCounters, WorkerTable } from '../shm/workers.ts';
+import { yieldProcessor } from '../sys/process.ts';
 import { Dispatcher, type DispatchSettings } from './dispatch.ts';
-import { MESSAGES_MAX } from './limits.ts';
+import { LINGER_TURNS, MESSAGES_MAX } from './limits.ts';
 import type { ReactorPort } from './port.ts';
 import { Reactor } from './reactor.ts';
 import { type AskUser, RingDelivery } from './ring-delivery.ts';
+import { RingPackets } from './ring-packets.ts';
 
 /** What the master tells a reactor thread. Plain data: it crosses to the thread. */
 export interface ReactorThreadConfig {
@@ -54,6 +59,10 @@ class ReactorThread {
   private readonly inbox: Inbox;
   private readonly outbox: Outbox;
   private readonly logger = new Logger();
+  private readonly dispatcher: Dispatcher;
+  private warnedAt = 0;
+  /** True exactly when this turn had a message. */
+  private handled = false;
   /** When to stop waiting for peers to take their output; 0 = not finishing. */
   private finishBy = 0;
 
@@ -69,10 +78,12 @@ class ReactorThread {
     this.inbox.take(reactorLane(config.id));
     const outbox = new Outbox(segment, reactorLane(config.id), config.doorbells);
     this.outbox = outbox;
+    const dispatcher = new Dispatcher(config.dispatch, connections, workers);
+    this.dispatcher = dispatcher;
     const delivery = new RingDelivery({
       layout: segment.layout,
       outbox,
-      dispatcher: new Dispatcher(config.dispatch, connections, workers),
+      dispatcher,
       connections,
       workers,
       maxQueuedBytes: config.maxQueuedBytes,
@@ -92,6 +103,8 @@ class ReactorThread {
       delayReceive: config.delayReceive,
       heartbeatCheckMs: config.heartbeatCheckMs,
       log,
+      // One thread is enough, and so the packets of a peer stay in order.
+      packets: config.id === 0 ? new RingPackets({ layout: segment.layout, outbox, dispatcher, askUser, log }) : null,
       handOver: (reactor, fd, portIndex, address) =>
         outbox.to(reactorInbox(reactor)).post(HAND_OVER, fd, portIndex, address),
     });
@@ -103,14 +116,22 @@ class ReactorThread {
     const { reactor, inbox, outbox } = this;
     const handle = (reader: RingReader): void => this.handle(reader);
     let more = false;
+    let lingering = 0;
     try {
       while (more || !this.finished()) {
-        let timeoutMs = more ? 0 : reactor.timeoutMs();
+        let timeoutMs = more || lingering > 0 ? 0 : reactor.timeoutMs();
         if (timeoutMs !== 0 && !inbox.prepareSleep()) timeoutMs = 0;
-        reactor.poll(timeoutMs);
+        const events = reactor.poll(timeoutMs);
         if (timeoutMs !== 0) inbox.wake();
+        this.handled = false;
         more = inbox.drain(handle, MESSAGES_MAX);
+        if (events > 0 || this.handled) lingering = LINGER_TURNS;
+        else if (lingering > 0) {
+          lingering--;
+          yieldProcessor();
+        }
         reactor.endTurn();
+        if (this.dispatcher.busyRounds !== 0) this.warnOfBusyWorkers();
         outbox.pump();
         outbox.flush();
       }
@@ -123,6 +144,15 @@ class ReactorThread {
     outbox.flush();
   }
 
+  /** Told once a second at most. */
+  private warnOfBusyWorkers(): void {
+    const { now } = this.reactor;
+    if (now - this.warnedAt < 1000) return;
+    this.warnedAt = now;
+    this.dispatcher.busyRounds = 0;
+    this.logger.log(SWOOLE_LOG_WARNING, 'no idle worker is available', SWOOLE_ERROR_SERVER_NO_IDLE_WORKER);
+  }
+
   private finished(): boolean {
     return this.finishBy !== 0 && (!this.reactor.hasOutput || Date.now() >= this.finishBy);
   }
@@ -130,10 +160,14 @@ class ReactorThread {
   private handle(reader: RingReader): void {
     const { reactor } = this;
     const { kind, a, b } = reader;
+    this.handled = true;
     switch (kind) {
       case SEND:
         this.send(reader);
         return;
+      case SENDFILE:
+        this.sendFile(reader);
+        break;
       case HAND_OVER: {
         const port = this.config.ports[b];
         reactor.adopt(a, port, reader.data.u8.subarray(reader.offset, reader.offset + reader.length));
@@ -148,6 +182,9 @@ class ReactorThread {
         break;
       case FINISH:
         this.finishBy = Date.now() + Math.max(1, a);
+        break;
+      case RELOAD_CERTIFICATES:
+        reactor.reloadCertificates();
         break;
       case REOPEN_LOG:
         this.logger.reopen();
@@ -166,6 +203,13 @@ class ReactorThread {
       else this.reactor.send(connection, data.u8, offset, length, data.address + offset);
     }
     reader.release();
+  }
+
+  private sendFile(reader: RingReader): void {
+    const connection = this.reactor.find(reader.a, reader.b);
+    if (connection === null) return;
+    const { path, offset, length } = decodeFileMessage(reader);
+    this.reactor.sendFile(connection, path, offset, length);
   }
 
   private handleConnection(kind: number, slot: number, serial: number): void {

@@ -9,6 +9,7 @@ import { CALLBACKS_NOW, CALLBACKS_PEAK } from '../shm/workers.ts';
 import type { ServerCore } from './core.ts';
 import { Event, StatusInfo } from './event-objects.ts';
 import type { Events } from './events.ts';
+import { PacketCallbacks } from './packets.ts';
 import { internalsOf } from './port.ts';
 import type { Server } from './server.ts';
 
@@ -26,6 +27,9 @@ export class ServerApplication implements Application {
   private readonly onClose: (Callback<'close'> | null)[];
   private readonly onBufferFull: (Callback<'bufferFull'> | null)[];
   private readonly onBufferEmpty: (Callback<'bufferEmpty'> | null)[];
+  private readonly packets: PacketCallbacks;
+  /** By slot, so that those whose close event went elsewhere give way to the next connection there. */
+  private readonly certificates = new Map<number, { serial: number; certificate: string }>();
 
   constructor(core: ServerCore) {
     this.core = core;
@@ -35,6 +39,7 @@ export class ServerApplication implements Application {
     this.onClose = this.forPorts('close');
     this.onBufferFull = this.forPorts('bufferFull');
     this.onBufferEmpty = this.forPorts('bufferEmpty');
+    this.packets = new PacketCallbacks(core);
     if (core.settings!.eventObject) this.useEventObjects();
   }
 
@@ -71,9 +76,16 @@ export class ServerApplication implements Application {
     return slot === -1 ? 0 : connections.numbers[connections.numberBase(slot) + RECEIVE_TIME];
   }
 
+  /** The certificate of a client whose connect event came to this process; undefined where it has none. */
+  certificateOf(slot: number, serial: number): string | undefined {
+    const held = this.certificates.get(slot);
+    return held?.serial === serial ? held.certificate : undefined;
+  }
+
   // ---- events of connections --------------------------------------------------------------------------------------
 
-  connect(slot: number, serial: number): void {
+  connect(slot: number, serial: number, certificate: string | null): void {
+    if (certificate !== null) this.certificates.set(slot, { serial, certificate });
     const { words } = this.core.runtime!.connections;
     const base = this.core.runtime!.connections.wordBase(slot);
     const callback = this.onConnect[words[base + PORT]];
@@ -124,6 +136,7 @@ export class ServerApplication implements Application {
       this.call('close', fd, () => callback(this.server, fd, reactorId));
     }
     connections.setFlags(slot, FLAG_CLOSE_DONE);
+    this.certificates.delete(slot);
   }
 
   bufferFull(slot: number, serial: number): void {
@@ -138,6 +151,15 @@ export class ServerApplication implements Application {
     if (callback === null) return;
     const fd = connections.fdOf(serial);
     this.call(event, fd, () => callback(this.server, fd));
+  }
+
+  packet(portIndex: number, data: Buffer, address: string, port: number, seconds: number): void {
+    try {
+      const result = this.packets.call(portIndex, data, address, port, seconds);
+      if (result !== undefined && result !== null) this.track('packet', 0, result, null);
+    } catch (error) {
+      this.failed('packet', 0, error);
+    }
   }
 
   // ---- calling ----------------------------------------------------------------------------------------------------

@@ -1,18 +1,52 @@
 import { isMainThread, workerData } from 'node:worker_threads';
+import { SWOOLE_BASE } from '../constants.ts';
 import type { Inherited } from '../process/environment.ts';
 import { DAEMON_VARIABLE } from '../process/environment.ts';
 import type { ReactorScriptData } from '../process/reactor-threads.ts';
+import { isDatagram } from '../reactor/port.ts';
 import type { ReactorThreadConfig } from '../reactor/thread.ts';
 import { Segment } from '../shm/segment.ts';
 import type { ServerCore } from './core.ts';
 import type { Address, Bound } from './listen.ts';
+import { internalsOf } from './port.ts';
+import type { TlsBasis } from './tls.ts';
 
 /** A port that the script has asked for: the server's own, then one for each listen(). */
 export interface ListenAttempt extends Address, Bound {}
 
+/** A port as children are told of it. */
+interface BootAttempt extends Omit<ListenAttempt, 'file'> {
+  /** Which of the inherited sockets is the port's; -1 where children have none. */
+  inherited: number;
+}
+
 /** What the first process writes into the segment for its children. */
 export interface BootRecord {
-  attempts: ListenAttempt[];
+  attempts: BootAttempt[];
+  /** Null where children have no TLS sockets. */
+  tls: TlsBasis | null;
+}
+
+export function makeBootRecord(core: ServerCore): BootRecord {
+  let next = 0;
+  return {
+    attempts: core.attempts.map(({ host, port, type, ssl, fd, error }) => ({
+      ...{ host, port, type, ssl, fd, error },
+      inherited: error === 0 && isInherited(core, type) ? next++ : -1,
+    })),
+    // The keys of sessions are for those who speak with clients, and for nobody else.
+    tls: core.mode === SWOOLE_BASE ? core.tls : null,
+  };
+}
+
+/** Children in BASE serve all sockets. In PROCESS the master does, but every process sends datagrams by itself. */
+function isInherited(core: ServerCore, type: number): boolean {
+  return core.mode === SWOOLE_BASE || isDatagram(type);
+}
+
+/** The sockets that every child of this process gets, in the order of the record. */
+export function inheritedSockets(core: ServerCore): number[] {
+  return core.ports.filter((port) => isInherited(core, port.type)).map((port) => internalsOf(port).fd);
 }
 
 /** The descriptors of the listening sockets in the first process. */
@@ -54,23 +88,18 @@ export function reactorConfig(): ReactorThreadConfig | null {
 
 /**
  * The socket of a port where it need not be bound: in a child, a daemon, a reactor thread. Null where it must. `attempt`
- * counts all ports that the script has asked for, `index` those that there are.
+ * counts all ports that the script has asked for.
  */
-export function inheritedPort(
-  inherited: Inherited | null,
-  attempt: number,
-  index: number,
-  address: Address,
-): Bound | null {
+export function inheritedPort(inherited: Inherited | null, attempt: number, address: Address): Bound | null {
   const reactor = reactorConfig();
-  if (reactor !== null) return inChild(Segment.attach(reactor.segmentFd), attempt, address, -1);
+  if (reactor !== null) return inChild(Segment.attach(reactor.segmentFd), attempt, address, []);
   if (inherited === null) return daemonRecord()?.attempts[attempt] ?? null;
-  return inChild(inheritedSegment(inherited), attempt, address, inherited.listeners[index] ?? -1);
+  return inChild(inheritedSegment(inherited), attempt, address, inherited.listeners);
 }
 
-function inChild(segment: Segment, attempt: number, address: Address, fd: number): Bound {
+function inChild(segment: Segment, attempt: number, address: Address, sockets: number[]): Bound {
   const known = (segment.readBootRecord() as BootRecord).attempts[attempt];
   // A script that adds a port in some processes only: there is no socket for it here.
   if (known === undefined) return { fd: -1, port: address.port, error: 0 };
-  return { fd: known.error === 0 ? fd : -1, port: known.port, error: known.error };
+  return { fd: sockets[known.inherited] ?? -1, port: known.port, error: known.error };
 }

@@ -12,6 +12,7 @@ import {
   RECEIVE_TIME,
   REMOTE_PORT,
   SEND_TIME,
+  SERIAL,
   SOCKET,
   TAKEN_BYTES,
   TAKEN_TIME,
@@ -46,6 +47,11 @@ export interface ClientInfo {
   last_recv_time: number;
   last_send_time: number;
   last_dispatch_time: number;
+  /**
+   * The client's certificate, as PEM: on TLS ports with ssl_client_cert_file, in the process that handled the connect
+   * event.
+   */
+  ssl_client_cert?: string;
   /** errno of an abnormal end. */
   close_errno: number;
   /** Bytes that were received but not taken by a worker yet. */
@@ -64,6 +70,7 @@ export function readClientInfo(core: ServerCore, slot: number): ClientInfo {
   const uid = words[base + UID] >>> 0;
   const worker = words[base + WORKER];
   const mode = core.settings!.dispatchMode;
+  const certificate = core.application!.certificateOf(slot, words[base + SERIAL]);
   return {
     ...(uid !== 0 || mode === SWOOLE_DISPATCH_UIDMOD ? { uid } : {}),
     ...(worker > 0 || mode === SWOOLE_DISPATCH_CO_CONN_LB ? { worker_id: worker } : {}),
@@ -82,6 +89,7 @@ export function readClientInfo(core: ServerCore, slot: number): ClientInfo {
     close_errno: words[base + CLOSE_ERRNO],
     recv_queued_bytes: Math.max(0, (words[base + DISPATCHED_BYTES] - words[base + TAKEN_BYTES]) | 0),
     send_queued_bytes: words[base + QUEUED_BYTES],
+    ...(certificate === undefined ? {} : { ssl_client_cert: certificate }),
   };
 }
 

@@ -8,6 +8,7 @@ import type { Callbacks } from './callbacks.ts';
 import type { Port } from './port.ts';
 import type { Server } from './server.ts';
 import type { NormalisedSettings, ResolvedPortSettings, ResolvedServerSettings } from './settings.ts';
+import type { TlsBasis } from './tls.ts';
 
 /** What the process does as long as it serves; the server asks it to stop, reload and end. */
 export interface Control {
@@ -41,6 +42,8 @@ export interface ServerCore {
   runtime: Runtime | null;
   settings: ResolvedServerSettings | null;
   portSettings: ResolvedPortSettings[];
+  /** Null where no port uses TLS, and in processes that own no sockets. */
+  tls: TlsBasis | null;
   dispatcher: Dispatcher | null;
   control: Control | null;
   application: ServerApplication | null;

@@ -1,4 +1,5 @@
 /** What callbacks get in place of single arguments when `event_object` is on. */
+import type { PacketInfo } from './packets.ts';
 import type { Server } from './server.ts';
 
 type Result = void | Promise<void>;
@@ -15,6 +16,28 @@ export class Event {
     this.fd = fd;
     this.reactor_id = reactorId;
     this.dispatch_time = dispatchTime;
+    this.data = data;
+  }
+}
+
+/** Of packet. */
+export class Packet {
+  /** Descriptor of the socket that it came to, for sendto() in this process. */
+  readonly server_socket: number;
+  readonly server_port: number;
+  /** When it was received, in seconds. */
+  readonly dispatch_time: number;
+  readonly address: string;
+  /** 0 for Unix sockets. */
+  readonly port: number;
+  readonly data: Buffer;
+
+  constructor(info: PacketInfo, port: number, data: Buffer) {
+    this.server_socket = info.server_socket;
+    this.server_port = info.server_port;
+    this.dispatch_time = info.dispatch_time;
+    this.address = info.address;
+    this.port = port;
     this.data = data;
   }
 }
@@ -45,4 +68,5 @@ export interface PortObjectEvents {
   connect: (server: Server, event: Event) => Result;
   receive: (server: Server, event: Event) => Result;
   close: (server: Server, event: Event) => Result;
+  packet: (server: Server, packet: Packet) => Result;
 }

@@ -1,4 +1,5 @@
 import type { PortObjectEvents, ServerObjectEvents } from './event-objects.ts';
+import type { PacketInfo } from './packets.ts';
 import type { Server } from './server.ts';
 
 type Result = void | Promise<void>;
@@ -29,6 +30,8 @@ export interface ServerEvents {
 export interface PortEvents {
   connect: (server: Server, fd: number, reactorId: number) => Result;
   receive: (server: Server, fd: number, reactorId: number, data: Buffer) => Result;
+  /** A datagram has come. Answer it with `server.sendto()`, or `server.send()` to the path of a Unix socket. */
+  packet: (server: Server, data: Buffer, clientInfo: PacketInfo) => Result;
   /** `reactorId` is negative when the server closed the connection. */
   close: (server: Server, fd: number, reactorId: number) => Result;
   /** What waits for a slow reader has reached buffer_high_watermark. */
@@ -69,6 +72,7 @@ const SERVER_EVENTS = [
 const PORT_EVENTS = [
   'connect',
   'receive',
+  'packet',
   'close',
   'bufferFull',
   'bufferEmpty',

@@ -4,18 +4,25 @@ import { ConnectionList } from './connection-list.ts';
 import type { ServerCore } from './core.ts';
 import { describeValue, TswooleError } from './errors.ts';
 import type { AnyCallback, PortCallback, PortObjectCallback } from './events.ts';
-import type { Address } from './listen.ts';
+import type { Address, Bound } from './listen.ts';
+import { ListenSocket } from './listen-socket.ts';
 import { type NormalisedSettings, type PortSettings, validateSettings } from './settings.ts';
+import type { SocketFile } from './socket-file.ts';
+import { checkSslFiles, isFirst } from './tls.ts';
 
 /** How the server reaches into its ports; users do not. */
 export interface PortInternals {
   readonly callbacks: Callbacks;
   fd: number;
+  /** The file of a Unix socket that this process has to remove in the end; else null. */
+  file: SocketFile | null;
   /** Why the port could not be bound: an errno, or 0. */
   bindError: number;
   /** True exactly when the user has called set() on this port: it then inherits nothing. */
   ownSettings: boolean;
   settingValues: NormalisedSettings;
+  /** Level, option and value of what the user has set through getSocket(), in order. */
+  readonly socketOptions: [level: number, option: number, value: number][];
 }
 
 const internals = new WeakMap<Port, PortInternals>();
@@ -28,23 +35,33 @@ export function internalsOf(port: Port): PortInternals {
 
 /** A listening port of a server. Made by `server.listen()`; the server's own is `server.ports[0]`. */
 export class Port {
+  /** The address; of a Unix socket the path. */
   readonly host: string;
-  /** The port number; where 0 was asked for, the one that the kernel gave. */
+  /** The port number; where 0 was asked for, the one that the kernel gave. 0 for Unix sockets. */
   readonly port: number;
   /** SWOOLE_SOCK_*, without SWOOLE_SSL. */
   readonly type: number;
+  /** True exactly when the port was made with SWOOLE_SSL. */
   readonly ssl: boolean;
   /** The connections of this port. */
   readonly connections: ConnectionList;
   readonly #core: ServerCore;
 
-  constructor(core: ServerCore, address: Address, fd: number, bindError: number) {
+  constructor(core: ServerCore, address: Address, bound: Bound) {
     this.#core = core;
     this.host = address.host;
     this.port = address.port;
     this.type = address.type;
-    this.ssl = false;
-    internals.set(this, { callbacks: Callbacks.ofPort(), fd, bindError, ownSettings: false, settingValues: {} });
+    this.ssl = address.ssl;
+    internals.set(this, {
+      callbacks: Callbacks.ofPort(),
+      fd: bound.fd,
+      file: bound.file ?? null,
+      bindError: bound.error,
+      ownSettings: false,
+      settingValues: {},
+      socketOptions: [],
+    });
     this.connections = new ConnectionList(core, core.ports.length);
   }
 
@@ -69,6 +86,7 @@ export class Port {
       throw new TswooleError('ERR_ARGUMENT', `port.set() takes an object of settings, got ${describeValue(settings)}`);
     }
     const { values, notices } = validateSettings(settings, 'port');
+    if (isFirst(core)) checkSslFiles(values);
     if (core.inherited === null)
       for (const notice of notices) core.logger.once(`notice:${notice}`, SWOOLE_LOG_NOTICE, notice);
     const own = internalsOf(this);
@@ -77,7 +95,7 @@ export class Port {
     return true;
   }
 
-  /** Registers a callback for an event of this port: connect, receive, close, bufferFull, bufferEmpty. */
+  /** Registers a callback for an event of this port: connect, receive, close, packet, bufferFull, bufferEmpty. */
   on<Name extends string>(event: Name, callback: PortCallback<Name>): boolean;
   on<Name extends string>(event: Name, callback: PortObjectCallback<Name>): boolean;
   on(event: string, callback: AnyCallback): boolean {
@@ -88,7 +106,8 @@ export class Port {
     }
     const { callbacks } = internalsOf(this);
     if (!callbacks.knows(event)) {
-      core.logger.log(SWOOLE_LOG_WARNING, `"${event}" is not an event of a port`);
+      // The same script runs in every process: what it does wrong is told once.
+      if (core.inherited === null) core.logger.log(SWOOLE_LOG_WARNING, `"${event}" is not an event of a port`);
       return false;
     }
     callbacks.set(event, callback);
@@ -97,5 +116,10 @@ export class Port {
 
   getCallback(event: string): AnyCallback | null {
     return internalsOf(this).callbacks.get(event);
+  }
+
+  /** The listening socket: for its options and for multicast groups. */
+  getSocket(): ListenSocket {
+    return new ListenSocket(this.#core, this);
   }
 }

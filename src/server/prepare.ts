@@ -1,12 +1,14 @@
 /** From what the user has set to what the server runs with: settings resolved, callbacks checked. */
+import { setServers } from 'node:dns';
 import { SWOOLE_LOG_WARNING } from '../constants.ts';
 import { Dispatcher } from '../reactor/dispatch.ts';
-import type { ReactorPort } from '../reactor/port.ts';
+import { isDatagram, isUnix, type ReactorPort } from '../reactor/port.ts';
 import { cpuCount, raiseFileLimit } from '../sys/process.ts';
 import type { ServerCore } from './core.ts';
 import { TswooleError } from './errors.ts';
 import { internalsOf } from './port.ts';
 import { resolvePortSettings, resolveServerSettings, settleHeartbeat } from './settings.ts';
+import { tlsBasis, tlsConfig } from './tls.ts';
 
 /** Resolves all settings. Throws on what cannot work together. */
 export function prepareSettings(core: ServerCore): void {
@@ -30,6 +32,7 @@ export function prepareSettings(core: ServerCore): void {
   core.portSettings.forEach((port, index) => {
     port.heartbeatIdleMs = heartbeat.idleMs[index];
   });
+  core.tls = tlsBasis(core);
   core.settings = settings;
   core.setting = {
     ...core.setting,
@@ -41,20 +44,22 @@ export function prepareSettings(core: ServerCore): void {
     max_conn: settings.maxConnection,
   };
   core.logger.configure(settings.log);
+  if (settings.dnsServer !== null) setServers([settings.dnsServer]);
   if (core.inherited !== null) return;
   const warnings = [...settings.warnings, ...core.portSettings.flatMap((port) => port.warnings)];
   for (const warning of warnings) core.logger.once(`warning:${warning}`, SWOOLE_LOG_WARNING, warning);
 }
 
-/** Every port needs somebody to take what it receives. */
+/** Every port needs somebody to take what it receives: packets, or what comes over connections. */
 export function checkCallbacks(core: ServerCore): void {
   const primary = internalsOf(core.ports[0]).callbacks;
   core.ports.forEach((port, index) => {
-    if ((internalsOf(port).callbacks.get('receive') ?? primary.get('receive')) !== null) return;
-    const which = index === 0 ? 'the server' : `port ${port.host}:${port.port}`;
-    const call = index === 0 ? 'server.on("receive", …)' : 'port.on("receive", …) or server.on("receive", …)';
-    throw new TswooleError('ERR_CALLBACK_MISSING', `${which} has no receive callback: call ${call} before start()`, {
-      key: 'receive',
+    const key = isDatagram(port.type) ? 'packet' : 'receive';
+    if ((internalsOf(port).callbacks.get(key) ?? primary.get(key)) !== null) return;
+    const which = index === 0 ? 'the server' : `port ${isUnix(port.type) ? port.host : `${port.host}:${port.port}`}`;
+    const call = index === 0 ? `server.on("${key}", …)` : `port.on("${key}", …) or server.on("${key}", …)`;
+    throw new TswooleError('ERR_CALLBACK_MISSING', `${which} has no ${key} callback: call ${call} before start()`, {
+      key,
     });
   });
   if (core.settings!.taskWorkerNum > 0) {
@@ -72,12 +77,13 @@ export function reactorPorts(core: ServerCore): ReactorPort[] {
       index,
       listener: internalsOf(port).fd,
       socketType: port.type,
-      framing: settings.framing.kind === 'http' ? { kind: 'raw' } : settings.framing,
+      framing: settings.framing.kind === 'http' || isDatagram(port.type) ? { kind: 'raw' } : settings.framing,
       socketBufferSize: settings.socketBufferSize,
       bufferHighWatermark: settings.bufferHighWatermark,
       bufferLowWatermark: settings.bufferLowWatermark,
       heartbeatIdleMs: settings.heartbeatIdleMs,
       maxIdleMs: settings.maxIdleMs,
+      proxyFrom: settings.proxyFrom,
       socketOptions: {
         nodelay: settings.openTcpNodelay,
         keepalive: settings.openTcpKeepalive,
@@ -88,6 +94,7 @@ export function reactorPorts(core: ServerCore): ReactorPort[] {
         receiveBufferBytes: settings.kernelReceiveBufferSize,
         sendBufferBytes: settings.kernelSendBufferSize,
       },
+      tls: port.ssl && core.tls !== null ? tlsConfig(settings.ssl, core.tls) : null,
     };
   });
 }

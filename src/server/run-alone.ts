@@ -5,6 +5,7 @@ import { type Segment, STATE_RUNNING, STATE_STOPPING, WORD_STATE } from '../shm/
 import type { ServerCore } from './core.ts';
 import { enter, handleSignals } from './enter.ts';
 import { reactorPorts } from './prepare.ts';
+import { keepStatsFile } from './stats-file.ts';
 
 /** SWOOLE_BASE with one worker and nothing to manage: this process is the worker. */
 export function runAlone(core: ServerCore, segment: Segment, doorbells: number[]): Promise<void> {
@@ -35,6 +36,7 @@ export function runAlone(core: ServerCore, segment: Segment, doorbells: number[]
       return true;
     };
     const noReload = (): boolean => {
+      worker.reactor.reloadCertificates();
       core.lastError = SWOOLE_ERROR_OPERATION_NOT_SUPPORT;
       core.logger.log(
         SWOOLE_LOG_WARNING,
@@ -46,6 +48,7 @@ export function runAlone(core: ServerCore, segment: Segment, doorbells: number[]
     core.control = { shutdown: end, reload: noReload, stopSelf: end, exiting: () => ending };
     const signals = handleSignals({ onTerm: end, onReload: noReload, onReopen: () => core.logger.reopen() });
     application.start();
+    keepStatsFile(core);
     worker.run();
   });
 }

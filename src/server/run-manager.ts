@@ -2,28 +2,34 @@ import { flushCompileCache } from 'node:module';
 import type { ChildDescription } from '../process/environment.ts';
 import { ProcessLauncher, scriptOf } from '../process/launcher.ts';
 import { Manager } from '../process/manager.ts';
-import { MANAGER_LANE, MASTER_INBOX } from '../shm/layout.ts';
-import { SHUTDOWN } from '../shm/messages.ts';
+import { MANAGER_LANE, MASTER_INBOX, reactorInbox } from '../shm/layout.ts';
+import { RELOAD_CERTIFICATES, SHUTDOWN } from '../shm/messages.ts';
 import { type Segment, STATE_RUNNING, STATE_STOPPING, WORD_MANAGER_PID, WORD_STATE } from '../shm/segment.ts';
+import { inheritedSockets } from './boot-record.ts';
 import type { ServerCore } from './core.ts';
 import { enter, handleSignals } from './enter.ts';
-import { internalsOf } from './port.ts';
 
 /** The first process in SWOOLE_BASE, when there is something to manage. Resolves when everything has ended. */
-export function runBaseManager(core: ServerCore, segment: Segment, doorbells: number[], script: string): Promise<void> {
+export async function runBaseManager(
+  core: ServerCore,
+  segment: Segment,
+  doorbells: number[],
+  script: string,
+): Promise<void> {
+  const certificates = core.tls === null ? null : await import('./tls-check.ts');
   const settings = core.settings!;
   const runtime = enter(core, 'manager', -1, MANAGER_LANE, segment, doorbells);
   segment.store(WORD_MANAGER_PID, process.pid);
   segment.store(WORD_STATE, STATE_RUNNING);
   return new Promise((resolve) => {
-    const listeners = core.ports.map((port) => internalsOf(port).fd);
+    const sockets = inheritedSockets(core);
     const manager: Manager = new Manager({
       runtime,
       application: core.application!,
       settings,
-      launcher: new ProcessLauncher({ script, fds: [segment.fd, ...doorbells, ...listeners], inspectOffset: 0 }),
+      launcher: new ProcessLauncher({ script, fds: [segment.fd, ...doorbells, ...sockets], inspectOffset: 0 }),
       doorbellCount: doorbells.length,
-      portCount: listeners.length,
+      portCount: sockets.length,
       workersOwnSockets: true,
       again: false,
       onEnd: () => {
@@ -32,6 +38,7 @@ export function runBaseManager(core: ServerCore, segment: Segment, doorbells: nu
       },
       onShutdownRequest: () => shutdown(),
       onOwnerDeath: (workerId) => runtime.connections.freeOwner(workerId),
+      beforeReload: () => certificates === null || certificates.areCertificatesInOrder(core),
     });
     const shutdown = (): boolean => {
       segment.store(WORD_STATE, STATE_STOPPING);
@@ -54,21 +61,28 @@ export function runManager(
 ): void {
   const runtime = enter(core, 'manager', -1, MANAGER_LANE, segment, doorbells);
   const settings = core.settings!;
+  const sockets = inheritedSockets(core);
   const manager: Manager = new Manager({
     runtime,
     application: core.application!,
     settings,
     launcher: new ProcessLauncher({
       script: scriptOf(settings.entryScript),
-      fds: [core.inherited!.segmentFd, ...doorbells],
+      fds: [core.inherited!.segmentFd, ...doorbells, ...sockets],
       inspectOffset: 100,
     }),
     doorbellCount: doorbells.length,
-    portCount: 0,
+    portCount: sockets.length,
     workersOwnSockets: false,
     again: description.again,
     onEnd: () => process.exit(0),
     onShutdownRequest: () => askMaster(),
+    beforeReload: () => {
+      const { layout } = segment;
+      if (!core.ports.some((port) => port.ssl)) return true;
+      for (let id = 0; id < layout.reactorCount; id++) runtime.tell(reactorInbox(id), RELOAD_CERTIFICATES);
+      return true;
+    },
   });
   const askMaster = (): boolean => {
     runtime.tell(MASTER_INBOX, SHUTDOWN);

@@ -3,6 +3,7 @@ import { Master } from '../process/master.ts';
 import { ReactorThreads } from '../process/reactor-threads.ts';
 import { MASTER_LANE } from '../shm/layout.ts';
 import { type Segment, WORD_RELOADING } from '../shm/segment.ts';
+import { inheritedSockets } from './boot-record.ts';
 import type { ServerCore } from './core.ts';
 import { enter, handleSignals } from './enter.ts';
 import { reactorPorts } from './prepare.ts';
@@ -13,6 +14,7 @@ export function runMaster(core: ServerCore, segment: Segment, doorbells: number[
   const runtime = enter(core, 'master', -1, MASTER_LANE, segment, doorbells);
   const userFunctions =
     settings.dispatchFunc !== null || core.portSettings.some((port) => port.framing.kind === 'lengthFunction');
+  const sockets = inheritedSockets(core);
   return new Promise((resolve, reject) => {
     const ports = reactorPorts(core).map((port) =>
       port.framing.kind === 'lengthFunction' ? { ...port, framing: { kind: 'raw' } as const } : port,
@@ -42,10 +44,10 @@ export function runMaster(core: ServerCore, segment: Segment, doorbells: number[
       runtime,
       application: core.application!,
       settings,
-      launcher: new ProcessLauncher({ script, fds: [segment.fd, ...doorbells], inspectOffset: 0 }),
+      launcher: new ProcessLauncher({ script, fds: [segment.fd, ...doorbells, ...sockets], inspectOffset: 0 }),
       reactors,
       doorbellCount: doorbells.length,
-      portCount: 0,
+      portCount: sockets.length,
       onEnd: () => {
         signals.close();
         resolve();

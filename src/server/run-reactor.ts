@@ -25,4 +25,6 @@ export function runReactor(core: ServerCore, config: ReactorThreadConfig): void 
           }
         };
   runReactorThread({ ...config, ports }, ask);
+  // Ends this thread only. The script may wait for start(), which never resolves here.
+  process.exit(0);
 }

@@ -7,9 +7,10 @@ import { type Segment, STATE_STOPPING, WORD_MASTER_PID, WORD_STATE } from '../sh
 import { closeDescriptor } from '../sys/socket.ts';
 import type { ServerCore } from './core.ts';
 import { enter, handleSignals, remoteControl } from './enter.ts';
-import { bindListener, listenFailure, startListening } from './listen.ts';
+import { bindListener, isSpread, listenFailure, startListening } from './listen.ts';
 import { internalsOf } from './port.ts';
 import { reactorPorts } from './prepare.ts';
+import { keepStatsFile } from './stats-file.ts';
 
 /** An event worker. */
 export async function runWorker(
@@ -49,6 +50,7 @@ export async function runWorker(
     segment.store(WORD_MASTER_PID, process.pid);
     if (!description.again) application.start();
   }
+  keepStatsFile(core);
   worker.run();
 }
 
@@ -75,11 +77,12 @@ async function makeEventWorker(core: ServerCore, runtime: Runtime) {
 /** With enable_reuse_port each worker has listening sockets of its own, and the kernel spreads clients over them. */
 function listenApart(core: ServerCore): void {
   for (const [index, port] of core.ports.entries()) {
+    if (!isSpread(port.type)) continue;
     const own = internalsOf(port);
     closeDescriptor(own.fd);
     const bound = bindListener(port, true);
-    const error = bound.error !== 0 ? bound.error : startListening(bound.fd, core.portSettings[index]);
-    if (error !== 0) core.logger.log(SWOOLE_LOG_ERROR, listenFailure(port.host, port.port, error));
     own.fd = bound.fd;
+    const error = bound.error !== 0 ? bound.error : startListening(port, core.portSettings[index]);
+    if (error !== 0) core.logger.log(SWOOLE_LOG_ERROR, listenFailure(port, error));
   }
 }

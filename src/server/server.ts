@@ -15,6 +15,7 @@ import {
   SWOOLE_LOG_WARNING,
   SWOOLE_PROCESS,
   SWOOLE_SOCK_TCP,
+  SWOOLE_SOCK_UNIX_DGRAM,
   SWOOLE_SSL,
   SWOOLE_THREAD,
   SWOOLE_WORKER_EXIT,
@@ -49,14 +50,17 @@ import { type ClientInfo, readClientInfo } from './client-info.ts';
 import { closedCode } from './closed-code.ts';
 import { ConnectionList, listConnections, nextConnections, visibleOwner } from './connection-list.ts';
 import type { ServerCore } from './core.ts';
+import { isSocketPath, sendTo } from './datagrams.ts';
 import { describeValue, TswooleError } from './errors.ts';
 import type { AnyCallback, PortCallback, ServerCallback, ServerObjectCallback } from './events.ts';
 import { type Address, type Bound, bindListener, checkAddress, HOST_BYTES_MAX, listenFailure } from './listen.ts';
+import type { ListenSocket } from './listen-socket.ts';
 import { internalsOf, Port } from './port.ts';
 import { sendFile, sendWait } from './send-file.ts';
 import { type NormalisedSettings, resolveLog, type ServerSettings, validateSettings } from './settings.ts';
 import { startServer } from './start.ts';
 import { readStats, type Stats } from './stats.ts';
+import { checkSslFiles, isFirst } from './tls.ts';
 
 /** How many `getClientList` gives at most. */
 const PAGE_MAX = 100;
@@ -116,6 +120,7 @@ export class Server {
       runtime: null,
       settings: null,
       portSettings: [],
+      tls: null,
       dispatcher: null,
       control: null,
       application: null,
@@ -143,6 +148,7 @@ export class Server {
       throw new TswooleError('ERR_ARGUMENT', `set() takes an object of settings, got ${describeValue(settings)}`);
     }
     const { values, notices } = validateSettings(settings, 'server');
+    if (isFirst(core)) checkSslFiles(values);
     core.setting = { ...core.setting, ...values };
     core.logger.configure(resolveLog(core.setting));
     // The same script runs in every process: what it does wrong is told once.
@@ -209,6 +215,12 @@ export class Server {
     return this.listen(host, port, sockType);
   }
 
+  /** The listening socket of the port with this number (0: the server's own), or `false` when there is none. */
+  getSocket(port = 0): ListenSocket | false {
+    const { ports } = this.#core;
+    return (port === 0 ? ports[0] : ports.find((each) => each.port === port))?.getSocket() ?? false;
+  }
+
   /**
    * Starts everything. In the first process it resolves `true` when the server has been shut down, or `false` when it
    * could not start; in every other process it becomes that process's role and never resolves.
@@ -259,7 +271,7 @@ export class Server {
   /**
    * Queues data for a connection; the pieces of two sends never mix. `false` with a code in `getLastError()` means that
    * nothing of it is sent: the connection is closed or unknown, too much waits for it already (1008), or the data is
-   * longer than `buffer_output_size` (1202).
+   * longer than `buffer_output_size` (1202). Given the path of a Unix socket, sends one datagram there, as sendto() does.
    */
   send(fd: number | string, data: string | Uint8Array, serverSocket = -1): boolean {
     const core = this.#core;
@@ -274,6 +286,8 @@ export class Server {
       });
     }
     if (data.length === 0) return this.#fail(SWOOLE_ERROR_NO_PAYLOAD);
+    if (typeof fd === 'string' && isSocketPath(fd) && core.ports.some((port) => port.type === SWOOLE_SOCK_UNIX_DGRAM))
+      return sendTo(core, fd, 0, data, serverSocket);
     if (typeof fd !== 'number' || fd <= 0) return this.#badSession('send', fd, serverSocket);
     const { connections } = runtime;
     const slot = connections.find(fd);
@@ -286,9 +300,7 @@ export class Server {
     const limit = core.portSettings[words[base + PORT]].socketBufferSize;
     const queued = words[base + QUEUED_BYTES] + runtime.wire.waitingBytes(slot);
     const outputMax = core.settings!.bufferOutputSize;
-    let length = data.length;
-    if (typeof data === 'string' && (length * 3 > outputMax || queued + length * 3 > limit))
-      length = Buffer.byteLength(data);
+    const length = typeof data === 'string' ? Buffer.byteLength(data) : data.length;
     if (length > outputMax) return this.#fail(SWOOLE_ERROR_DATA_LENGTH_TOO_LARGE);
     if (queued + length > limit && this.#overflows(slot, length, limit))
       return this.#fail(SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW);
@@ -299,6 +311,18 @@ export class Server {
     numbers[counters + LIFE_RESPONSES]++;
     numbers[counters + SENT_BYTES] += length;
     return true;
+  }
+
+  /**
+   * Sends one datagram from this process, to an IP address and port or to the path of a Unix socket. `serverSocket` is the
+   * socket to send with, as `packet` has told it; by default that of the port of the right family which was added last.
+   * `false` where the kernel refuses: `getLastError()` is then its errno, such as 11 (EAGAIN) for a full buffer.
+   */
+  sendto(ip: string, port: number, data: string | Uint8Array, serverSocket = -1): boolean {
+    const core = this.#core;
+    if (core.runtime !== null) return sendTo(core, ip, port, data, serverSocket);
+    this.#notRunning('sendto');
+    return false;
   }
 
   /**

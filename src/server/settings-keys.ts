@@ -55,6 +55,10 @@ export interface PortSettings {
   heartbeat_idle_time?: number;
   /** Close a connection that neither sent nor received for this many seconds (a fraction is fine). @default 0 (never) */
   max_idle_time?: number;
+  /** Take the client's address from the PROXY protocol header, version 1 or 2, that a load balancer sends first. @default false */
+  proxy_protocol?: Flag;
+  /** The load balancers: addresses and CIDR ranges. Connections from elsewhere begin without a header. @default none (required) */
+  proxy_protocol_from?: string[];
 
   /** A package ends where the received data ends with `package_eof`. @default false */
   open_eof_check?: Flag;
@@ -166,7 +170,7 @@ export interface ServerSettings extends PortSettings {
   max_request?: number;
   /** A random number up to this is added to max_request. @default half of it when it is above 10, else 0 */
   max_request_grace?: number;
-  /** Seconds that a stopping worker may take; 0 = no limit. @default 3 */
+  /** Seconds that a stopping worker may take; 0 = it ends at once. @default 3 */
   max_wait_time?: number;
   /** Stop and reload workers gracefully; always so while enable_coroutine is true. @default true */
   reload_async?: Flag;
@@ -180,7 +184,7 @@ export interface ServerSettings extends PortSettings {
   group?: string;
   /** Directory that becomes the root of the workers' file system (needs root). @default none */
   chroot?: string;
-  /** Bind each worker and reactor to a CPU. @default false */
+  /** Bind each worker to a CPU. @default false */
   open_cpu_affinity?: Flag;
   /** CPUs that open_cpu_affinity leaves free; fewer than there are. @default none */
   cpu_affinity_ignore?: number[];
@@ -224,9 +228,9 @@ export interface ServerSettings extends PortSettings {
   heartbeat_check_interval?: number;
   /** Bytes a connection may have on the way to its worker before reading pauses (SWOOLE_PROCESS). @default 0 (no limit) */
   max_queued_bytes?: Size;
-  /** Wait instead of failing when a send buffer is full; needs dispatch_mode 2, 4 or 8. @default enable_coroutine */
+  /** Accepted, but `send` never waits: it answers `false`, and bufferEmpty tells when to go on. @default enable_coroutine */
   send_yield?: Flag;
-  /** Seconds of that wait (a fraction is fine); 0 = no limit. @default 0 */
+  /** The limit of that wait: no effect, for the same reason. @default 0 */
   send_timeout?: number;
   /** Bytes of the largest `send`. @default 2M */
   output_buffer_size?: Size;

@@ -33,6 +33,7 @@ describe('resolvePortSettings', () => {
       tcpFastopen: false,
       heartbeatIdleMs: 0,
       maxIdleMs: 0,
+      proxyFrom: null,
       framing: { kind: 'raw' },
       packageMaxLength: 2 * MIB,
       openHttp: false,
@@ -61,6 +62,24 @@ describe('resolvePortSettings', () => {
       },
       warnings: [],
     });
+  });
+
+  it('knows whose connections begin with a PROXY protocol header', () => {
+    const { proxyFrom } = resolve({ proxy_protocol: true, proxy_protocol_from: ['10.0.0.0/8', '::1'] });
+    assert.deepEqual(
+      proxyFrom?.map(({ bits }) => bits),
+      [104, 128],
+    );
+    assert.equal(resolve({ proxy_protocol_from: ['10.0.0.0/8'] }).proxyFrom, null);
+  });
+
+  it('wants to know the load balancers when the PROXY protocol is on', () => {
+    const from = (list?: string[]) => () => resolve({ proxy_protocol: true, proxy_protocol_from: list });
+    const error = { code: 'ERR_SETTING_VALUE', key: 'proxy_protocol_from' };
+    assert.throws(from(), error);
+    assert.throws(from([]), error);
+    for (const text of ['', 'example.org', '10.0.0.0/33', '10.0.0/8', '::/129', 'fe80::1%eth0', '10.0.0.0/', '10.0.0.0/08'])
+      assert.throws(from(['::1', text]), error, text);
   });
 
   it('takes over what is set', () => {

@@ -1,3 +1,5 @@
+import { type AddressRange, parseAddressRange } from '../protocol/ip-address.ts';
+import { describeValue, TswooleError } from './errors.ts';
 import type { NormalisedSettings, PackageLengthFunction, PackageLengthType, SniCertificate } from './settings-keys.ts';
 import { I32_MAX } from './settings-table.ts';
 
@@ -71,6 +73,8 @@ export interface ResolvedPortSettings {
   heartbeatIdleMs: number;
   /** 0 = never. */
   maxIdleMs: number;
+  /** Whose connections begin with a header of the PROXY protocol; null = nobody's. */
+  proxyFrom: AddressRange[] | null;
   framing: Framing;
   packageMaxLength: number;
   /** True exactly when the port may speak it, HTTP/2 and WebSocket beside HTTP/1. */
@@ -112,6 +116,7 @@ export function resolvePortSettings(values: NormalisedSettings): ResolvedPortSet
     tcpFastopen: values.tcp_fastopen ?? false,
     heartbeatIdleMs: (values.heartbeat_idle_time ?? 0) * 1000,
     maxIdleMs: secondsToMs(values.max_idle_time ?? 0),
+    proxyFrom: values.proxy_protocol ? resolveProxyFrom(values.proxy_protocol_from ?? []) : null,
     framing: resolveFraming(values, openHttp, packageMaxLength),
     packageMaxLength,
     openHttp,
@@ -160,6 +165,24 @@ function resolveFraming(values: NormalisedSettings, openHttp: boolean, max: numb
 /** A copy: the user may use the array again. */
 function eofBytes(eof: string | Uint8Array): Uint8Array {
   return typeof eof === 'string' ? new TextEncoder().encode(eof) : Uint8Array.from(eof);
+}
+
+/** Without a list everybody could pretend to be anybody. */
+function resolveProxyFrom(texts: string[]): AddressRange[] {
+  const key = 'proxy_protocol_from';
+  const expected = 'addresses or CIDR ranges of load balancers, such as ["10.0.0.0/8", "::1"]';
+  const failure = (got: string): TswooleError =>
+    new TswooleError('ERR_SETTING_VALUE', `The setting "${key}" wants ${expected}, but got ${got}.`, {
+      key,
+      expected,
+      got,
+    });
+  if (texts.length === 0) throw failure('none, while proxy_protocol is on');
+  return texts.map((text) => {
+    const range = parseAddressRange(text);
+    if (range === null) throw failure(describeValue(text));
+    return range;
+  });
 }
 
 function resolveLengthFraming(values: NormalisedSettings, max: number): Framing {

@@ -134,6 +134,8 @@ const TABLE = {
   heartbeat_check_interval: server(U16),
   heartbeat_idle_time: port(U16),
   max_idle_time: port(seconds()),
+  proxy_protocol: port(BOOL),
+  proxy_protocol_from: port(STRING_LIST),
   max_queued_bytes: server(SIZE_U32),
   send_yield: server(BOOL),
   send_timeout: server(seconds()),

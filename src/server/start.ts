@@ -7,11 +7,13 @@ import { SIGKILL } from '../sys/constants.ts';
 import { createEventfd } from '../sys/eventfd.ts';
 import { dieWithParent } from '../sys/process.ts';
 import { closeDescriptor } from '../sys/socket.ts';
-import { type BootRecord, daemonRecord, inheritedSegment, reactorConfig } from './boot-record.ts';
+import { daemonRecord, inheritedSegment, makeBootRecord, reactorConfig } from './boot-record.ts';
 import type { ServerCore } from './core.ts';
-import { bindListener, listenFailure, startListening } from './listen.ts';
-import { internalsOf } from './port.ts';
+import { bindListener, isSpread, listenFailure, startListening } from './listen.ts';
+import { internalsOf, type Port } from './port.ts';
 import { checkCallbacks, prepareSettings } from './prepare.ts';
+import { removeSocketFile } from './socket-file.ts';
+import { isFirst } from './tls.ts';
 
 export async function startServer(core: ServerCore): Promise<boolean> {
   if (core.started) {
@@ -23,6 +25,7 @@ export async function startServer(core: ServerCore): Promise<boolean> {
   try {
     prepareSettings(core);
     checkCallbacks(core);
+    if (core.tls !== null && isFirst(core)) (await import('./tls-check.ts')).checkCertificates(core);
   } catch (error) {
     core.started = false;
     throw error;
@@ -49,7 +52,7 @@ async function startChild(core: ServerCore, inherited: Inherited): Promise<void>
 async function startFirst(core: ServerCore): Promise<boolean> {
   const settings = core.settings!;
   const failed = core.ports.find((port) => internalsOf(port).bindError !== 0);
-  if (failed !== undefined) return giveUp(core, failed.host, failed.port, internalsOf(failed).bindError);
+  if (failed !== undefined) return giveUp(core, failed, internalsOf(failed).bindError);
   const alone =
     core.mode === SWOOLE_BASE && settings.workerNum === 1 && settings.taskWorkerNum === 0 && settings.maxRequest === 0;
   const script = alone ? '' : (await import('../process/launcher.ts')).scriptOf(settings.entryScript);
@@ -60,13 +63,12 @@ async function startFirst(core: ServerCore): Promise<boolean> {
   const segment = createSegment(core);
   const doorbells = Array.from({ length: segment.layout.inboxCount }, () => createEventfd());
   // With a listener for each worker the one here only holds the port.
-  if (!settings.enableReusePort || core.mode === SWOOLE_PROCESS || alone) {
-    for (const [index, port] of core.ports.entries()) {
-      const error = startListening(internalsOf(port).fd, core.portSettings[index]);
-      if (error === 0) continue;
-      closeAll([segment.fd, ...doorbells]);
-      return giveUp(core, port.host, port.port, error);
-    }
+  const apart = settings.enableReusePort && core.mode === SWOOLE_BASE && !alone;
+  for (const [index, port] of core.ports.entries()) {
+    const error = apart && isSpread(port.type) ? 0 : startListening(port, core.portSettings[index]);
+    if (error === 0) continue;
+    closeAll([segment.fd, ...doorbells]);
+    return giveUp(core, port, error);
   }
   if (settings.pidFile !== null) writePidFile(core, settings.pidFile);
 
@@ -76,6 +78,7 @@ async function startFirst(core: ServerCore): Promise<boolean> {
     await (await import('./run-master.ts')).runMaster(core, segment, doorbells, script);
   else await (await import('./run-manager.ts')).runBaseManager(core, segment, doorbells, script);
 
+  removeSocketFiles(core);
   await core.application!.shutdown();
   closeAll([segment.fd, ...doorbells, ...core.ports.map((port) => internalsOf(port).fd)]);
   if (settings.pidFile !== null) rmSync(settings.pidFile, { force: true });
@@ -85,12 +88,20 @@ async function startFirst(core: ServerCore): Promise<boolean> {
 }
 
 /** Nothing may stay behind: sockets are closed, so that the process can end by itself. */
-function giveUp(core: ServerCore, host: string, port: number, error: number): false {
+function giveUp(core: ServerCore, port: Port, error: number): false {
   core.lastError = error;
-  core.logger.log(SWOOLE_LOG_ERROR, listenFailure(host, port, error));
+  core.logger.log(SWOOLE_LOG_ERROR, listenFailure(port, error));
+  removeSocketFiles(core);
   closeAll(core.ports.map((each) => internalsOf(each).fd));
   core.ended = true;
   return false;
+}
+
+function removeSocketFiles(core: ServerCore): void {
+  for (const port of core.ports) {
+    const { file } = internalsOf(port);
+    if (file !== null) removeSocketFile(file);
+  }
 }
 
 function closeAll(fds: number[]): void {
@@ -99,6 +110,7 @@ function closeAll(fds: number[]): void {
 
 function bindShared(core: ServerCore): void {
   for (const port of core.ports) {
+    if (!isSpread(port.type)) continue;
     const own = internalsOf(port);
     closeDescriptor(own.fd);
     own.fd = bindListener(port, true).fd;
@@ -119,8 +131,7 @@ function createSegment(core: ServerCore): Segment {
   });
   segment.startTime = Date.now() / 1000;
   segment.startSessionId = settings.startSessionId;
-  const record: BootRecord = { attempts: core.attempts };
-  segment.writeBootRecord(record);
+  segment.writeBootRecord(makeBootRecord(core));
   segment.store(WORD_MASTER_PID, process.pid);
   return segment;
 }

@@ -6,7 +6,7 @@
  *        8 remote port     9 address family   10–13 address     14 listener's descriptor
  *       15 close errno    16 (f64 8) connected at               18 (f64 9) last received at
  *       20 (f64 10) last sent at              22 (f64 11) receive time of what a worker took last
- *       24 bytes dispatched   25 bytes taken   26 bytes queued for sending   27 free   28–31 free
+ *       24 bytes dispatched   25 bytes taken   26 bytes queued for sending   27 files queued for sending   28–31 free
  *
  * The owner (reactor thread, or worker in BASE) writes everything but: flags (Atomics.or/and by anybody), uid
  * (compareExchange once), word 25 and f64 11 (the worker that takes the data).
@@ -37,6 +37,7 @@ export const CLOSE_ERRNO = 15;
 export const DISPATCHED_BYTES = 24;
 export const TAKEN_BYTES = 25;
 export const QUEUED_BYTES = 26;
+export const QUEUED_FILES = 27;
 export const CONNECT_TIME = 8;
 export const RECEIVE_TIME = 9;
 export const SEND_TIME = 10;
@@ -101,10 +102,10 @@ export class ConnectionTable {
     return this.segment.startSessionId + (serial >>> 0) + 1;
   }
 
-  /** The slot of a session id that was given out and is not free again, or -1. */
+  /** The slot of a session id that was given out and is not free again, or -1. One that still opens is nobody's yet. */
   find(fd: number): number {
     const slot = this.findAny(fd);
-    return slot !== -1 && this.words[this.wordsOffset + slot * SLOT_WORDS + STATE] !== STATE_FREE ? slot : -1;
+    return slot !== -1 && this.words[this.wordsOffset + slot * SLOT_WORDS + STATE] > STATE_OPENING ? slot : -1;
   }
 
   /** The same for a session that may have ended, as long as nobody else has its slot. */

@@ -133,16 +133,20 @@ export class Inbox {
     return reader;
   }
 
+  /** True exactly when something was announced that we did not take yet. */
+  get hasPending(): boolean {
+    for (let word = 0; word < this.pendingWords; word++) {
+      if (Atomics.load(this.words, this.base + PENDING_WORD + word) !== 0) return true;
+    }
+    return false;
+  }
+
   /** Announces that we are about to wait. Answers false when something has arrived meanwhile: then do not wait. */
   prepareSleep(): boolean {
     Atomics.store(this.words, this.base, 1);
-    for (let word = 0; word < this.pendingWords; word++) {
-      if (Atomics.load(this.words, this.base + PENDING_WORD + word) !== 0) {
-        Atomics.store(this.words, this.base, 0);
-        return false;
-      }
-    }
-    return true;
+    if (!this.hasPending) return true;
+    Atomics.store(this.words, this.base, 0);
+    return false;
   }
 
   /** While we are awake nobody needs to ring. */

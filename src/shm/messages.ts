@@ -4,12 +4,15 @@
  */
 
 // From the owner of connections to an event worker.
+/** The payload is the client's certificate (PEM), where a TLS port asks for one. */
 export const CONNECT = 1;
 export const DATA = 2;
 /** The peer left, or the owner gives the connection up: run the close callback, then answer FINISH_CLOSE. */
 export const CLOSE = 3;
 export const BUFFER_FULL = 4;
 export const BUFFER_EMPTY = 5;
+/** A datagram. a: port index, b: bytes of the peer's address; the payload is that of packet-message.ts. */
+export const PACKET = 6;
 
 // From anybody to the owner of connections (a reactor, or a worker in BASE).
 export const SEND = 10;
@@ -19,6 +22,8 @@ export const FINISH_CLOSE = 11;
 export const RESET = 12;
 export const PAUSE = 13;
 export const RESUME = 14;
+/** A part of a file, in order with what is sent otherwise; the payload is that of file-message.ts. */
+export const SENDFILE = 15;
 
 // From anybody to the event worker that runs a connection's callbacks.
 export const CLOSE_REQUEST = 20;
@@ -32,6 +37,8 @@ export const STOP_ACCEPTING = 31;
 export const FINISH = 32;
 export const FINISHED = 33;
 export const START_ACCEPTING = 34;
+/** Reads the certificates of TLS ports again, for new connections. */
+export const RELOAD_CERTIFICATES = 35;
 
 // Between processes of one server.
 /** To a worker; b: 1 = end gracefully even where the settings say otherwise. */

@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs';
 import { createMemoryFile, mapShared, type Region } from '../sys/memory.ts';
 import { computeLayout, LAYOUT_VERSION, type Layout, type LayoutNumbers, MAGIC } from './layout.ts';
 
@@ -76,6 +77,11 @@ export class Segment {
       header.subarray(2, 9);
     const numbers = { mode, reactorCount, workerCount, taskWorkerCount, userProcessCount, slotsPerOwner, ownerCount };
     const layout = computeLayout(numbers);
+    const { size } = fstatSync(fd);
+    if (size !== layout.totalBytes)
+      throw new Error(
+        `the shared segment has another size than its header tells: ${size} of ${layout.totalBytes} bytes`,
+      );
     return new Segment(fd, layout, mapShared(fd, 0, layout.ringDataOffset));
   }
 

@@ -3,6 +3,8 @@
 export const EPERM = 1;
 export const ENOENT = 2;
 export const EINTR = 4;
+export const EIO = 5;
+export const ENXIO = 6;
 export const EBADF = 9;
 export const EAGAIN = 11;
 export const EACCES = 13;
@@ -10,11 +12,17 @@ export const EINVAL = 22;
 export const ENFILE = 23;
 export const EMFILE = 24;
 export const EPIPE = 32;
+export const ENOSYS = 38;
+export const EPROTO = 71;
+export const EMSGSIZE = 90;
+export const EPROTOTYPE = 91;
 export const EADDRINUSE = 98;
 export const ENOBUFS = 105;
 export const ECONNRESET = 104;
 export const ENOTCONN = 107;
 export const ETIMEDOUT = 110;
+export const EHOSTUNREACH = 113;
+export const ECONNREFUSED = 111;
 export const ECONNABORTED = 103;
 export const ENOMEM = 12;
 
@@ -57,9 +65,17 @@ export const TCP_DEFER_ACCEPT = 9;
 export const TCP_USER_TIMEOUT = 18;
 export const TCP_FASTOPEN = 23;
 
+export const IPPROTO_IP = 0;
+export const MCAST_JOIN_GROUP = 42;
+export const MCAST_LEAVE_GROUP = 45;
+export const MCAST_JOIN_SOURCE_GROUP = 46;
+export const MCAST_LEAVE_SOURCE_GROUP = 47;
+
 export const IPPROTO_IPV6 = 41;
 export const IPV6_V6ONLY = 26;
 
+export const MSG_PEEK = 0x2;
+export const MSG_TRUNC = 0x20;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
 export const MSG_MORE = 0x8000;

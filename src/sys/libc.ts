@@ -72,6 +72,35 @@ export const sendBytes = bind<(fd: N, bytes: Uint8Array, length: N, flags: N) =>
   SIZE,
   'int',
 ]);
+/** Sends from the file's own position, which moves on, when `offset` is 0: it is the address of one otherwise. */
+export const sendfile = bind<(socket: N, file: N, offset: N, length: N) => N>('sendfile', SIZE, [
+  'int',
+  'int',
+  PTR,
+  SIZE,
+]);
+export const lseek = bind<(fd: N, offset: N, from: N) => N>('lseek', SIZE, ['int', SIZE, 'int']);
+export const sendto = bind<(fd: N, addr: N, length: N, flags: N, to: N, toLength: N) => N>('sendto', SIZE, [
+  'int',
+  PTR,
+  SIZE,
+  'int',
+  PTR,
+  'uint',
+]);
+export const sendBytesTo = bind<(fd: N, bytes: Uint8Array, length: N, flags: N, to: N, toLength: N) => N>(
+  'sendto',
+  SIZE,
+  ['int', 'void *', SIZE, 'int', PTR, 'uint'],
+);
+export const recvmmsg = bind<(fd: N, headers: N, count: N, flags: N, timeout: N) => N>('recvmmsg', 'int', [
+  'int',
+  PTR,
+  'uint',
+  'int',
+  PTR,
+]);
+export const ifNameToIndex = bind<(name: string) => N>('if_nametoindex', 'uint', ['str']);
 export const sendmsg = bind<(fd: N, message: N, flags: N) => N>('sendmsg', SIZE, ['int', PTR, 'int']);
 
 export const prctl = bind<(option: N, a: N, b: N, c: N, d: N) => N>('prctl', 'int', [
@@ -81,6 +110,7 @@ export const prctl = bind<(option: N, a: N, b: N, c: N, d: N) => N>('prctl', 'in
   'ulong',
   'ulong',
 ]);
+export const schedYield = bind<() => N>('sched_yield', 'int', []);
 export const getppid = bind<() => N>('getppid', 'int', []);
 export const kill = bind<(pid: N, signal: N) => N>('kill', 'int', ['int', 'int']);
 export const chroot = bind<(path: string) => N>('chroot', 'int', ['str']);

@@ -75,3 +75,10 @@ export function mapMirrored(fd: number, offset: number, length: number): Region 
   must('mmap', mmap(address + length, length, PROT_READ | PROT_WRITE, flags, fd, offset));
   return new Region(address, 2 * length);
 }
+
+/** A Buffer of its own with bytes[start, start + length), for users who may keep it. */
+export function copyBytes(bytes: Uint8Array, start: number, length: number): Buffer {
+  const copy = Buffer.allocUnsafe(length);
+  copy.set(bytes.subarray(start, start + length), 0);
+  return copy;
+}

@@ -51,6 +51,11 @@ export function sendSignal(pid: number, signal: number): number {
   return libc.kill(pid, signal) === -1 ? libc.errno() : 0;
 }
 
+/** Lets another process of this processor run first, if one wants to. */
+export function yieldProcessor(): void {
+  libc.schedYield();
+}
+
 export function cpuCount(): number {
   return availableParallelism();
 }

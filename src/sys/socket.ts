@@ -175,6 +175,15 @@ export function getOption(fd: number, level: number, name: number): number {
   return libc.getsockopt(fd, level, name, VALUE, LENGTH) === -1 ? -libc.errno() : scratch.i32[VALUE_WORD];
 }
 
+/** The same where a value may be negative: answers 0 or an errno, and leaves the value in `answer`. */
+export function readOption(fd: number, level: number, name: number, answer: { value: number }): number {
+  scratch.i32[LENGTH_WORD] = 4;
+  scratch.i32[VALUE_WORD] = 0;
+  if (libc.getsockopt(fd, level, name, VALUE, LENGTH) === -1) return libc.errno();
+  answer.value = scratch.i32[VALUE_WORD];
+  return 0;
+}
+
 /** Makes the next close() of the socket send RST and drop what is unsent. */
 export function resetOnClose(fd: number): void {
   libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, ADDRESS + LINGER_WORD * 4, 8);

@@ -1,0 +1,164 @@
+/**
+ * The way in for connections of a load balancer that speaks the PROXY protocol. Such a socket waits here, unknown to
+ * everybody, until its header has come; then it is a connection like any other, with the address of the real client. The
+ * header is looked at (MSG_PEEK) until it is whole, and only then taken out, to the byte: what follows, a TLS handshake
+ * or a package, is found in the socket by whoever reads next.
+ */
+import { SWOOLE_LOG_NOTICE } from '../constants.ts';
+import { type AddressRange, isInRanges, mapIPv4 } from '../protocol/ip-address.ts';
+import { PROXY_BINARY_BYTES_MAX, type ProxyHeader, parseProxyHeader } from '../protocol/proxy.ts';
+import { AF_INET, AF_INET6, EAGAIN, EINTR, EPOLLET, EPOLLIN, EPOLLRDHUP, MSG_PEEK } from '../sys/constants.ts';
+import type { Epoll } from '../sys/epoll.ts';
+import { errno, recv } from '../sys/libc.ts';
+import type { Region } from '../sys/memory.ts';
+import { closeDescriptor, formatIPv6 } from '../sys/socket.ts';
+import { PROXY_WAIT_MS } from './limits.ts';
+import type { ReactorPort } from './port.ts';
+
+/** The part of a sockaddr that counts: family, port, address. */
+const SOCKADDR_BYTES = 28;
+
+/** A socket whose header has not come. */
+interface Guest {
+  fd: number;
+  port: ReactorPort;
+  /** Milliseconds since 1970. */
+  since: number;
+  /** The load balancer's sockaddr. */
+  address: Uint8Array;
+  /** True exactly when epoll knows the socket. */
+  watched: boolean;
+}
+
+export interface ProxyGateHost {
+  /** Milliseconds since 1970, as of this turn. */
+  readonly now: number;
+  log(level: number, text: string): void;
+  /** The socket is a connection of the peer with this sockaddr. */
+  admit(fd: number, port: ReactorPort, address: Uint8Array): void;
+}
+
+export class ProxyGate {
+  private readonly epoll: Epoll;
+  /** What epoll carries for our sockets, beside their index in `guests`. */
+  private readonly tag: number;
+  private readonly scratch: Region;
+  private readonly host: ProxyGateHost;
+  private readonly guests: (Guest | undefined)[] = [];
+  private readonly freeIndexes: number[] = [];
+  /** How many wait. */
+  count = 0;
+
+  constructor(epoll: Epoll, tag: number, scratch: Region, host: ProxyGateHost) {
+    this.epoll = epoll;
+    this.tag = tag;
+    this.scratch = scratch;
+    this.host = host;
+  }
+
+  /** True exactly when connections from this peer begin with a header. */
+  expects(ranges: readonly AddressRange[], address: Uint8Array): boolean {
+    const family = address[0] | (address[1] << 8);
+    if (family === AF_INET) return isInRanges(ranges, mapIPv4(address.subarray(4, 8)));
+    return family === AF_INET6 && isInRanges(ranges, address.subarray(8, 24));
+  }
+
+  /** Takes an accepted socket. A header that is there already lets it through at once. */
+  enter(fd: number, port: ReactorPort, address: Uint8Array): void {
+    const guest: Guest = { fd, port, since: this.host.now, address: address.slice(0, SOCKADDR_BYTES), watched: false };
+    if (this.look(guest)) return;
+    const index = this.freeIndexes.pop() ?? this.guests.length;
+    const error = this.epoll.add(fd, EPOLLIN | EPOLLRDHUP | EPOLLET, this.tag, index);
+    if (error !== 0) {
+      this.freeIndexes.push(index);
+      this.refuse(guest, `epoll_ctl() failed with errno ${error}`);
+      return;
+    }
+    guest.watched = true;
+    this.guests[index] = guest;
+    this.count++;
+  }
+
+  /** Something has come, or the peer has gone. */
+  event(index: number): void {
+    const guest = this.guests[index];
+    if (guest !== undefined && this.look(guest)) this.forget(index);
+  }
+
+  private forget(index: number): void {
+    this.guests[index] = undefined;
+    this.freeIndexes.push(index);
+    this.count--;
+  }
+
+  /** Answers true when the socket is not ours any more: it went through, or was closed. */
+  private look(guest: Guest): boolean {
+    const { scratch, host } = this;
+    const count = recv(guest.fd, scratch.address, PROXY_BINARY_BYTES_MAX, MSG_PEEK);
+    if (count <= 0) {
+      if (count < 0) {
+        const error = errno();
+        if (error === EAGAIN || error === EINTR) return false;
+      }
+      // Load balancers look whether we live by connecting and leaving.
+      closeDescriptor(guest.fd);
+      return true;
+    }
+    const result = parseProxyHeader(scratch.u8, count);
+    if (result === null) return false;
+    if (typeof result === 'string') {
+      this.refuse(guest, result);
+      return true;
+    }
+    const taken = recv(guest.fd, scratch.address, result.length, 0);
+    if (taken !== result.length) {
+      this.refuse(guest, `${taken} of its ${result.length} bytes could be read`);
+      return true;
+    }
+    // Its reactor, which may be another one, watches it anew; what is left in the socket shows there.
+    if (guest.watched) this.epoll.remove(guest.fd);
+    host.admit(guest.fd, guest.port, result.address === null ? guest.address : sockaddrOf(result));
+    return true;
+  }
+
+  private refuse(guest: Guest, why: string): void {
+    this.host.log(
+      SWOOLE_LOG_NOTICE,
+      `a connection from ${addressText(guest.address)} has no valid PROXY protocol header, closing it: ${why}`,
+    );
+    closeDescriptor(guest.fd);
+  }
+
+  /** Closes those that have waited too long. */
+  tick(): void {
+    if (this.count === 0) return;
+    this.guests.forEach((guest, index) => {
+      if (guest === undefined || this.host.now - guest.since < PROXY_WAIT_MS) return;
+      this.forget(index);
+      this.refuse(guest, `it did not come within ${PROXY_WAIT_MS / 1000} s`);
+    });
+  }
+
+  /** Closes all that wait, without a word. */
+  close(): void {
+    this.guests.forEach((guest, index) => {
+      if (guest === undefined) return;
+      this.forget(index);
+      closeDescriptor(guest.fd);
+    });
+  }
+}
+
+function sockaddrOf({ address, port }: ProxyHeader): Uint8Array {
+  const bytes = new Uint8Array(SOCKADDR_BYTES);
+  const four = address!.length === 4;
+  bytes[0] = four ? AF_INET : AF_INET6;
+  bytes[2] = port >> 8;
+  bytes[3] = port & 255;
+  bytes.set(address!, four ? 4 : 8);
+  return bytes;
+}
+
+function addressText(address: Uint8Array): string {
+  return address[0] === AF_INET ? address.subarray(4, 8).join('.') : formatIPv6(address, 8);
+}

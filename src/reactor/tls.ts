@@ -1,0 +1,351 @@
+/**
+ * TLS of the connections of one reactor. OpenSSL never sees a socket: what was received goes into a memory BIO, what it
+ * wants to send comes out of another, and both are shared by all sessions of the reactor, because every call here leaves
+ * them empty. So a read is one recv() as without TLS, a short one has emptied the socket, and a full socket is the
+ * output's affair alone; an idle connection holds no buffer.
+ */
+import { SWOOLE_LOG_WARNING } from '../constants.ts';
+import { EAGAIN, EINTR } from '../sys/constants.ts';
+import { errno, recv } from '../sys/libc.ts';
+import { allocate, type Region } from '../sys/memory.ts';
+import {
+  BIO_C_SET_BUF_MEM_EOF_RETURN,
+  BIO_CTRL_RESET,
+  type OpenSsl,
+  openssl,
+  SSL_ERROR_WANT_READ,
+  SSL_ERROR_ZERO_RETURN,
+  X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT,
+  X509_V_OK,
+} from '../sys/openssl.ts';
+import { READ_BYTES, SEAL_BYTES, TLS_REPLIES_MAX, TLS_REPLIES_MS } from './limits.ts';
+import type { ReactorPort } from './port.ts';
+import { TlsContexts } from './tls-context.ts';
+
+/** What a step of a session comes to, where it does not bring bytes. */
+export const TLS_DONE = 1;
+/** The peer has ended the stream: with close_notify, or without. */
+export const TLS_END = 0;
+/** More must come from the peer. */
+export const TLS_AGAIN = -1;
+/** The peer broke the rules, or did not prove who it is: the session is over, `reason` tells why. */
+export const TLS_BROKEN = -2;
+/** The socket failed: `errno` tells how. */
+export const TLS_FAILED = -3;
+
+/** Records of what is sealed at once, a ticket or an alert beside them, the worst cipher: well below this. */
+export const SEALED_BYTES = SEAL_BYTES + 16384;
+/** A certificate with all its text, as PEM. */
+const CERTIFICATE_BYTES_MAX = 65536;
+
+/** What the sessions of a reactor share. Made where there is a TLS port, and only there. */
+export class TlsEngine {
+  readonly lib: OpenSsl = openssl();
+  readonly input: number;
+  readonly output: number;
+  /** What came from a socket. */
+  readonly received: Region = allocate(READ_BYTES);
+  /** What is to go to a socket: take() puts it here. */
+  readonly sealed: Region = allocate(SEALED_BYTES);
+  private readonly contexts: (TlsContexts | null)[];
+  private readonly log: (level: number, text: string) => void;
+
+  /** Throws TlsConfigError when a certificate or another file cannot be used. */
+  constructor(ports: readonly ReactorPort[], log: (level: number, text: string) => void) {
+    this.log = log;
+    this.contexts = ports.map((port) => (port.tls === null ? null : new TlsContexts(port.tls, port.index)));
+    this.input = this.memory();
+    this.output = this.memory();
+  }
+
+  private memory(): number {
+    const { lib } = this;
+    const bio = lib.newBio(lib.memoryBio());
+    if (bio === 0) throw new Error('BIO_new() failed');
+    // Empty means "later", not "the end".
+    lib.bioControl(bio, BIO_C_SET_BUF_MEM_EOF_RETURN, -1, 0);
+    return bio;
+  }
+
+  /** The server's side of a new connection; null when there is no memory for one. */
+  accept(portIndex: number): TlsSession | null {
+    const { lib } = this;
+    const contexts = this.contexts[portIndex]!;
+    lib.clearErrors();
+    const ssl = lib.newSession(contexts.context);
+    if (ssl === 0) return null;
+    lib.shareBio(this.input);
+    lib.shareBio(this.output);
+    lib.setBios(ssl, this.input, this.output);
+    lib.setAcceptState(ssl);
+    return new TlsSession(this, contexts, ssl);
+  }
+
+  /** Reads certificates again. New connections get the new ones; a port whose files are not in order keeps the old. */
+  reload(): void {
+    for (const contexts of this.contexts) {
+      try {
+        contexts?.load();
+      } catch (error) {
+        this.log(SWOOLE_LOG_WARNING, `certificates are not reloaded, the old ones stay: ${(error as Error).message}`);
+      }
+    }
+  }
+
+  /**
+   * Moves what a session wants to send into `sealed` and answers how much it is. To be called again as long as it answers
+   * SEALED_BYTES, so that nothing is left for the next session.
+   */
+  take(): number {
+    return Math.max(0, this.lib.readBio(this.output, this.sealed.address, SEALED_BYTES));
+  }
+
+  /** Forgets what a session has not read, so that the next one does not. */
+  clearInput(): void {
+    this.lib.bioControl(this.input, BIO_CTRL_RESET, 0, 0);
+  }
+}
+
+export class TlsSession {
+  readonly engine: TlsEngine;
+  /** True until the handshake is done: nobody knows of the connection, and nothing may be sealed. */
+  opening = true;
+  /** True exactly when a read would bring more although the kernel tells of nothing. */
+  more = false;
+  /** Why the socket failed; 0 = it did not. */
+  errno = 0;
+  /** True exactly when the last step found the socket empty. */
+  dry = false;
+  /** Why the session is over. */
+  reason = '';
+  /** The client's certificate as PEM, where the port asks for one and the client has one. */
+  certificate: string | null = null;
+  /** Records that the socket did not take. Nothing more is sealed while there are any. */
+  unsent: Buffer | null = null;
+
+  private readonly contexts: TlsContexts;
+  private readonly ssl: number;
+  /** Records that came but could not be read for lack of room. */
+  private rest: Buffer | null = null;
+  /** True exactly when there may be bytes that OpenSSL has opened and nobody has taken. */
+  private opened = false;
+  private peerClosed = false;
+  private broken = false;
+  private replies = 0;
+  private repliesSince = 0;
+
+  constructor(engine: TlsEngine, contexts: TlsContexts, ssl: number) {
+    this.engine = engine;
+    this.contexts = contexts;
+    this.ssl = ssl;
+  }
+
+  /** Goes on with the handshake. Whatever it answers, there may be something to take(). */
+  handshake(fd: number): number {
+    const { lib } = this.engine;
+    const count = this.receive(fd);
+    if (count <= 0) return count;
+    const result = lib.handshake(this.ssl);
+    if (result !== 1) return this.outcome(result);
+    if (!this.admit()) return TLS_BROKEN;
+    this.opening = false;
+    this.keepRest();
+    return TLS_DONE;
+  }
+
+  /** Reads from the socket once, and as much as there is room for. Answers how much, or how it ended. */
+  read(fd: number, address: number, room: number): number {
+    const { lib, input } = this.engine;
+    if (this.broken) return TLS_BROKEN;
+    if (this.peerClosed) return TLS_END;
+    // What is here already comes first. The socket is not looked at then, so there is always more.
+    if (this.opened) {
+      this.opened = false;
+      this.more = true;
+      this.dry = false;
+      lib.clearErrors();
+      if (this.rest !== null) this.feedRest();
+    } else {
+      const count = this.receive(fd);
+      if (count <= 0) return count;
+    }
+    let total = 0;
+    for (;;) {
+      const count = lib.read(this.ssl, address + total, room - total);
+      if (count <= 0) {
+        const result = this.outcome(count);
+        if (total === 0) return result;
+        this.more ||= result !== TLS_AGAIN;
+        return total;
+      }
+      total += count;
+      if (total === room) {
+        this.opened = true;
+        this.keepRest();
+        this.more = true;
+        return total;
+      }
+      if (lib.waitingIn(input) === 0) return total;
+    }
+  }
+
+  /** Encrypts bytes[start, start + length), at most SEAL_BYTES, for take(). Answers false when the session is over. */
+  seal(bytes: Uint8Array, start: number, length: number, address: number): boolean {
+    const { lib } = this.engine;
+    if (this.broken || this.opening) return false;
+    lib.clearErrors();
+    const count =
+      address !== 0
+        ? lib.write(this.ssl, address, length)
+        : lib.writeBytes(this.ssl, start === 0 ? bytes : bytes.subarray(start, start + length), length);
+    if (count === length) return true;
+    this.broken = true;
+    return false;
+  }
+
+  /** True exactly when nothing more can come or go: what is said then is said once. */
+  get over(): boolean {
+    return this.broken || this.peerClosed;
+  }
+
+  /** Says that nothing follows, unless that is not wanted any more. There may be something to take(). */
+  end(): void {
+    const { lib } = this.engine;
+    if (this.opening || this.broken || this.peerClosed || this.unsent !== null) return;
+    lib.clearErrors();
+    lib.shutdown(this.ssl);
+  }
+
+  free(): void {
+    this.engine.lib.freeSession(this.ssl);
+    this.rest = null;
+    this.unsent = null;
+  }
+
+  /**
+   * Counts what OpenSSL answered of itself: to attempts to renegotiate, to changes of keys. Answers false when the peer
+   * asks for so much that it must be meant as a burden.
+   */
+  mayReply(now: number): boolean {
+    if (now - this.repliesSince > TLS_REPLIES_MS) {
+      this.repliesSince = now;
+      this.replies = 0;
+    }
+    return ++this.replies <= TLS_REPLIES_MAX;
+  }
+
+  /** Hands records to OpenSSL: those that were left, else what one recv() brings. Answers as the steps do. */
+  private receive(fd: number): number {
+    const { lib, input, received } = this.engine;
+    this.dry = false;
+    lib.clearErrors();
+    if (this.rest !== null) {
+      this.more = true;
+      return this.feedRest();
+    }
+    const count = recv(fd, received.address, READ_BYTES, 0);
+    if (count > 0) {
+      this.more = count === READ_BYTES;
+      lib.writeBio(input, received.address, count);
+      return count;
+    }
+    if (count === 0) return TLS_END;
+    const error = errno();
+    this.more = error === EINTR;
+    this.dry = error === EAGAIN;
+    if (error === EINTR || error === EAGAIN) return TLS_AGAIN;
+    this.errno = error;
+    return TLS_FAILED;
+  }
+
+  private feedRest(): number {
+    const rest = this.rest!;
+    this.rest = null;
+    this.engine.lib.writeBioBytes(this.engine.input, rest, rest.length);
+    return rest.length;
+  }
+
+  /** What was not read stays with the session: the BIO is everybody's. */
+  private keepRest(): void {
+    const { lib, input } = this.engine;
+    const length = lib.waitingIn(input);
+    if (length === 0) return;
+    // Never more than one recv() brought, so it fits where that put it.
+    lib.readBio(input, this.engine.received.address, length);
+    this.rest = Buffer.from(this.engine.received.u8.subarray(0, length));
+    this.more = true;
+  }
+
+  /** Why a call of OpenSSL brought nothing. The input is empty afterwards. */
+  private outcome(result: number): number {
+    const { lib } = this.engine;
+    switch (lib.result(this.ssl, result)) {
+      case SSL_ERROR_WANT_READ:
+        return TLS_AGAIN;
+      case SSL_ERROR_ZERO_RETURN:
+        this.peerClosed = true;
+        this.engine.clearInput();
+        return TLS_END;
+      default:
+        // A memory BIO takes everything, so there is no other reason to wait.
+        this.broken = true;
+        this.reason = lib.reason(lib.lastError()) ?? 'unknown';
+        lib.clearErrors();
+        this.engine.clearInput();
+        return TLS_BROKEN;
+    }
+  }
+
+  // ---- the client's certificate -------------------------------------------------------------------------------------
+
+  /** Looks at the certificate of a client whose handshake is done. Answers false when it may not come in. */
+  private admit(): boolean {
+    const { config } = this.contexts;
+    if (!config.verifyPeer && config.clientCertFile === null) return true;
+    const { lib } = this.engine;
+    const certificate = lib.peerCertificate(this.ssl);
+    if (certificate === 0) return !config.verifyPeer;
+    try {
+      if (this.contexts.checksHere && !this.verify(certificate)) {
+        this.broken = true;
+        this.reason = 'certificate verify failed';
+        this.engine.clearInput();
+        return false;
+      }
+      if (config.clientCertFile !== null) this.certificate = this.pemOf(certificate);
+      return true;
+    } finally {
+      lib.freeCertificate(certificate);
+    }
+  }
+
+  private verify(certificate: number): boolean {
+    const { lib } = this.engine;
+    const check = lib.newCheck();
+    try {
+      const store = lib.certificateStore(this.contexts.context);
+      if (lib.beginCheck(check, store, certificate, lib.peerChain(this.ssl)) !== 1) return false;
+      lib.setCheckPurpose(check, 'ssl_client');
+      if (this.contexts.config.verifyDepth > 0) lib.setCheckDepth(check, this.contexts.config.verifyDepth);
+      const verified = lib.check(check) === 1;
+      const error = lib.checkError(check);
+      return (verified && error === X509_V_OK) || error === X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT;
+    } finally {
+      lib.freeCheck(check);
+      lib.clearErrors();
+    }
+  }
+
+  private pemOf(certificate: number): string | null {
+    const { lib, sealed } = this.engine;
+    const bio = lib.newBio(lib.memoryBio());
+    try {
+      if (lib.writeCertificate(bio, certificate) !== 1 || lib.waitingIn(bio) > CERTIFICATE_BYTES_MAX) return null;
+      // The output may hold the end of the handshake, but its memory is free until it is taken.
+      const length = lib.readBio(bio, sealed.address, CERTIFICATE_BYTES_MAX);
+      return length > 0 ? sealed.text.toString('latin1', 0, length) : null;
+    } finally {
+      lib.freeBio(bio);
+    }
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * The socket of a port, as users reach it: its options and its multicast groups, before start() mostly.
+ *
+ * The script runs again in every process, but the socket is one: what is set before start() is set by the first process.
+ * In the others the same calls answer true and change nothing, so that `if (!socket.joinGroup(…)) throw …` holds there too.
+ */
+import { isIP } from 'node:net';
+import {
+  MCAST_JOIN_GROUP,
+  MCAST_JOIN_SOURCE_GROUP,
+  MCAST_LEAVE_GROUP,
+  MCAST_LEAVE_SOURCE_GROUP,
+} from '../sys/constants.ts';
+import { changeGroup, interfaceIndex } from '../sys/datagram.ts';
+import { readOption, setOption } from '../sys/socket.ts';
+import { SOCKET_OPTIONS, type SocketOptionName, type SocketOptionNumbers } from '../sys/socket-options.ts';
+import { reactorConfig } from './boot-record.ts';
+import type { ServerCore } from './core.ts';
+import { describeValue, TswooleError } from './errors.ts';
+import { internalsOf, type Port } from './port.ts';
+
+const ENODEV = 19;
+
+/** A name as in the Linux headers, or the numbers of level and option. */
+export type SocketOption = SocketOptionName | readonly [level: number, option: number];
+
+export class ListenSocket {
+  readonly #core: ServerCore;
+  readonly #port: Port;
+
+  constructor(core: ServerCore, port: Port) {
+    this.#core = core;
+    this.#port = port;
+  }
+
+  /** The descriptor in this process; -1 where it does not have the socket. */
+  get fd(): number {
+    return internalsOf(this.#port).fd;
+  }
+
+  /** Sets an option to a number, or to yes or no. `false` where the kernel refuses, with its errno in `getLastError()`. */
+  setOption(option: SocketOption, value: number | boolean): boolean {
+    const { level, option: number } = numbersOf(option);
+    const wanted = Number(value);
+    if (!Number.isInteger(wanted) || (typeof value !== 'number' && typeof value !== 'boolean'))
+      throw badArgument('value', 'a whole number or a boolean', value);
+    // Sockets that are bound anew later, one for each worker, get it as well.
+    if (!this.#core.started) internalsOf(this.#port).socketOptions.push([level, number, wanted]);
+    if (this.#isReplay()) return true;
+    return this.#answer(setOption(this.fd, level, number, wanted));
+  }
+
+  /** A boolean for options that are yes or no, else a number; `false` also where the kernel refuses. */
+  getOption(option: SocketOption): boolean | number {
+    const { level, option: number, isFlag } = numbersOf(option);
+    const answer = { value: 0 };
+    if (!this.#answer(readOption(this.fd, level, number, answer))) return false;
+    return isFlag ? answer.value !== 0 : answer.value;
+  }
+
+  /**
+   * Receives what is sent to a multicast group, over an interface given by name or number (by default the kernel chooses),
+   * from everybody or from one source address only.
+   */
+  joinGroup(group: string, networkInterface: string | number = 0, source?: string): boolean {
+    const option = source === undefined ? MCAST_JOIN_GROUP : MCAST_JOIN_SOURCE_GROUP;
+    return this.#changeGroup(option, group, networkInterface, source);
+  }
+
+  /** Takes a joinGroup() with the same arguments back. */
+  leaveGroup(group: string, networkInterface: string | number = 0, source?: string): boolean {
+    const option = source === undefined ? MCAST_LEAVE_GROUP : MCAST_LEAVE_SOURCE_GROUP;
+    return this.#changeGroup(option, group, networkInterface, source);
+  }
+
+  #changeGroup(option: number, group: string, networkInterface: string | number, source = ''): boolean {
+    if (typeof group !== 'string' || isIP(group) === 0)
+      throw badArgument('group', 'an IPv4 or IPv6 multicast address', group);
+    if (typeof networkInterface !== 'string' && !(Number.isInteger(networkInterface) && networkInterface >= 0))
+      throw badArgument('networkInterface', 'the name or number of a network interface', networkInterface);
+    if (source !== '' && isIP(source) !== isIP(group))
+      throw badArgument('source', 'an address of the same kind as the group', source);
+    if (this.#isReplay()) return true;
+    const index = interfaceIndex(networkInterface);
+    if (index === -1) return this.#answer(ENODEV);
+    return this.#answer(
+      changeGroup(this.fd, option, { group, interfaceIndex: index, source: source === '' ? null : source }),
+    );
+  }
+
+  /** True exactly when another process has done the same already, to the same socket. */
+  #isReplay(): boolean {
+    return !this.#core.started && (this.#core.inherited !== null || reactorConfig() !== null);
+  }
+
+  #answer(error: number): boolean {
+    if (error === 0) return true;
+    this.#core.lastError = error;
+    return false;
+  }
+}
+
+function numbersOf(option: SocketOption): SocketOptionNumbers {
+  if (typeof option === 'string') {
+    if (Object.hasOwn(SOCKET_OPTIONS, option)) return SOCKET_OPTIONS[option];
+    throw badArgument('option', `one of ${Object.keys(SOCKET_OPTIONS).join(', ')}, or [level, number]`, option);
+  }
+  if (!Array.isArray(option) || option.length !== 2 || !option.every((each) => Number.isInteger(each)))
+    throw badArgument('option', 'a name, or [level, number]', option);
+  const [level, number] = option as readonly [number, number];
+  return { level, option: number, isFlag: false };
+}
+
+function badArgument(key: string, expected: string, got: unknown): TswooleError {
+  return new TswooleError('ERR_ARGUMENT', `${key} must be ${expected}, got ${describeValue(got)}`, {
+    key,
+    expected,
+    got: describeValue(got),
+  });
+}

@@ -1,0 +1,293 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { Client } from '../support/client.ts';
+import { startServer, type TestServer } from '../support/server.ts';
+import { ALL_SUBJECTS, ALONE, BASE, PROCESS, SUBJECTS } from '../support/subjects.ts';
+
+function statusOf(pid: number, field: string): string {
+  const line = readFileSync(`/proc/${pid}/status`, 'utf8')
+    .split('\n')
+    .find((each) => each.startsWith(`${field}:`));
+  return line!.slice(field.length + 1).trim();
+}
+
+for (const subject of ALL_SUBJECTS) {
+  const { name, mode, workerNum } = subject;
+  describe(`the process and its surroundings in ${name}`, () => {
+    let folder: string;
+    beforeEach(() => {
+      folder = mkdtempSync(join(tmpdir(), 'tswoole-environment-'));
+    });
+    afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+    test('pid_file holds the id of the first process, and is removed at the end', async () => {
+      const file = join(folder, 'server.pid');
+      const server = await startServer({
+        mode,
+        settings: { worker_num: workerNum, pid_file: file },
+        setup: ({ server, report }) => {
+          server.on('receive', () => {});
+          server.on('shutdown', async () => {
+            const { existsSync } = await import('node:fs');
+            report('shutdown', { exists: existsSync(server.setting.pid_file!) });
+          });
+        },
+      });
+      assert.equal(Number(readFileSync(file, 'utf8')), server.pid);
+      await server.stop();
+      assert.equal(server.events('shutdown')[0].exists, true);
+      assert.equal(existsSync(file), false);
+    });
+
+    test('a pid_file that cannot be written is told and does no harm', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum, pid_file: join(folder, 'no', 'server.pid') },
+        setup: ({ server }) => {
+          server.on('receive', (server, fd, _reactorId, data) => {
+            server.send(fd, data);
+          });
+        },
+      });
+      assert.match(server.output, /WARNING\t.*pid_file/);
+      using client = await Client.connect(server.port);
+      assert.equal(await client.echo('fine'), 'fine');
+    });
+
+    test('daemonize goes to the background, in a session of its own, with the same port', async () => {
+      const pidFile = join(folder, 'server.pid');
+      const logFile = join(folder, 'server.log');
+      const server = await startServer({
+        ...{ mode, waitUntilReady: false },
+        settings: { worker_num: workerNum, daemonize: true, pid_file: pidFile, log_file: logFile },
+        setup: ({ server, report }) => {
+          report('made', { port: server.port });
+          server.on('start', (server) => {
+            console.log('printed by the daemon');
+            report('start', { port: server.port, master: server.master_pid, cwd: process.cwd() });
+          });
+          server.on('receive', (server, fd, _reactorId, data) => {
+            server.send(fd, data);
+          });
+        },
+      });
+      // The process that was started is done.
+      assert.deepEqual(await server.exited(), { code: 0, signal: null });
+      const start = await server.waitFor('start');
+      const pid = Number(readFileSync(pidFile, 'utf8'));
+      assert.notEqual(pid, server.pid);
+      assert.equal(start.port, server.events('made')[0].port);
+      assert.equal(start.cwd, '/');
+      assert.equal(readlinkSync(`/proc/${pid}/cwd`), '/');
+      assert.equal(readlinkSync(`/proc/${pid}/fd/1`), logFile);
+      // A leader of its own session: field 6 behind the name.
+      const session = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ')[3];
+      assert.equal(Number(session), pid);
+      if (subject === PROCESS) assert.equal(start.master, pid);
+      const client = await Client.connect(server.port);
+      assert.equal(await client.echo('hello daemon'), 'hello daemon');
+      client.destroy();
+      process.kill(pid, 'SIGTERM');
+      await server.waitFor('$end');
+      await server.assertGone();
+      assert.equal(existsSync(pidFile), false);
+      assert.match(readFileSync(logFile, 'utf8'), /printed by the daemon/);
+    });
+
+    test('daemonize with a busy port tells it before it leaves the terminal', async () => {
+      await using other = await startServer({
+        mode: BASE.mode,
+        settings: { worker_num: 1 },
+        setup: ({ server }) => {
+          server.on('receive', () => {});
+        },
+      });
+      const server = await startServer({
+        ...{ mode, port: other.port, waitUntilReady: false },
+        settings: { worker_num: workerNum, daemonize: true },
+        setup: ({ server }) => {
+          server.on('receive', () => {});
+        },
+      });
+      await server.exited();
+      await server.assertGone();
+      assert.deepEqual(
+        server.events('$end').map((event) => [event.result, event.error]),
+        [[false, 98]],
+      );
+      assert.match(server.output, /address already in use/);
+    });
+
+    test('arguments and environment of the script are the same in every process', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum },
+        argv: ['--name', 'a value'],
+        env: { OWN_VARIABLE: 'kept' },
+        setup: ({ server, report }) => {
+          report('script', { argv: process.argv.slice(2), variable: process.env.OWN_VARIABLE });
+          server.on('receive', () => {});
+        },
+      });
+      const runs = server.events('script');
+      const count = subject === ALONE ? 1 : subject === BASE ? workerNum + 1 : workerNum + 2;
+      assert.equal(runs.length, count);
+      for (const { argv, variable } of runs) assert.deepEqual([argv, variable], [['--name', 'a value'], 'kept']);
+    });
+
+    test('open_cpu_affinity binds workers to processors', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum, open_cpu_affinity: true },
+        setup: ({ server }) => {
+          server.on('receive', (server, fd, _reactorId, data) => {
+            server.send(fd, data);
+          });
+        },
+      });
+      using client = await Client.connect(server.port);
+      assert.equal(await client.echo('bound'), 'bound');
+      for (const { pid } of server.events('$worker')) {
+        if (subject !== ALONE) assert.match(statusOf(pid, 'Cpus_allowed_list'), /^\d+$/);
+      }
+    });
+  });
+}
+
+for (const subject of SUBJECTS) {
+  const { name, mode, workerNum } = subject;
+  describe(`user, group and processes in ${name}`, () => {
+    const isRoot = process.getuid?.() === 0;
+
+    async function ask(server: TestServer): Promise<string> {
+      using client = await Client.connect(server.port);
+      await client.write('?');
+      return await client.readLine();
+    }
+
+    test('user and group apply to the workers, which still serve', { skip: !isRoot && 'needs root' }, async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum, user: 'nobody', group: 'daemon' },
+        setup: ({ server, report }) => {
+          const who = (): object => ({
+            uid: process.getuid?.(),
+            gid: process.getgid?.(),
+            groups: process.getgroups?.(),
+          });
+          server.on('start', () => report('who', { where: 'start', ...who() }));
+          server.on('workerStart', (_server, id) => report('who', { where: `worker${id}`, ...who() }));
+          server.on('receive', (server, fd) => {
+            server.send(fd, 'served\n');
+          });
+        },
+      });
+      const nobody = Number(readFileSync('/etc/passwd', 'utf8').match(/^nobody:[^:]*:(\d+)/m)![1]);
+      const daemon = Number(readFileSync('/etc/group', 'utf8').match(/^daemon:[^:]*:(\d+)/m)![1]);
+      for (let id = 0; id < workerNum; id++) {
+        const { uid, gid, groups } = await server.waitFor('who', (event) => event.where === `worker${id}`);
+        assert.deepEqual([uid, gid, groups], [nobody, daemon, [daemon]]);
+      }
+      if (subject === PROCESS) assert.equal((await server.waitFor('who', (event) => event.where === 'start')).uid, 0);
+      assert.equal(statusOf(server.pid, 'Uid').split('\t')[0], '0');
+      assert.equal(await ask(server), 'served');
+    });
+
+    test('a user that does not exist is told and changes nothing', { skip: !isRoot && 'needs root' }, async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum, user: 'nobody-of-this-name', group: 'nor-this' },
+        setup: ({ server }) => {
+          server.on('receive', (server, fd) => {
+            server.send(fd, `${process.getuid?.()}\n`);
+          });
+        },
+      });
+      assert.equal(await ask(server), '0');
+      assert.match(server.output, /WARNING\t.*nobody-of-this-name/);
+      assert.match(server.output, /WARNING\t.*nor-this/);
+    });
+
+    test('a worker without privileges can still end the server', { skip: !isRoot && 'needs root' }, async () => {
+      const server = await startServer({
+        mode,
+        settings: { worker_num: workerNum, user: 'nobody' },
+        setup: ({ server, report }) => {
+          server.on('receive', (server) => report('shutdown', { result: server.shutdown() }));
+        },
+      });
+      const client = await Client.connect(server.port);
+      await client.write('end');
+      assert.deepEqual(await server.exited(), { code: 0, signal: null });
+      assert.equal(server.events('shutdown')[0].result, true);
+      await server.assertGone();
+      client.destroy();
+    });
+
+    test('chroot changes the root of the workers', { skip: !isRoot && 'needs root' }, async () => {
+      const root = mkdtempSync(join(tmpdir(), 'tswoole-root-'));
+      try {
+        await using server = await startServer({
+          mode,
+          settings: { worker_num: workerNum, chroot: root },
+          setup: ({ server }) => {
+            server.on('receive', (server, fd) => {
+              server.send(fd, `${process.cwd()}\n`);
+            });
+          },
+        });
+        assert.equal(await ask(server), '/');
+        const { pid } = server.events('$worker')[0];
+        assert.equal(statSync(`/proc/${pid}/root`).ino, statSync(root).ino);
+      } finally {
+        rmSync(root, { recursive: true, force: true });
+      }
+    });
+  });
+}
+
+describe('enable_reuse_port in SWOOLE_BASE', () => {
+  test('each worker listens for itself, and all of them serve', async () => {
+    await using server = await startServer({
+      mode: BASE.mode,
+      settings: { worker_num: 3, enable_reuse_port: true },
+      setup: ({ server, report }) => {
+        server.on('connect', (server, fd) => report('connect', { worker: server.worker_id, fd }));
+        server.on('receive', (server, fd, _reactorId, data) => {
+          server.send(fd, data);
+        });
+      },
+    });
+    const clients: Client[] = [];
+    await server.until(async () => {
+      const client = await Client.connect(server.port);
+      assert.equal(await client.echo('x'), 'x');
+      clients.push(client);
+      return new Set(server.events('connect').map((event) => event.worker)).size === 3;
+    }, 'a connection at every worker');
+    assert.ok(clients.length < 200, `${clients.length} connections`);
+    for (const client of clients) client.destroy();
+  });
+
+  test('the port stays held when nobody but the manager has it', async () => {
+    await using server = await startServer({
+      mode: BASE.mode,
+      settings: { worker_num: 2, enable_reuse_port: true },
+      setup: ({ server }) => {
+        server.on('receive', (server, fd) => {
+          server.send(fd, '.');
+          process.exit(3);
+        });
+      },
+    });
+    for (let i = 0; i < 3; i++) {
+      using client = await Client.connect(server.port);
+      await client.write('x');
+      assert.equal((await client.readAll()).length <= 1, true);
+      await server.waitForCount('$worker', 3 + i);
+    }
+  });
+});

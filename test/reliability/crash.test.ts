@@ -1,0 +1,261 @@
+/** What a killed process costs: the requests that it was handling, and nothing else. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { type ServerSettings, SWOOLE_BASE, SWOOLE_PROCESS } from '../../src/index.ts';
+import { Client } from '../support/client.ts';
+import { Load } from '../support/load.ts';
+import { descriptorCount, isAlive } from '../support/process-info.ts';
+import { Remote } from '../support/remote.ts';
+import { startServer, type TestServer } from '../support/server.ts';
+import { until } from '../support/until.ts';
+
+const CONNECTIONS = 200;
+const WORKERS = 2;
+const PATIENCE_MS = 1500;
+const SIGKILL = 9;
+
+function startEcho(mode: number, settings: ServerSettings = {}, delayMs = 0): Promise<TestServer> {
+  return startServer({
+    mode,
+    settings: { worker_num: WORKERS, open_length_check: true, package_max_length: '8M', ...settings },
+    args: { delayMs },
+    setup: ({ server, report, args, control }) => {
+      server.on('receive', async (server, fd, _reactorId, data) => {
+        if (args.delayMs > 0) await new Promise((resolve) => setTimeout(resolve, Math.random() * args.delayMs));
+        server.send(fd, data);
+      });
+      server.on('close', (_, fd) => report('close', { fd }));
+      server.on('workerError', (_server, id, workerPid, code, signal) =>
+        report('workerError', { id, workerPid, code, signal }),
+      );
+      server.on('managerStart', () => report('managerStart'));
+      control();
+    },
+  });
+}
+
+/** The process that has a worker id now. */
+function workerPid(server: TestServer, id: number): number {
+  return server.events('$worker').findLast((event) => event.id === id)!.pid;
+}
+
+function kill(pid: number): number {
+  process.kill(pid, 'SIGKILL');
+  return performance.now();
+}
+
+/** How long until another process serves under this worker id. */
+async function servedAgain(server: TestServer, id: number, killed: number, killedAt: number): Promise<number> {
+  await server.until(() => workerPid(server, id) !== killed, `a new worker ${id}`, 10_000);
+  return performance.now() - killedAt;
+}
+
+describe('kill -9', { concurrency: false }, () => {
+  test('of a worker costs at most the one request that it was handling', async (t) => {
+    await using server = await startEcho(SWOOLE_PROCESS);
+    using load = await Load.connect({ port: server.port, connections: CONNECTIONS, patienceMs: PATIENCE_MS });
+    load.start();
+    const kills = 6;
+    let slowest = 0;
+    for (let i = 0; i < kills; i++) {
+      await load.progress(5 * CONNECTIONS);
+      const id = i % WORKERS;
+      const pid = workerPid(server, id);
+      const ms = await servedAgain(server, id, pid, kill(pid));
+      slowest = Math.max(slowest, ms);
+      const error = await server.waitFor('workerError', (event) => event.workerPid === pid);
+      assert.deepEqual([error.id, error.code, error.signal], [id, 0, SIGKILL]);
+    }
+    await load.progress(5 * CONNECTIONS);
+    await load.pause();
+    assert.deepEqual(load.wrongs, []);
+    assert.ok(load.lost <= kills, `${kills} kills: ${load.summary()}`);
+    assert.equal(server.events('workerError').length, kills);
+    assert.deepEqual(server.events('close'), []);
+    t.diagnostic(`a new worker served after at most ${slowest.toFixed(0)} ms; ${load.summary()}`);
+  });
+
+  test('of a worker whose answers come later costs at most those', async () => {
+    await using server = await startEcho(SWOOLE_PROCESS, {}, 30);
+    using load = await Load.connect({ port: server.port, connections: CONNECTIONS, patienceMs: PATIENCE_MS });
+    load.start();
+    for (let i = 0; i < 4; i++) {
+      await load.progress(5 * CONNECTIONS);
+      const pid = workerPid(server, i % WORKERS);
+      await servedAgain(server, i % WORKERS, pid, kill(pid));
+    }
+    await load.progress(5 * CONNECTIONS);
+    await load.pause();
+    assert.deepEqual(load.wrongs, []);
+    // One message of each connection can be under way.
+    assert.ok(load.lost <= 4 * CONNECTIONS, load.summary());
+  });
+
+  test('of a worker in the middle of messages that travel in pieces loses whole messages only', async () => {
+    await using server = await startEcho(SWOOLE_PROCESS, { buffer_output_size: '8M', socket_buffer_size: '64M' });
+    const connections = 12;
+    const length = (connection: number, sequence: number): number => 300_000 + ((connection + sequence) % 7) * 400_000;
+    using load = await Load.connect({ port: server.port, connections, length, patienceMs: 4000 });
+    load.start();
+    for (let i = 0; i < 4; i++) {
+      await load.progress(2 * connections);
+      const pid = workerPid(server, i % WORKERS);
+      await servedAgain(server, i % WORKERS, pid, kill(pid));
+    }
+    await load.progress(3 * connections, 30_000);
+    await load.pause();
+    assert.deepEqual(load.wrongs, []);
+    // From each reactor one message may have begun to arrive, one was handled, and answers in pieces may have begun to leave.
+    assert.ok(load.lost <= 4 * connections, load.summary());
+  });
+
+  test('of all workers again and again', async () => {
+    await using server = await startEcho(SWOOLE_PROCESS);
+    using load = await Load.connect({ port: server.port, connections: 50, patienceMs: PATIENCE_MS });
+    load.start();
+    for (let i = 0; i < 5; i++) {
+      const pids = [workerPid(server, 0), workerPid(server, 1)];
+      for (const pid of pids) kill(pid);
+      await server.until(() => pids.every((pid, id) => workerPid(server, id) !== pid), 'two new workers', 10_000);
+    }
+    await load.progress(200);
+    await load.pause();
+    assert.deepEqual(load.wrongs, []);
+    assert.ok(load.lost <= 10, load.summary());
+    assert.deepEqual(server.events('close'), []);
+  });
+
+  test('of a stopping worker that still has work to do', async () => {
+    await using server = await startEcho(SWOOLE_PROCESS, { max_wait_time: 10 }, 500);
+    using load = await Load.connect({ port: server.port, connections: CONNECTIONS, patienceMs: PATIENCE_MS });
+    load.start();
+    await load.progress(CONNECTIONS);
+    for (let i = 0; i < 3; i++) {
+      const pids = [workerPid(server, 0), workerPid(server, 1)];
+      server.kill('SIGUSR1');
+      await server.until(() => pids.every((pid, id) => workerPid(server, id) !== pid), 'the replacements', 10_000);
+      for (const pid of pids) if (isAlive(pid)) kill(pid);
+      await load.progress(CONNECTIONS);
+    }
+    await load.pause();
+    assert.deepEqual(load.wrongs, []);
+    assert.deepEqual(server.events('close'), []);
+  });
+
+  test('of a worker in SWOOLE_BASE closes its own connections only, and frees their slots', async () => {
+    await using server = await startEcho(SWOOLE_BASE);
+    const remotes = await Remote.connectToAll(server, WORKERS);
+    using load = await Load.connect({ port: server.port, connections: 50, patienceMs: PATIENCE_MS });
+    load.start();
+    await load.progress(500);
+    const pid = workerPid(server, 0);
+    await servedAgain(server, 0, pid, kill(pid));
+    const error = await server.waitFor('workerError', (event) => event.workerPid === pid);
+    assert.deepEqual([error.id, error.signal], [0, SIGKILL]);
+    await load.progress(500);
+    await load.pause();
+    const left = load.asking.filter((each) => !each.over).length;
+    const count = (): Promise<number> =>
+      remotes[1].run(({ server }) => {
+        const stats = server.stats();
+        return stats === false ? -1 : stats.connection_num;
+      });
+    await until(async () => (await count()) === left + 1, `${left + 1} connections`);
+    for (const remote of remotes) remote.close();
+  });
+
+  test('of the manager: the master starts a new one, and connections stay', async (t) => {
+    await using server = await startEcho(SWOOLE_PROCESS);
+    using load = await Load.connect({ port: server.port, connections: CONNECTIONS, patienceMs: PATIENCE_MS });
+    load.start();
+    let slowest = 0;
+    for (let i = 0; i < 3; i++) {
+      await load.progress(5 * CONNECTIONS);
+      const manager = server.events('managerStart').at(-1)!.pid;
+      const workers = [workerPid(server, 0), workerPid(server, 1)];
+      const at = kill(manager);
+      await server.waitFor(
+        'managerStart',
+        (event) => event.pid !== manager && server.events('managerStart').length > i + 1,
+      );
+      for (const [id, pid] of workers.entries()) slowest = Math.max(slowest, await servedAgain(server, id, pid, at));
+      assert.deepEqual(workers.filter(isAlive), [], 'the workers of the dead manager are gone');
+    }
+    await load.progress(5 * CONNECTIONS);
+    await load.pause();
+    assert.deepEqual(load.wrongs, []);
+    assert.ok(load.lost <= 3 * WORKERS, load.summary());
+    assert.deepEqual(server.events('close'), []);
+    t.diagnostic(`workers served again after at most ${slowest.toFixed(0)} ms; ${load.summary()}`);
+    server.kill('SIGUSR1');
+    const before = workerPid(server, 0);
+    await server.until(() => workerPid(server, 0) !== before, 'the new manager to reload');
+  });
+
+  test('of the manager in the middle of a reload', async () => {
+    await using server = await startEcho(SWOOLE_PROCESS, {}, 30);
+    using load = await Load.connect({ port: server.port, connections: 50, patienceMs: PATIENCE_MS });
+    load.start();
+    for (let i = 0; i < 5; i++) {
+      await load.progress(100);
+      const manager = server.events('managerStart').at(-1)!.pid;
+      server.kill('SIGUSR1');
+      await new Promise((resolve) => setTimeout(resolve, i * 15));
+      kill(manager);
+      await server.until(() => server.events('managerStart').length > i + 1, 'a new manager');
+    }
+    await load.progress(500);
+    await load.pause();
+    assert.deepEqual(load.wrongs, []);
+  });
+
+  test('SIGUSR1 to the master while a new manager starts is a reload, not a debugger', async () => {
+    await using server = await startEcho(SWOOLE_PROCESS);
+    const manager = server.events('managerStart').at(-1)!.pid;
+    kill(manager);
+    for (let i = 0; i < 20; i++) {
+      server.kill('SIGUSR1');
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    await server.until(() => server.events('managerStart').length > 1, 'a new manager');
+    using client = await Client.connect(server.port);
+    const bytes = Buffer.from([0, 0, 0, 2, 7, 7]);
+    await client.write(bytes);
+    assert.deepEqual(await client.read(6), bytes);
+    assert.doesNotMatch(server.output, /Debugger|inspector/i);
+  });
+
+  for (const [name, mode] of [
+    ['SWOOLE_PROCESS', SWOOLE_PROCESS],
+    ['SWOOLE_BASE', SWOOLE_BASE],
+  ] as const) {
+    test(`of the first process in ${name} takes everybody with it`, async (t) => {
+      await using server = await startEcho(mode);
+      using load = await Load.connect({ port: server.port, connections: 50, patienceMs: PATIENCE_MS });
+      load.start();
+      await load.progress(500);
+      const all = server.processes();
+      const at = kill(server.pid);
+      await until(() => all.every((pid) => !isAlive(pid)), 'the end of all processes', 10_000);
+      t.diagnostic(`${all.length} processes were gone after ${(performance.now() - at).toFixed(0)} ms`);
+    });
+  }
+
+  test('of a worker leaks no descriptor and no map in the master', async () => {
+    await using server = await startEcho(SWOOLE_PROCESS);
+    const serve = async (): Promise<void> => {
+      using load = await Load.connect({ port: server.port, connections: 20, patienceMs: PATIENCE_MS });
+      load.start();
+      await load.progress(100);
+      await load.pause();
+    };
+    await serve();
+    const before = descriptorCount(server.pid);
+    for (let i = 0; i < 6; i++) {
+      const pid = workerPid(server, i % WORKERS);
+      await servedAgain(server, i % WORKERS, pid, kill(pid));
+      await serve();
+    }
+    await server.until(() => descriptorCount(server.pid) <= before, `${before} descriptors`);
+  });
+});

@@ -1,0 +1,170 @@
+/** A reload, a recycled worker and a stopped one cost no client its connection, and no byte. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { type ServerSettings, SWOOLE_PROCESS } from '../../src/index.ts';
+import { Load, type LoadOptions } from '../support/load.ts';
+import { Remote } from '../support/remote.ts';
+import { startServer, type TestServer } from '../support/server.ts';
+import { until } from '../support/until.ts';
+
+const LONG = process.env.TSWOOLE_LONG === '1';
+const SECONDS = LONG ? 20 : 6;
+const CONNECTIONS = 200;
+const WORKERS = 2;
+const FRAMED = { open_length_check: true, package_max_length: '8M' } as const;
+
+/** An echo server; with `delayMs` the answer comes after a random time up to that. */
+function startEcho(settings: ServerSettings, delayMs = 0): Promise<TestServer> {
+  return startServer({
+    mode: SWOOLE_PROCESS,
+    settings: { worker_num: WORKERS, ...FRAMED, ...settings },
+    args: { delayMs },
+    setup: ({ server, report, args, control }) => {
+      server.on('receive', async (server, fd, _reactorId, data) => {
+        if (args.delayMs > 0) await new Promise((resolve) => setTimeout(resolve, Math.random() * args.delayMs));
+        if (!server.send(fd, data)) report('refused', { fd, error: server.getLastError() });
+      });
+      server.on('close', (_, fd) => report('close', { fd }));
+      server.on('beforeReload', () => report('beforeReload'));
+      server.on('afterReload', () => report('afterReload'));
+      server.on('workerError', (_server, id, pid, code, signal) =>
+        report('workerError', { id, workerPid: pid, code, signal }),
+      );
+      control();
+    },
+  });
+}
+
+/** Runs the load, does something again and again, and asserts that no client has noticed. */
+async function underLoad(
+  server: TestServer,
+  options: Partial<LoadOptions>,
+  seconds: number,
+  everyMs: number,
+  action: (turn: number) => unknown,
+): Promise<void> {
+  using load = await Load.connect({ port: server.port, connections: CONNECTIONS, ...options });
+  load.start();
+  await load.progress(load.options.connections);
+  const end = Date.now() + seconds * 1000;
+  for (let turn = 0; Date.now() < end; turn++) {
+    await action(turn);
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
+  }
+  await load.pause();
+  load.assertPerfect();
+  assert.deepEqual(server.events('refused'), []);
+  assert.deepEqual(server.events('close'), []);
+  assert.deepEqual(server.events('workerError'), []);
+}
+
+function workersStarted(server: TestServer): number {
+  return new Set(server.events('$worker').map((event) => event.pid)).size;
+}
+
+/** Waits for the end of the reload that runs, then asserts that there were so many and that they replaced all workers. */
+async function assertReloads(server: TestServer, atLeast: number): Promise<void> {
+  await server.until(() => {
+    const begun = server.events('beforeReload').length;
+    return begun >= atLeast && server.events('afterReload').length === begun;
+  }, `${atLeast} whole reloads`);
+  // On a busy machine the next reload may end a worker that has not started yet, so not every one is heard of.
+  await server.until(() => workersStarted(server) >= 2 * WORKERS, 'new workers');
+  assert.doesNotMatch(server.output, /ended abnormally|did not end|ended before/);
+}
+
+describe('SWOOLE_PROCESS under load', { concurrency: false }, () => {
+  test('SIGUSR1 to the master every second loses nothing', async () => {
+    await using server = await startEcho({});
+    await underLoad(server, {}, SECONDS, 1000, () => server.kill('SIGUSR1'));
+    await assertReloads(server, SECONDS - 2);
+  });
+
+  test('the same with answers that come later', async () => {
+    await using server = await startEcho({}, 30);
+    await underLoad(server, {}, SECONDS, 1000, () => server.kill('SIGUSR1'));
+    await assertReloads(server, SECONDS - 2);
+  });
+
+  test('the same with messages that travel in pieces', async () => {
+    await using server = await startEcho({ buffer_output_size: '8M', socket_buffer_size: '64M' });
+    const length = (connection: number, sequence: number): number => 300_000 + ((connection + sequence) % 7) * 400_000;
+    await underLoad(server, { connections: 24, length }, SECONDS, 1000, () => server.kill('SIGUSR1'));
+    await assertReloads(server, 3);
+  });
+
+  test('the same with reload_async off', async () => {
+    await using server = await startEcho({ enable_coroutine: false, reload_async: false });
+    await underLoad(server, {}, 3, 500, () => server.kill('SIGUSR1'));
+    await assertReloads(server, 2);
+  });
+
+  test('reload_async off, with messages that travel in pieces', async () => {
+    await using server = await startEcho({
+      enable_coroutine: false,
+      reload_async: false,
+      buffer_output_size: '8M',
+      socket_buffer_size: '64M',
+    });
+    const length = (connection: number, sequence: number): number => 300_000 + ((connection + sequence) % 7) * 400_000;
+    await underLoad(server, { connections: 24, length }, 3, 500, () => server.kill('SIGUSR1'));
+    await assertReloads(server, 2);
+  });
+
+  test('unframed data with many messages under way loses nothing', async () => {
+    await using server = await startEcho({ open_length_check: false });
+    await underLoad(server, { depth: 8 }, 3, 500, () => server.kill('SIGUSR1'));
+    await assertReloads(server, 2);
+  });
+
+  test('SIGUSR1 to the manager', async () => {
+    await using server = await startEcho({});
+    using remote = await Remote.connect(server);
+    const manager = await remote.run(({ server }) => server.getManagerPid());
+    await underLoad(server, {}, 3, 500, () => process.kill(manager, 'SIGUSR1'));
+    await assertReloads(server, 2);
+  });
+
+  test('server.reload() in a worker', async () => {
+    await using server = await startEcho({});
+    using remote = await Remote.connect(server);
+    await underLoad(server, {}, 3, 500, () => remote.run(({ server }) => server.reload()));
+    await assertReloads(server, 2);
+  });
+
+  // Its workers are still starting when the next reload comes: to end then is no failure.
+  test('a reload as soon as the last one is complete', async () => {
+    await using server = await startEcho({});
+    await underLoad(server, { connections: 50 }, 2, 0, async (turn) => {
+      server.kill('SIGUSR1');
+      await server.waitForCount('afterReload', turn + 1);
+    });
+    assert.doesNotMatch(server.output, /ended abnormally|did not end|ended before/);
+  });
+
+  test('max_request recycles workers', async () => {
+    await using server = await startEcho({ max_request: 2000, max_request_grace: 500 });
+    await underLoad(server, {}, 4, 500, () => {});
+    assert.ok(workersStarted(server) >= 2 * WORKERS, 'workers were recycled');
+    assert.doesNotMatch(server.output, /ended abnormally|did not end|ended before/);
+  });
+
+  test('max_request recycles workers whose answers come later', async () => {
+    await using server = await startEcho({ max_request: 1000, max_request_grace: 500 }, 30);
+    await underLoad(server, {}, 4, 500, () => {});
+    assert.ok(workersStarted(server) >= 2 * WORKERS, 'workers were recycled');
+    assert.doesNotMatch(server.output, /ended abnormally|did not end|ended before/);
+  });
+
+  test('server.stop(id) of each worker in turn', async () => {
+    await using server = await startEcho({});
+    using remote = await Remote.connect(server);
+    await underLoad(server, {}, 3, 400, async (turn) => {
+      const before = workersStarted(server);
+      const wait = turn % 4 < 2;
+      assert.equal(await remote.run(({ server }, id, wait) => server.stop(id, wait), turn % WORKERS, wait), true);
+      await until(() => workersStarted(server) > before, 'the replacement');
+    });
+    assert.doesNotMatch(server.output, /ended abnormally|did not end|ended before/);
+  });
+});
