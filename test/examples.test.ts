@@ -412,6 +412,24 @@ describe('examples', () => {
     assert.equal(client.bytes, 30_000_000);
     await example.stop();
   });
+
+  it('sendfile.ts sends files of its folder, and no other', async () => {
+    const example = start('sendfile.ts');
+    const text = readFileSync(join(ROOT, 'examples', 'demo.ts'), 'latin1');
+    for (const name of ['demo.ts', '../examples/demo.ts']) {
+      const client = await example.connect();
+      client.write(`${name}\n`);
+      await client.closes();
+      assert.equal(client.received, `${text.length}\n${text}`);
+    }
+    for (const name of ['nothing', '../package.json']) {
+      const client = await example.connect();
+      client.write(`${name}\n`);
+      await client.closes();
+      assert.equal(client.received, '0\n');
+    }
+    await example.stop();
+  });
 });
 
 describe('examples/demo.ts', () => {

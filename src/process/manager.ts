@@ -12,6 +12,7 @@ import type { Application } from './application.ts';
 import type { ProcessSettings } from './config.ts';
 import { InboxWatch } from './inbox-watch.ts';
 import type { Child, Launcher } from './launcher.ts';
+import { endOrphans } from './orphans.ts';
 import type { Runtime } from './runtime.ts';
 
 /** A worker that dies before it served is started again with growing pauses, up to this. */
@@ -203,6 +204,7 @@ export class Manager {
     releaseInboxOfDead(runtime.segment, workerInbox(runtime.segment.layout, id), lane);
     if (this.options.workersOwnSockets) this.options.onOwnerDeath?.(id);
     announceLane(runtime.segment, lane, runtime.doorbells);
+    if (!this.options.workersOwnSockets) endOrphans(runtime, lane);
     const signal = signalName === null ? 0 : (constants.signals[signalName as NodeJS.Signals] ?? 0);
     const wasCurrent = this.current[id] === ended;
     if (wasCurrent) this.current[id] = null;

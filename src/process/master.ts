@@ -12,6 +12,7 @@ import type { Application } from './application.ts';
 import type { ProcessSettings } from './config.ts';
 import { InboxWatch } from './inbox-watch.ts';
 import type { Child, Launcher } from './launcher.ts';
+import { endOrphans } from './orphans.ts';
 import type { ReactorThreads } from './reactor-threads.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -141,6 +142,7 @@ export class Master {
         const lane = workerLane(layout, id, generation);
         releaseInboxOfDead(segment, workerInbox(layout, id), lane);
         announceLane(segment, lane, doorbells);
+        endOrphans(this.runtime, lane);
       }
     }
     releaseInboxOfDead(segment, MANAGER_INBOX, MANAGER_LANE);

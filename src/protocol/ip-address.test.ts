@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { isIPv4, isIPv6 } from 'node:net';
 import { describe, it } from 'node:test';
+import { prng } from '../../test/support/prng.ts';
 import { isInRanges, mapIPv4, parseAddressRange, parseIPv4, parseIPv6 } from './ip-address.ts';
 
 const six = (text: string): Uint8Array => parseIPv6(text)!;
@@ -34,6 +36,36 @@ describe('addresses', () => {
       '1.2.3.4',
     ])
       assert.equal(parseIPv6(text), null, text);
+  });
+});
+
+describe('addresses at random', () => {
+  it('are taken exactly where Node takes them', () => {
+    const pieces = [
+      '',
+      ':',
+      '::',
+      '.',
+      '0',
+      '1',
+      'f',
+      'ffff',
+      '255',
+      '256',
+      '01',
+      '1.2.3.4',
+      '12345',
+      'g',
+      ':1',
+      '1:2',
+    ];
+    for (let seed = 1; seed <= 50_000; seed++) {
+      const random = prng(seed);
+      let text = '';
+      for (let count = 1 + random.int(12); count > 0; count--) text += pieces[random.int(pieces.length)];
+      assert.equal(parseIPv4(text) !== null, isIPv4(text), `seed ${seed}: ${text}`);
+      assert.equal(parseIPv6(text) !== null, isIPv6(text), `seed ${seed}: ${text}`);
+    }
   });
 });
 

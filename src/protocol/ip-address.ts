@@ -1,26 +1,43 @@
 /** Addresses as bytes, and ranges of them. */
-import { isIPv4, isIPv6 } from 'node:net';
+
+const IPV4 = /^(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)){3}$/;
+const IPV6_GROUP = /^[0-9a-fA-F]{1,4}$/;
 
 /** The four bytes of "192.0.2.1", or null. */
 export function parseIPv4(text: string): Uint8Array | null {
-  return isIPv4(text) ? Uint8Array.from(text.split('.'), Number) : null;
+  return IPV4.test(text) ? Uint8Array.from(text.split('.'), Number) : null;
 }
 
 /** The sixteen bytes of an IPv6 address in any of its forms, without a zone; or null. */
 export function parseIPv6(text: string): Uint8Array | null {
-  if (!isIPv6(text) || text.includes('%')) return null;
+  const halves = text.split('::');
+  if (halves.length > 2) return null;
+  const shortened = halves.length === 2;
+  const head = groupBytes(halves[0], !shortened);
+  const tail = shortened ? groupBytes(halves[1], true) : [];
+  if (head === null || tail === null) return null;
+  const missing = 16 - head.length - tail.length;
+  if (shortened ? missing < 2 : missing !== 0) return null;
   const bytes = new Uint8Array(16);
-  const [head, tail] = text.split('::').map((half) => (half === '' ? [] : half.split(':').flatMap(wordBytes)));
   bytes.set(head);
-  if (tail !== undefined) bytes.set(tail, 16 - tail.length);
+  bytes.set(tail, 16 - tail.length);
   return bytes;
 }
 
-/** A group of an IPv6 address: four hexadecimal digits at most, or an IPv4 address at its end. */
-function wordBytes(word: string): number[] {
-  if (word.includes('.')) return word.split('.').map(Number);
-  const value = Number.parseInt(word, 16);
-  return [value >> 8, value & 255];
+/** The bytes of groups of hexadecimal digits, of which the very last may be an IPv4 address; or null. */
+function groupBytes(text: string, isEnd: boolean): number[] | null {
+  if (text === '') return [];
+  const bytes: number[] = [];
+  const groups = text.split(':');
+  for (const [index, group] of groups.entries()) {
+    const four = isEnd && index === groups.length - 1 ? parseIPv4(group) : null;
+    if (four !== null) bytes.push(...four);
+    else if (IPV6_GROUP.test(group)) {
+      const value = Number.parseInt(group, 16);
+      bytes.push(value >> 8, value & 255);
+    } else return null;
+  }
+  return bytes;
 }
 
 /** All addresses that agree with `bytes` in the first `bits`. IPv4 stands in its IPv6 form, ::ffff:a.b.c.d. */

@@ -62,3 +62,11 @@ export const SEAL_BYTES = 65536;
 /** Renegotiations, changes of keys and the like that one TLS connection may ask for in so long. */
 export const TLS_REPLIES_MAX = 16;
 export const TLS_REPLIES_MS = 60_000;
+/** How often sockets that only wait for their peer are looked at. */
+export const LINGER_CHECK_MS = 20;
+/** Such a socket is given up when its peer took nothing for this long, */
+export const LINGER_STALL_MS = 5_000;
+/** and in any case after this long. */
+export const LINGER_MAX_MS = 60_000;
+/** A slot is used again only behind this many others, so that whoever still holds its old id finds it free for a while. */
+export const SLOT_REST = 64;

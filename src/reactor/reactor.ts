@@ -16,6 +16,7 @@ import {
 import {
   ADDRESS,
   CLOSE_ERRNO,
+  CLOSER,
   CONNECT_TIME,
   type ConnectionTable,
   DISPATCHED_BYTES,
@@ -78,12 +79,13 @@ import {
   TCP_USER_TIMEOUT,
 } from '../sys/constants.ts';
 import { Epoll } from '../sys/epoll.ts';
-import { recv, shutdown } from '../sys/libc.ts';
+import { shutdown } from '../sys/libc.ts';
 import { allocate } from '../sys/memory.ts';
 import { acceptFrom, closeDescriptor, getOption, peerAddress, resetOnClose, setOption } from '../sys/socket.ts';
 import { Connection } from './connection.ts';
 import { Datagrams, type PacketDelivery } from './datagram.ts';
 import type { Delivery } from './delivery.ts';
+import { FreeSlots } from './free-slots.ts';
 import { Input } from './input.ts';
 import {
   ACCEPT_PAUSE_MS,
@@ -92,9 +94,11 @@ import {
   CLOSE_STALL_MS,
   EVENTS_MAX,
   HANDSHAKE_MS,
+  LINGER_CHECK_MS,
   READ_BYTES,
   TICK_MS,
 } from './limits.ts';
+import { Lingerers } from './linger.ts';
 import { Output } from './output.ts';
 import { isDatagram, type ReactorPort } from './port.ts';
 import { ProxyGate } from './proxy-gate.ts';
@@ -151,7 +155,8 @@ export class Reactor {
 
   /** Connections by local slot; objects stay when a slot is freed. */
   private readonly connections: Connection[] = [];
-  private readonly freeSlots: number[] = [];
+  private readonly freeSlots = new FreeSlots();
+  private readonly lingerers: Lingerers;
   private openCount = 0;
 
   /** Connections to read in the next turn although no event will come. */
@@ -192,6 +197,7 @@ export class Reactor {
     this.handOver = options.handOver;
     this.words = options.connections.words;
     this.numbers = options.connections.numbers;
+    this.lingerers = new Lingerers(this.input);
     this.reading = new Input(this.table, this.counters, this.delivery, this, this.ports, this.input);
     this.output = new Output(this.table, this.delivery, this);
     this.tls = options.ports.some((port) => port.tls !== null) ? new TlsEngine(options.ports, this.log) : null;
@@ -242,6 +248,7 @@ export class Reactor {
     if (this.hasReady) return 0;
     // A ring that gets room rings our doorbell; what else makes a connection wait is looked at again soon.
     if (this.blocked.length !== 0 || this.datagrams?.blocked === true) return BLOCKED_RETRY_MS;
+    if (this.lingerers.count !== 0) return LINGER_CHECK_MS;
     return Math.max(0, Math.min(this.tickMs, this.nextTick - Date.now()));
   }
 
@@ -270,6 +277,7 @@ export class Reactor {
       // The end of a file can run callbacks, which send.
       this.output.flush();
     }
+    if (this.lingerers.count !== 0) this.lingerers.check(this.now);
     if (this.now >= this.nextTick) this.tick();
   }
 
@@ -377,13 +385,13 @@ export class Reactor {
 
   /** Makes a connection of an accepted descriptor. */
   adopt(fd: number, port: ReactorPort, address: Uint8Array): void {
-    const local = this.freeSlots.pop() ?? this.connections.length;
+    const local = this.freeSlots.take() ?? this.connections.length;
     const slot = this.owner * this.segment.layout.slotsPerOwner + local;
     const before = this.segment.addConnections(1, port.index);
     const overLimit = before >= this.maxConnections || local >= this.segment.layout.slotsPerOwner;
     if (overLimit || !this.table.openSession(slot, SESSION_SLOTS)) {
       this.segment.addConnections(-1, port.index);
-      if (local < this.connections.length) this.freeSlots.push(local);
+      if (local < this.connections.length) this.freeSlots.give(local);
       this.refuse(fd);
       return;
     }
@@ -397,7 +405,10 @@ export class Reactor {
     this.counters.add(ACCEPTED, 1);
     if (fd > this.words[WORD_MAX_FD]) this.words[WORD_MAX_FD] = fd;
     if (port.tls === null) this.introduce(connection);
-    else if ((connection.tls = this.tls!.accept(port.index)) === null) this.abort(connection, 'out of memory');
+    else {
+      connection.tls = this.tls!.accept(port.index);
+      if (connection.tls === null) this.abort(connection, 'out of memory');
+    }
     if (!connection.open) return;
     const error = this.epoll.add(fd, WATCHED, local, serial);
     if (error !== 0) {
@@ -431,6 +442,7 @@ export class Reactor {
     words[base + OWNER] = this.owner;
     words[base + WORKER] = -1;
     words[base + FLAGS] = 0;
+    words[base + CLOSER] = 0;
     words[base + UID] = 0;
     words[base + LISTENER] = port.listener;
     words[base + CLOSE_ERRNO] = 0;
@@ -679,21 +691,16 @@ export class Reactor {
     this.output.drop(connection);
     connection.packet = null;
     connection.waits = false;
-    if (reset) resetOnClose(fd);
-    else if (connection.readable && !connection.hangup) this.discardInput(fd);
-    closeDescriptor(fd);
+    if (reset) {
+      resetOnClose(fd);
+      closeDescriptor(fd);
+    } else this.lingerers.close(fd, this.now);
     this.openCount--;
     this.segment.addConnections(-1, connection.port.index);
     this.counters.add(CLOSED, 1);
     this.table.closeSession(connection.slot);
-    this.freeSlots.push(connection.slot - this.owner * this.segment.layout.slotsPerOwner);
+    this.freeSlots.give(connection.slot - this.owner * this.segment.layout.slotsPerOwner);
     this.delivery.freed(connection);
-  }
-
-  /** A socket that is closed with unread input sends RST, which can destroy our last bytes on their way. */
-  private discardInput(fd: number): void {
-    shutdown(fd, SHUT_WR);
-    for (let i = 0; i < 16; i++) if (recv(fd, this.input.address, READ_BYTES, 0) <= 0) return;
   }
 
   // ---- time -------------------------------------------------------------------------------------------------------
@@ -759,7 +766,9 @@ export class Reactor {
 
   /** True exactly when output still waits for a peer to read it. */
   get hasOutput(): boolean {
-    return this.connections.some((connection) => connection.open && connection.output !== null);
+    return (
+      this.lingerers.count !== 0 || this.connections.some((connection) => connection.open && connection.output !== null)
+    );
   }
 
   /** Stops taking input; output goes on. */
@@ -778,6 +787,7 @@ export class Reactor {
   closeAll(): void {
     this.output.flush();
     this.forEachOpen((connection) => this.free(connection, false));
+    this.lingerers.closeAll();
     this.epoll.close();
   }
 }

@@ -4,7 +4,7 @@
  */
 import { SWOOLE_LOG_ERROR } from '../constants.ts';
 import type { Application } from '../process/application.ts';
-import { FLAG_CLOSE_DONE, FLAG_CLOSE_TAKEN, FLAG_CLOSED_HERE, OWNER, PORT, RECEIVE_TIME } from '../shm/connections.ts';
+import { FLAG_CLOSE_DONE, FLAG_CLOSED_HERE, OWNER, PORT, RECEIVE_TIME } from '../shm/connections.ts';
 import { CALLBACKS_NOW, CALLBACKS_PEAK } from '../shm/workers.ts';
 import type { ServerCore } from './core.ts';
 import { Event, StatusInfo } from './event-objects.ts';
@@ -111,17 +111,16 @@ export class ServerApplication implements Application {
   }
 
   close(slot: number, serial: number): void {
-    const { connections, wire } = this.core.runtime!;
+    const { connections, lane, wire } = this.core.runtime!;
     // When close() of ours came first, its callback has run and the owner was told.
-    if ((connections.setFlags(slot, FLAG_CLOSE_TAKEN) & FLAG_CLOSE_TAKEN) !== 0) return;
+    if (!connections.takeClose(slot, lane)) return;
     this.runClose(slot, serial, connections.words[connections.wordBase(slot) + OWNER]);
     wire.finishClose(slot, serial, false);
   }
 
   closeRequested(slot: number, serial: number, reset: boolean): void {
-    const { connections, wire } = this.core.runtime!;
-    const before = connections.setFlags(slot, FLAG_CLOSE_TAKEN);
-    if ((before & FLAG_CLOSE_TAKEN) === 0) {
+    const { connections, lane, wire } = this.core.runtime!;
+    if (connections.takeClose(slot, lane)) {
       connections.setFlags(slot, FLAG_CLOSED_HERE);
       this.runClose(slot, serial, CLOSED_BY_SERVER);
     } else if (!reset) return;

@@ -78,7 +78,16 @@ describe('resolvePortSettings', () => {
     const error = { code: 'ERR_SETTING_VALUE', key: 'proxy_protocol_from' };
     assert.throws(from(), error);
     assert.throws(from([]), error);
-    for (const text of ['', 'example.org', '10.0.0.0/33', '10.0.0/8', '::/129', 'fe80::1%eth0', '10.0.0.0/', '10.0.0.0/08'])
+    for (const text of [
+      '',
+      'example.org',
+      '10.0.0.0/33',
+      '10.0.0/8',
+      '::/129',
+      'fe80::1%eth0',
+      '10.0.0.0/',
+      '10.0.0.0/08',
+    ])
       assert.throws(from(['::1', text]), error, text);
   });
 

@@ -2,6 +2,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { SWOOLE_BASE, SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING, SWOOLE_PROCESS } from '../constants.ts';
 import type { Inherited } from '../process/environment.ts';
+import { SLOT_REST } from '../reactor/limits.ts';
 import { Segment, WORD_MASTER_PID } from '../shm/segment.ts';
 import { SIGKILL } from '../sys/constants.ts';
 import { createEventfd } from '../sys/eventfd.ts';
@@ -126,7 +127,7 @@ function createSegment(core: ServerCore): Segment {
     workerCount: settings.workerNum,
     taskWorkerCount: settings.taskWorkerNum,
     userProcessCount: 0,
-    slotsPerOwner: settings.maxConnection,
+    slotsPerOwner: settings.maxConnection + SLOT_REST,
     ownerCount: process_ ? settings.reactorNum : settings.workerNum,
   });
   segment.startTime = Date.now() / 1000;

@@ -51,7 +51,14 @@ export function tlsConfig(settings: ResolvedSslSettings, { directory, ticketKeys
   };
 }
 
-const FILES = ['ssl_cert_file', 'ssl_key_file', 'ssl_dhparam', 'ssl_client_cert_file', 'ssl_cafile', 'ssl_capath'] as const;
+const FILES = [
+  'ssl_cert_file',
+  'ssl_key_file',
+  'ssl_dhparam',
+  'ssl_client_cert_file',
+  'ssl_cafile',
+  'ssl_capath',
+] as const;
 
 /** Every file that is named must be there. What is in it is looked at in start(). */
 export function checkSslFiles(values: NormalisedSettings): void {

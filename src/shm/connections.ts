@@ -6,7 +6,8 @@
  *        8 remote port     9 address family   10–13 address     14 listener's descriptor
  *       15 close errno    16 (f64 8) connected at               18 (f64 9) last received at
  *       20 (f64 10) last sent at              22 (f64 11) receive time of what a worker took last
- *       24 bytes dispatched   25 bytes taken   26 bytes queued for sending   27 files queued for sending   28–31 free
+ *       24 bytes dispatched   25 bytes taken   26 bytes queued for sending   27 files queued for sending   28 lane + 1 of
+ *       who closes it   29–31 free
  *
  * The owner (reactor thread, or worker in BASE) writes everything but: flags (Atomics.or/and by anybody), uid
  * (compareExchange once), word 25 and f64 11 (the worker that takes the data).
@@ -38,6 +39,7 @@ export const DISPATCHED_BYTES = 24;
 export const TAKEN_BYTES = 25;
 export const QUEUED_BYTES = 26;
 export const QUEUED_FILES = 27;
+export const CLOSER = 28;
 export const CONNECT_TIME = 8;
 export const RECEIVE_TIME = 9;
 export const SEND_TIME = 10;
@@ -159,6 +161,28 @@ export class ConnectionTable {
   setFlags(slot: number, flags: number): number {
     return Atomics.or(this.words, this.wordBase(slot) + FLAGS, flags);
   }
+  /** Claims the close callback for a lane: answers true to one only. Should that one die over it, it is known who it was. */
+  takeClose(slot: number, lane: number): boolean {
+    const base = this.wordBase(slot);
+    if (Atomics.compareExchange(this.words, base + CLOSER, 0, lane + 1) !== 0) return false;
+    return (Atomics.or(this.words, base + FLAGS, FLAG_CLOSE_TAKEN) & FLAG_CLOSE_TAKEN) === 0;
+  }
+
+  /** The connections that a lane has begun to close, and whose owner was not told yet. */
+  closing(lane: number): { slot: number; serial: number }[] {
+    const found: { slot: number; serial: number }[] = [];
+    this.forEach(-1, (slot, base) => {
+      const theirs = this.words[base + CLOSER] === lane + 1 && this.words[base + STATE] === STATE_ACTIVE;
+      if (theirs) found.push({ slot, serial: this.words[base + SERIAL] });
+    });
+    return found;
+  }
+  /** True exactly when that is still so. */
+  isClosing(slot: number, serial: number): boolean {
+    const base = this.wordBase(slot);
+    return this.words[base + SERIAL] === serial && this.words[base + STATE] === STATE_ACTIVE;
+  }
+
   clearFlags(slot: number, flags: number): number {
     return Atomics.and(this.words, this.wordBase(slot) + FLAGS, ~flags);
   }

@@ -81,6 +81,8 @@ export const MSG_NOSIGNAL = 0x4000;
 export const MSG_MORE = 0x8000;
 
 export const SHUT_WR = 1;
+/** Bytes of a socket that its peer has not acknowledged; TIOCOUTQ under its other name. */
+export const SIOCOUTQ = 0x5411;
 
 export const EFD_NONBLOCK = 0x800;
 export const EFD_CLOEXEC = 0x80000;

@@ -63,6 +63,7 @@ export const setsockopt = bind<(fd: N, level: N, name: N, value: N, length: N) =
   PTR,
   'uint',
 ]);
+export const ioctl = bind<(fd: N, request: N, argument: N) => N>('ioctl', 'int', ['int', 'ulong', PTR]);
 export const shutdown = bind<(fd: N, how: N) => N>('shutdown', 'int', ['int', 'int']);
 export const recv = bind<(fd: N, addr: N, length: N, flags: N) => N>('recv', SIZE, ['int', PTR, SIZE, 'int']);
 export const send = bind<(fd: N, addr: N, length: N, flags: N) => N>('send', SIZE, ['int', PTR, SIZE, 'int']);

@@ -10,6 +10,7 @@ import {
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOL_SOCKET,
+  SIOCOUTQ,
 } from './constants.ts';
 import * as libc from './libc.ts';
 import { allocate } from './memory.ts';
@@ -191,4 +192,9 @@ export function resetOnClose(fd: number): void {
 
 export function closeDescriptor(fd: number): void {
   libc.close(fd);
+}
+
+/** How many bytes the peer has not acknowledged yet; negative when that cannot be told. */
+export function unsentBytes(fd: number): number {
+  return libc.ioctl(fd, SIOCOUTQ, VALUE) === -1 ? -1 : scratch.i32[VALUE_WORD];
 }

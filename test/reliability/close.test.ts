@@ -182,9 +182,7 @@ describe('a worker killed over a close', { concurrency: false }, () => {
     assert.equal(server.events('closing').length, 1);
   });
 
-  test('in close() of its own: the slot is freed', {
-    todo: 'nobody tells the reactor that the process which took the close is dead',
-  }, async () => {
+  test('in close() of its own: the slot is freed', async () => {
     await using server = await start();
     using remote = await Remote.connect(server);
     using client = await Client.connect(server.port);
@@ -194,6 +192,30 @@ describe('a worker killed over a close', { concurrency: false }, () => {
     await server.until(() => server.events('$worker').length === 3, 'a new worker');
     await until(async () => (await connectionCount(remote)) === 1, 'the end of the connection', 5000);
   });
+});
+
+test('a client that goes on writing still gets all that was sent before the close', async () => {
+  const length = 3_000_000;
+  for (const mode of [SWOOLE_PROCESS, SWOOLE_BASE]) {
+    await using server = await startServer({
+      mode,
+      settings: { worker_num: 2, buffer_output_size: '8M' },
+      setup: ({ server }) => {
+        server.on('receive', (server, fd) => {
+          server.send(fd, Buffer.alloc(3_000_000, 'a'));
+          server.close(fd);
+        });
+      },
+    });
+    for (let i = 0; i < 10; i++) {
+      using client = await Client.connect(server.port);
+      const chatter = setInterval(() => client.write('still here').catch(() => {}), 2);
+      void client.write('go').catch(() => {});
+      const answer = await client.read(length);
+      clearInterval(chatter);
+      assert.equal(answer.length, length, `mode ${mode}`);
+    }
+  }
 });
 
 test('a client that has sent FIN still gets its answer', async () => {

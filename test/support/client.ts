@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from 'node:tls';
 import { DEADLINE_MS, within } from './until.ts';
 
 export interface ClientOptions {
@@ -47,16 +48,30 @@ export class Client {
     });
   }
 
-  /** Resolves once the kernel has connected, which is before the server has accepted. */
-  static connect(port: number, options: ClientOptions = {}): Promise<Client> {
+  /** Resolves once the kernel has connected, which is before the server has accepted. `port` may be the path of a Unix socket. */
+  static connect(port: number | string, options: ClientOptions = {}): Promise<Client> {
     const { host = '127.0.0.1', localAddress } = options;
-    const socket = connect({ port, host, localAddress, allowHalfOpen: true });
+    const target = typeof port === 'string' ? { path: port } : { port, host, localAddress };
+    const socket = connect({ ...target, allowHalfOpen: true });
     const client = new Client(socket);
     const connected = new Promise<Client>((resolve, reject) => {
       socket.once('connect', () => resolve(client));
       socket.once('error', reject);
     });
     return within(connected, `connect to ${host}:${port}`);
+  }
+
+  /** The same over TLS: resolves once the handshake is done, with whatever certificate the server has. */
+  static connectTls(port: number, options: ConnectionOptions = {}): Promise<Client & { socket: TLSSocket }> {
+    const all = { port, host: '127.0.0.1', allowHalfOpen: true, rejectUnauthorized: false, ...options };
+    const socket = tlsConnect(all);
+    const client = new Client(socket) as Client & { socket: TLSSocket };
+    const connected = new Promise<Client & { socket: TLSSocket }>((resolve, reject) => {
+      socket.once('secureConnect', () => resolve(client));
+      socket.once('error', reject);
+      socket.once('close', () => reject(new Error('the connection was closed during the handshake')));
+    });
+    return within(connected, `TLS handshake with port ${port}`);
   }
 
   /** By which the server knows us as `remote_port`. */

@@ -67,7 +67,7 @@ export interface LoadOptions {
   depth?: number;
   /** A message that is not answered for this long is given up and the next is sent. @default never */
   patienceMs?: number;
-  /** How many different connections' addresses to come from: beyond 28,000 one is not enough. @default '127.0.0.1' */
+  /** The address to come from, such as '127.0.0.2': one has about 28,000 ports. @default '127.0.0.1' */
   localAddress?: string;
 }
 
