@@ -146,16 +146,27 @@ export interface Watch {
 const watches = new Set<Watch>();
 
 /**
+ * What Node does itself behind each of its callbacks: runs nextTick and promises. Not documented, though as old as Node;
+ * where it is missing, an immediate does the same a little later.
+ */
+const runNextTicks = (process as { _tickCallback?: () => void })._tickCallback ?? (() => setImmediate(() => {}));
+
+/**
  * Calls back in Node's own loop whenever the descriptor is readable (level triggered). koffi calls from outside of Node's
- * callback scope: promises and nextTick would wait for whatever Node does next, for seconds on an idle server. So the
- * callback runs as an immediate, which comes in the same turn of the loop and ends with both.
+ * callback scope: without the last step, promises and nextTick would wait for whatever Node does next, for seconds on an
+ * idle server, and an error would end in koffi.
  */
 export function watchReadable(fd: number, callback: () => void): Watch {
-  const run = (): void => {
-    if (watches.has(watch)) callback();
-  };
   const handle = koffi.node.poll(fd, { readable: true }, () => {
-    setImmediate(run);
+    if (!watches.has(watch)) return;
+    try {
+      callback();
+    } catch (error) {
+      setImmediate(() => {
+        throw error;
+      });
+    }
+    runNextTicks();
   });
   const watch: Watch = {
     close: () => {
