@@ -116,7 +116,8 @@ export class ConnectionTable {
     if (!(serial >= 0 && serial <= 0xffffffff) || !Number.isInteger(serial)) return -1;
     const slot = Atomics.load(this.words, this.sessionsOffset + (serial % SESSION_SLOTS)) - 1;
     if (slot < 0 || slot >= this.slotCount) return -1;
-    return this.words[this.wordsOffset + slot * SLOT_WORDS + SERIAL] === (serial | 0) ? slot : -1;
+    const base = this.wordsOffset + slot * SLOT_WORDS;
+    return this.words[base + SERIAL] === (serial | 0) && this.words[base + STATE] !== STATE_OPENING ? slot : -1;
   }
 
   /** Gives the slot a session id; answers false when no id is free among the next `tries`. */

@@ -21,7 +21,11 @@ export const LANES_PER_WORKER = 3;
 /** Session slots, as the peer has them: an id whose slot is still used is skipped. */
 export const SESSION_SLOTS = 1 << 20;
 
-export const RING_BYTES = 1 << 20;
+/**
+ * Large enough that a hundred connections with 16 KiB each under way do not fill it: full rings cost more than big ones.
+ * Only pages that were touched cost memory, and an idle ring starts again at its beginning.
+ */
+export const RING_BYTES = 1 << 22;
 export const RING_CONTROL_BYTES = 192;
 export const INBOX_BYTES = 512;
 export const LANE_BYTES = 256;
