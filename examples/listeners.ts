@@ -1,6 +1,6 @@
 /**
- * One server, several ports. Ports without callbacks of their own use the server's; getClientInfo() tells which port a
- * connection came through. UDP, Unix sockets and TLS ports will be added here when the server has them.
+ * One server, several TCP ports. Ports without callbacks of their own use the server's; getClientInfo() tells which port
+ * a connection came through. See mixed-ports.ts for other kinds of ports.
  */
 import { Server, SWOOLE_PROCESS, SWOOLE_SOCK_TCP } from 'tswoole';
 

@@ -70,7 +70,7 @@ function commandOf(name: SubjectName, source: boolean, transport: Transport): st
 }
 
 /** Compiles into a directory that goes with this process; null when there is no compiler. */
-function compile(file: string): string | null {
+export function compile(file: string): string | null {
   const directory = mkdtempSync(join(tmpdir(), 'tswoole-bench-'));
   process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
   const program = join(directory, 'echo');

@@ -1,4 +1,5 @@
 /** Limits of one turn of the loop, so that no connection and no queue can keep the others waiting. */
+import { RING_BYTES } from '../shm/layout.ts';
 
 /** Events taken from the kernel at once. */
 export const EVENTS_MAX = 512;
@@ -46,7 +47,7 @@ export const UDP_BYTES_MAX = 65535;
 /** The longest datagram that a Unix socket takes. A sender needs a socket buffer of several times the default for it. */
 export const UNIX_DATAGRAM_BYTES_MAX = 1024 * 1024;
 /** What datagrams leave of a worker's ring to its connections. */
-export const PACKET_RESERVE_BYTES = 256 * 1024;
+export const PACKET_RESERVE_BYTES = RING_BYTES / 8;
 /** UDP for a worker whose ring has been full for so long is dropped, so that others who use the socket do not wait. */
 export const PACKET_STALL_MS = 100;
 /**

@@ -14,7 +14,7 @@ import {
 import { changeGroup, interfaceIndex } from '../sys/datagram.ts';
 import { readOption, setOption } from '../sys/socket.ts';
 import { SOCKET_OPTIONS, type SocketOptionName, type SocketOptionNumbers } from '../sys/socket-options.ts';
-import { reactorConfig } from './boot-record.ts';
+import { daemonRecord, reactorConfig } from './boot-record.ts';
 import type { ServerCore } from './core.ts';
 import { describeValue, TswooleError } from './errors.ts';
 import { internalsOf, type Port } from './port.ts';
@@ -90,7 +90,8 @@ export class ListenSocket {
 
   /** True exactly when another process has done the same already, to the same socket. */
   #isReplay(): boolean {
-    return !this.#core.started && (this.#core.inherited !== null || reactorConfig() !== null);
+    const first = this.#core.inherited === null && reactorConfig() === null && daemonRecord() === null;
+    return !this.#core.started && !first;
   }
 
   #answer(error: number): boolean {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { existsSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -102,7 +103,7 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
         await Promise.all(clients.map((client) => client.echo('x')));
         for (const client of clients) client.destroy();
       }
-      await server.until(() => server.events('close').length === closesBefore + 10_000, '10,000 close events', 60_000);
+      await server.until(() => server.events('close').length - closesBefore >= 10_000, '10,000 close events', 60_000);
       await server.until(() => count() <= before, `at most ${before} descriptors, there are ${count()}`);
     });
   });
@@ -155,7 +156,9 @@ describe('paths of Unix sockets', () => {
       setup: ({ server }) => {
         server.on('receive', () => {});
         server.on('packet', () => {});
-        server.on('start', () => setTimeout(() => server.shutdown(), 10));
+        server.on('start', () => {
+          setTimeout(() => server.shutdown(), 10);
+        });
       },
     });
     const { result, error } = await server.waitFor('$end');
@@ -167,6 +170,7 @@ describe('paths of Unix sockets', () => {
   test('a path is taken while anything is bound to it: a listener, a socket that does not listen yet, a datagram socket', async () => {
     const listening = freshPath();
     const other = createServer().listen(listening);
+    await once(other, 'listening');
     assert.deepEqual(await tryStart(listening), [false, 98]);
     assert.deepEqual(await tryStart(listening, 6), [false, 98]);
     other.close();
@@ -230,7 +234,9 @@ describe('paths of Unix sockets', () => {
           wide: server.listen(`/tmp/${'ü'.repeat(55)}`, 0, swoole.SWOOLE_SOCK_UNIX_DGRAM),
         });
         server.on('receive', () => {});
-        server.on('start', () => setTimeout(() => server.shutdown(), 10));
+        server.on('start', () => {
+          setTimeout(() => server.shutdown(), 10);
+        });
       },
     });
     await server.exited();
@@ -251,6 +257,7 @@ describe('paths of Unix sockets', () => {
   test('start() that fails elsewhere removes the file again', async () => {
     const path = freshPath();
     const blocker = createServer().listen(0, '127.0.0.1');
+    await once(blocker, 'listening');
     const { port } = blocker.address() as { port: number };
     const server = await startServer({
       ...{ mode: 1, waitUntilReady: false, port, args: path },

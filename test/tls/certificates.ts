@@ -25,8 +25,6 @@ export interface PairOptions {
   authority?: boolean;
   /** Encrypts the key. */
   passphrase?: string;
-  /** @default 30 */
-  days?: number;
 }
 
 let made = 0;
@@ -34,11 +32,11 @@ let made = 0;
 export function makePair(name: string, options: PairOptions = {}): Pair {
   const base = join(directory, `${++made}-${name.replaceAll('*', 'star')}`);
   const pair = { name, certFile: `${base}.crt`, keyFile: `${base}.key` };
-  const { issuer, altName = `DNS:${name}`, authority = false, passphrase, days = 30 } = options;
+  const { issuer, altName = `DNS:${name}`, authority = false, passphrase } = options;
   const protection = passphrase === undefined ? ['-nodes'] : ['-passout', `pass:${passphrase}`];
   const signer = issuer === undefined ? [] : ['-CA', issuer.certFile, '-CAkey', issuer.keyFile];
   openssl(
-    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-days', String(days)],
+    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-days', '30'],
     ...['-subj', `/CN=${name}`, '-addext', `subjectAltName=${altName}`, '-keyout', pair.keyFile, '-out', pair.certFile],
     ...['-addext', `basicConstraints=critical,CA:${authority ? 'TRUE' : 'FALSE'}`],
     ...protection,

@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict';
+import { networkInterfaces } from 'node:os';
+import { describe, test } from 'node:test';
+import { SWOOLE_SOCK_UDP } from '../../src/index.ts';
+import { IPPROTO_IP } from '../../src/sys/constants.ts';
+import { interfaceIndex } from '../../src/sys/datagram.ts';
+import { setOption } from '../../src/sys/socket.ts';
+import { DatagramClient } from '../support/datagram-client.ts';
+import { startServer } from '../support/server.ts';
+import { ALL_SUBJECTS, BASE } from '../support/subjects.ts';
+
+const GROUP = '224.10.20.30';
+const IP_MULTICAST_IF = 32;
+/** 127.0.0.1 as the kernel wants it. */
+const LOOPBACK = 0x0100007f;
+
+function multicastClient(): DatagramClient {
+  const client = DatagramClient.ip('127.0.0.1');
+  assert.equal(setOption(client.fd, IPPROTO_IP, IP_MULTICAST_IF, LOOPBACK), 0);
+  return client;
+}
+
+for (const { name, mode, workerNum } of ALL_SUBJECTS) {
+  describe(`getSocket in ${name}`, () => {
+    test('joins a multicast group before start, as the manual does, and every process agrees', async () => {
+      await using server = await startServer({
+        ...{ host: '0.0.0.0', mode, type: SWOOLE_SOCK_UDP, settings: { worker_num: workerNum }, args: GROUP },
+        setup: ({ server, report, args: group }) => {
+          const socket = server.getSocket();
+          // In PHP: socket_set_option($socket, IPPROTO_IP, MCAST_JOIN_GROUP, ['group' => …, 'interface' => 'lo']).
+          if (socket === false || !socket.joinGroup(group, 'lo')) throw new Error('Unable to join multicast group');
+          server.on('packet', (server, data, { address, port }) => {
+            report('packet', { worker: server.worker_id });
+            server.sendto(address, port, `Swoole: ${data}`);
+          });
+        },
+      });
+      using client = multicastClient();
+      client.send('to all', GROUP, server.port);
+      assert.equal(await client.receiveText(), 'Swoole: to all');
+      assert.equal(server.events('packet').length, 1);
+      // Replaced workers run the same lines.
+      if (workerNum > 1) {
+        server.kill('SIGUSR1');
+        await server.waitForCount('$worker', 2 * workerNum);
+        client.send('again', GROUP, server.port);
+        assert.equal(await client.receiveText(), 'Swoole: again');
+      }
+    });
+
+    test('sets and gets options by name and by number', async () => {
+      await using server = await startServer({
+        ...{ mode, settings: { worker_num: workerNum } },
+        setup: ({ server, report, swoole }) => {
+          const udp = server.listen('127.0.0.1', 0, swoole.SWOOLE_SOCK_UDP);
+          const six = server.listen('::', 0, swoole.SWOOLE_SOCK_UDP6);
+          const tcp = server.getSocket();
+          if (udp === false || six === false || tcp === false) throw new Error('no port');
+          const socket = udp.getSocket();
+          if (!server.setting.worker_num) throw new Error('settings');
+          const results = {
+            kind: socket instanceof swoole.ListenSocket,
+            sameByNumber: (server.getSocket(udp.port) || socket).fd === socket.fd,
+            unknownPort: server.getSocket(1),
+            set: [
+              socket.setOption('SO_REUSEADDR', 1),
+              socket.setOption('SO_BROADCAST', true),
+              socket.setOption('SO_RCVBUF', 30_000),
+              socket.setOption('IP_TTL', 33),
+              socket.setOption('IP_MULTICAST_TTL', 7),
+              socket.setOption('IP_MULTICAST_LOOP', false),
+              socket.setOption([1, 7], 20_000),
+              tcp.setOption('TCP_DEFER_ACCEPT', 1),
+              tcp.setOption('SO_KEEPALIVE', true),
+              six.getSocket().setOption('IPV6_MULTICAST_HOPS', 5),
+            ],
+          };
+          server.on('receive', () => {});
+          server.on('packet', () => {});
+          server.on('workerStart', (server) => {
+            report('options', {
+              ...results,
+              get: [
+                socket.getOption('SO_REUSEADDR'),
+                socket.getOption('SO_BROADCAST'),
+                socket.getOption('SO_RCVBUF'),
+                socket.getOption('IP_TTL'),
+                socket.getOption('IP_MULTICAST_TTL'),
+                socket.getOption('IP_MULTICAST_LOOP'),
+                socket.getOption([1, 7]),
+                six.getSocket().getOption('IPV6_MULTICAST_HOPS'),
+                six.getSocket().getOption('IPV6_V6ONLY'),
+                six.getSocket().getOption('IPV6_UNICAST_HOPS'),
+              ],
+              refused: [socket.getOption('TCP_NODELAY'), server.getLastError()],
+              refusedSet: [socket.setOption('TCP_NODELAY', 1), server.getLastError()],
+              tcp: tcp.fd === -1 ? 'elsewhere' : [tcp.getOption('SO_REUSEADDR'), tcp.getOption('SO_KEEPALIVE')],
+            });
+          });
+        },
+      });
+      const options = server.events('options');
+      assert.equal(options.length, workerNum);
+      for (const { kind, sameByNumber, unknownPort, set, get, refused, refusedSet, tcp } of options) {
+        assert.deepEqual([kind, sameByNumber, unknownPort], [true, true, false]);
+        assert.deepEqual(set, new Array(10).fill(true));
+        assert.deepEqual(get, [true, true, 60_000, 33, 7, false, 40_000, 5, false, 64]);
+        assert.equal(refused[0], false);
+        assert.ok(refused[1] > 0);
+        assert.deepEqual([refusedSet[0], refusedSet[1] > 0], [false, true]);
+        if (tcp !== 'elsewhere') assert.deepEqual(tcp, [true, true]);
+      }
+    });
+  });
+}
+
+describe('multicast', () => {
+  test('leaving ends it; a source address limits it; joining twice is refused', async () => {
+    await using server = await startServer({
+      ...{ host: '0.0.0.0', mode: BASE.mode, type: SWOOLE_SOCK_UDP, settings: { worker_num: 1 }, args: GROUP },
+      setup: ({ server, report, args: group }) => {
+        const socket = server.getSocket();
+        if (socket === false) throw new Error('no socket');
+        report('before', { all: socket.setOption('IP_MULTICAST_ALL', false), join: socket.joinGroup(group, 'lo') });
+        server.on('packet', (server, data, { address, port }) => {
+          const act = {
+            leave: () => socket.leaveGroup(group, 'lo'),
+            again: () => [socket.leaveGroup(group, 'lo'), server.getLastError()],
+            source: () => socket.joinGroup(group, 1, '127.0.0.9'),
+            join: () => [socket.joinGroup(group, 'lo'), server.getLastError()],
+            where: () => [socket.joinGroup(group, 'nowhere'), server.getLastError()],
+          }[data.toString()];
+          report('did', { what: data.toString(), result: act === undefined ? null : act() });
+          server.sendto(address, port, data);
+        });
+      },
+    });
+    assert.deepEqual(
+      server.events('before').map(({ all, join }) => [all, join]),
+      [[true, true]],
+    );
+    using client = multicastClient();
+    using source = DatagramClient.ip('127.0.0.9');
+    assert.equal(setOption(source.fd, IPPROTO_IP, IP_MULTICAST_IF, LOOPBACK), 0);
+    const tell = async (what: string): Promise<unknown> => {
+      client.send(what, '127.0.0.1', server.port);
+      await client.receive();
+      return server.events('did').findLast((event) => event.what === what)?.result;
+    };
+    assert.deepEqual(await tell('join'), [false, 98]);
+    assert.deepEqual(await tell('where'), [false, 19]);
+    client.send('multicast', GROUP, server.port);
+    assert.equal(await client.receiveText(), 'multicast');
+    assert.equal(await tell('leave'), true);
+    client.send('nobody listens', GROUP, server.port);
+    assert.deepEqual(await tell('again'), [false, 99]);
+    assert.equal(await tell('source'), true);
+    client.send('not from here', GROUP, server.port);
+    source.send('from there', GROUP, server.port);
+    assert.equal(await source.receiveText(), 'from there');
+    await tell('end');
+    const heard = server.events('did').map((event) => event.what);
+    assert.ok(!heard.includes('nobody listens') && !heard.includes('not from here'), heard.join());
+  });
+
+  test('IPv6 groups are joined by interface name and number, on a "::" port IPv4 groups too', async () => {
+    await using server = await startServer({
+      ...{ host: '::', mode: BASE.mode, type: 4, settings: { worker_num: 1 }, args: GROUP },
+      setup: ({ server, report, args: group }) => {
+        const socket = server.getSocket();
+        if (socket === false) throw new Error('no socket');
+        const twice = (result: boolean): [boolean, number] => [result, server.getLastError()];
+        report('joined', {
+          results: [
+            socket.joinGroup('ff02::1:2345', 'lo'),
+            twice(socket.joinGroup('ff02::1:2345', 1)),
+            socket.leaveGroup('ff02::1:2345', 1),
+            socket.joinGroup('ff02::1:2345', 1),
+            socket.joinGroup(group, 'lo'),
+          ],
+        });
+        for (const wrong of ['', 'lo', '300.1.1.1']) {
+          try {
+            socket.joinGroup(wrong, 'lo');
+          } catch (error) {
+            report('threw', { code: (error as { code: string }).code });
+          }
+        }
+        server.on('packet', (server, data, { address, port }) => {
+          server.sendto(address, port, data);
+        });
+      },
+    });
+    assert.deepEqual(server.events('joined')[0].results, [true, [false, 98], true, true, true]);
+    assert.deepEqual(
+      server.events('threw').map(({ code }) => code),
+      ['ERR_ARGUMENT', 'ERR_ARGUMENT', 'ERR_ARGUMENT'],
+    );
+    using client = multicastClient();
+    client.send('IPv4', GROUP, server.port);
+    assert.equal(await client.receiveText(), 'IPv4');
+  });
+
+  test('interface numbers are found by name', () => {
+    assert.equal(interfaceIndex('lo'), 1);
+    assert.equal(interfaceIndex('7'), 7);
+    assert.equal(interfaceIndex('nowhere'), -1);
+    assert.equal(interfaceIndex(''), -1);
+    assert.ok(Object.keys(networkInterfaces()).every((each) => interfaceIndex(each) > 0));
+  });
+});
