@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,6 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { SWOOLE_SOCK_TCP, TSWOOLE_ERROR_CODES } from '../src/index.ts';
 import { KNOWN_SETTINGS } from '../src/server/settings-table.ts';
+import { DatagramClient, socketDirectory } from './support/datagram-client.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const WAIT_MS = 15_000;
@@ -68,8 +69,9 @@ class Example {
     return Number((await this.prints(/^(?:Listening|A chat listens) on 127\.0\.0\.1:(\d+)/m))[1]);
   }
 
-  async connect(port?: number): Promise<Client> {
-    const socket = connect(port ?? (await this.port()), '127.0.0.1');
+  /** To a port of this machine, or to the path of a Unix socket. */
+  async connect(port?: number | string): Promise<Client> {
+    const socket = typeof port === 'string' ? connect(port) : connect(port ?? (await this.port()), '127.0.0.1');
     const client = new Client(socket);
     clients.push(client);
     await once(socket, 'connect');
@@ -234,6 +236,57 @@ describe('examples', () => {
     second.write('shutdown\n');
     await example.ends();
     assert.match(example.output, /Shut down\n$/);
+  });
+
+  it('udp.ts answers datagrams', async () => {
+    const example = start('udp.ts');
+    const port = await example.port();
+    using client = DatagramClient.ip();
+    client.send('hello', '127.0.0.1', port);
+    assert.equal(await client.receiveText(), 'Server: hello');
+    await example.prints(new RegExp(`127\\.0\\.0\\.1:${client.port} sent 5 bytes to port ${port}`));
+    await example.stop();
+  });
+
+  it('unix-dgram.ts answers to a path', async () => {
+    const directory = socketDirectory();
+    const path = join(directory, 'server.sock');
+    const example = new Example('unix-dgram.ts', [path]);
+    await example.prints(/Listening on .*server\.sock/);
+    using client = DatagramClient.unix(join(directory, 'client.sock'));
+    client.send('hello', path);
+    assert.equal(await client.receiveText(), 'SUCCESS: hello');
+    using nameless = DatagramClient.unix(null);
+    nameless.send('hello', path);
+    await example.prints(/somebody without a path sent 5 bytes/);
+    await example.stop();
+    assert.equal(existsSync(path), false);
+  });
+
+  it('multicast.ts answers who sends to the group', async () => {
+    const example = new Example('multicast.ts', ['0', 'lo']);
+    const port = Number((await example.prints(/Listening to 224\.10\.20\.30:(\d+)/))[1]);
+    using client = DatagramClient.ip();
+    client.sendMulticastOver('127.0.0.1');
+    client.send('hello', '224.10.20.30', port);
+    assert.equal(await client.receiveText(), 'Swoole: hello');
+    await example.stop();
+  });
+
+  it('mixed-ports.ts serves TCP, UDP, IPv6 and a Unix socket', async () => {
+    const path = join(socketDirectory(), 'admin.sock');
+    const example = new Example('mixed-ports.ts', ['0', path]);
+    const port = await example.port();
+    const tcp = await example.connect(port);
+    await tcp.ask('hi', /^you are 127\.0\.0\.1:\d+, and said: hi$/);
+    using udp = DatagramClient.ip();
+    udp.send('hi', '127.0.0.1', port);
+    assert.equal(await udp.receiveText(), `you are 127.0.0.1:${udp.port}, and said: hi`);
+    const admin = await example.connect(path);
+    await admin.ask('count\n', /^2 connections\n$/);
+    admin.write('shutdown\n');
+    await example.ends();
+    assert.equal(existsSync(path), false);
   });
 
   it('reload.ts runs new code for a connection that stays', async () => {

@@ -67,6 +67,7 @@ function bindAll() {
   return {
     // Contexts.
     serverMethod: bind<() => N>('TLS_server_method', PTR, []),
+    clientMethod: bind<() => N>('TLS_client_method', PTR, []),
     newContext: one('SSL_CTX_new'),
     freeContext: release('SSL_CTX_free'),
     contextControl: bind<(ctx: N, command: N, number: N, address: N) => N>('SSL_CTX_ctrl', 'int64', [
@@ -137,6 +138,7 @@ function bindAll() {
     /** Takes both over. */
     setBios: bind<(ssl: N, input: N, output: N) => void>('SSL_set_bio', 'void', [PTR, PTR, PTR]),
     setAcceptState: release('SSL_set_accept_state'),
+    setConnectState: release('SSL_set_connect_state'),
     switchContext: bind<(ssl: N, ctx: N) => N>('SSL_set_SSL_CTX', PTR, [PTR, PTR]),
     serverName: bind<(ssl: N, type: N) => string | null>('SSL_get_servername', 'str', [PTR, 'int']),
     handshake: bind<(ssl: N) => N>('SSL_do_handshake', 'int', [PTR]),

@@ -51,7 +51,6 @@ describe('constructor', () => {
     ['a port of the wrong type', 'ERR_ARGUMENT', ['127.0.0.1', '9501']],
     ['an unknown socket type', 'ERR_UNSUPPORTED', ['127.0.0.1', 0, 1, 99]],
     ['a socket type of the wrong type', 'ERR_ARGUMENT', ['127.0.0.1', 0, 1, 'tcp']],
-    ['TLS', 'ERR_UNSUPPORTED', ['127.0.0.1', 0, 1, 1 | 512]],
   ];
   test('throws on arguments that cannot be meant', async () => {
     const run = await runScript(

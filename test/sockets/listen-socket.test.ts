@@ -2,21 +2,16 @@ import assert from 'node:assert/strict';
 import { networkInterfaces } from 'node:os';
 import { describe, test } from 'node:test';
 import { SWOOLE_SOCK_UDP } from '../../src/index.ts';
-import { IPPROTO_IP } from '../../src/sys/constants.ts';
 import { interfaceIndex } from '../../src/sys/datagram.ts';
-import { setOption } from '../../src/sys/socket.ts';
 import { DatagramClient } from '../support/datagram-client.ts';
 import { startServer } from '../support/server.ts';
 import { ALL_SUBJECTS, BASE } from '../support/subjects.ts';
 
 const GROUP = '224.10.20.30';
-const IP_MULTICAST_IF = 32;
-/** 127.0.0.1 as the kernel wants it. */
-const LOOPBACK = 0x0100007f;
 
 function multicastClient(): DatagramClient {
   const client = DatagramClient.ip('127.0.0.1');
-  assert.equal(setOption(client.fd, IPPROTO_IP, IP_MULTICAST_IF, LOOPBACK), 0);
+  client.sendMulticastOver('127.0.0.1');
   return client;
 }
 
@@ -141,7 +136,7 @@ describe('multicast', () => {
     );
     using client = multicastClient();
     using source = DatagramClient.ip('127.0.0.9');
-    assert.equal(setOption(source.fd, IPPROTO_IP, IP_MULTICAST_IF, LOOPBACK), 0);
+    source.sendMulticastOver('127.0.0.1');
     const tell = async (what: string): Promise<unknown> => {
       client.send(what, '127.0.0.1', server.port);
       await client.receive();

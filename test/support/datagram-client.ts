@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
-import { AF_INET, AF_INET6, AF_UNIX, SO_SNDBUF, SOCK_DGRAM, SOL_SOCKET } from '../../src/sys/constants.ts';
+import { AF_INET, AF_INET6, AF_UNIX, IPPROTO_IP, SO_SNDBUF, SOCK_DGRAM, SOL_SOCKET } from '../../src/sys/constants.ts';
 import {
   aimIPv4,
   aimIPv6,
@@ -22,6 +22,7 @@ export interface Datagram {
   port: number;
 }
 
+const IP_MULTICAST_IF = 32;
 const LONGEST_BYTES = 1024 * 1024;
 
 export class DatagramClient {
@@ -75,6 +76,13 @@ export class DatagramClient {
     const port = peerPort(u8, batch.addressAt(0), batch.addressLength(0));
     batch.renew(0);
     return { data, address, port };
+  }
+
+  /** Which interface multicast goes out by: the one that has this IPv4 address. */
+  sendMulticastOver(address: string): void {
+    const [a, b, c, d] = address.split('.').map(Number);
+    const error = setOption(this.fd, IPPROTO_IP, IP_MULTICAST_IF, a | (b << 8) | (c << 16) | (d << 24));
+    if (error !== 0) throw new Error(`setsockopt: errno ${error}`);
   }
 
   receive(deadlineMs = DEADLINE_MS): Promise<Datagram> {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import type { DetailedPeerCertificate } from 'node:tls';
-import { SWOOLE_BASE, SWOOLE_PROCESS, SWOOLE_SOCK_TCP, SWOOLE_SSL, type ServerSettings } from '../../src/index.ts';
+import { type ServerSettings, SWOOLE_BASE, SWOOLE_PROCESS, SWOOLE_SOCK_TCP, SWOOLE_SSL } from '../../src/index.ts';
 import { Client } from '../support/client.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { ALONE, SUBJECTS } from '../support/subjects.ts';
@@ -127,7 +127,11 @@ for (const { name, mode } of SUBJECTS) {
       assert.match(text, /Acceptable client certificate CA names\s+CN\s*=\s*a root/);
     });
 
-    const accepts = async (settings: ServerSettings, pairs: (Pair | null)[], chain: Buffer[] = []): Promise<boolean[]> => {
+    const accepts = async (
+      settings: ServerSettings,
+      pairs: (Pair | null)[],
+      chain: Buffer[] = [],
+    ): Promise<boolean[]> => {
       await using server = await echo({ ...settingsOf(DEFAULT), ssl_verify_peer: true, ...settings }, mode);
       const results: boolean[] = [];
       for (const pair of pairs) {
@@ -310,7 +314,11 @@ describe('settings that cannot work', () => {
   };
 
   const cases: [what: string, settings: () => ServerSettings, expected: RegExp][] = [
-    ['no certificate', () => ({}), /ERR_SETTING_VALUE: .*needs both ssl_cert_file and ssl_key_file: ssl_cert_file is not/],
+    [
+      'no certificate',
+      () => ({}),
+      /ERR_SETTING_VALUE: .*needs both ssl_cert_file and ssl_key_file: ssl_cert_file is not/,
+    ],
     ['no key', () => ({ ssl_cert_file: DEFAULT.certFile }), /ssl_key_file is not set/],
     [
       'a file that is not there',

@@ -129,7 +129,12 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
 
     test('finds packages in what was encrypted', async () => {
       const client = await Client.connectTls(server.portAt(2));
-      const sent = Buffer.concat([message(1, 1, 50), message(1, 2, 100_000), message(1, 3, 3_000_000), message(1, 4, 12)]);
+      const sent = Buffer.concat([
+        message(1, 1, 50),
+        message(1, 2, 100_000),
+        message(1, 3, 3_000_000),
+        message(1, 4, 12),
+      ]);
       for (let at = 0; at < sent.length; at += 33_333) void client.write(sent.subarray(at, at + 33_333));
       assert.ok((await client.read(sent.length)).equals(sent));
       const lengths = server.events('package').map((event) => event.length);

@@ -125,7 +125,8 @@ for (const { name, mode, workerNum } of SUBJECTS) {
     });
 
     test('ends a client that leaves in the middle, wherever that is', async () => {
-      for (const length of [0, 1, 4, 5, 6, 50, hello.length - 1, hello.length]) await abort(hello.subarray(0, length), 'end');
+      for (const length of [0, 1, 4, 5, 6, 50, hello.length - 1, hello.length])
+        await abort(hello.subarray(0, length), 'end');
       await abort(hello.subarray(0, 100), 'reset');
     });
 

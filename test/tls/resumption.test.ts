@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { SWOOLE_SOCK_TCP, SWOOLE_SSL, type ServerSettings } from '../../src/index.ts';
+import { type ServerSettings, SWOOLE_SOCK_TCP, SWOOLE_SSL } from '../../src/index.ts';
 import { Client } from '../support/client.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { ALL_SUBJECTS, PROCESS, SUBJECTS } from '../support/subjects.ts';
@@ -23,7 +23,11 @@ function echo(settings: ServerSettings, mode: number, workerNum: number): Promis
       server.on('connect', (server, fd, reactorId) => {
         const info = server.getClientInfo(fd);
         if (info === false) return;
-        report('connect', { owner: reactorId, remotePort: info.remote_port, certificate: info.ssl_client_cert ?? null });
+        report('connect', {
+          owner: reactorId,
+          remotePort: info.remote_port,
+          certificate: info.ssl_client_cert ?? null,
+        });
       });
       server.on('receive', (server, fd, _reactorId, data) => {
         server.send(fd, data);
