@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { connect as connectTls } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { SWOOLE_SOCK_TCP, TSWOOLE_ERROR_CODES } from '../src/index.ts';
 import { KNOWN_SETTINGS } from '../src/server/settings-table.ts';
@@ -220,6 +221,24 @@ describe('examples', () => {
       () => 'the end of the first four workers',
     );
     await example.stop();
+  });
+
+  it('tls.ts encrypts, with a certificate that it makes', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'tswoole-examples-'));
+    try {
+      const certificate = join(directory, 'crt');
+      const example = start('tls.ts', '0', certificate, join(directory, 'key'));
+      const port = await example.port();
+      const client = connectTls({ port, host: '127.0.0.1', ca: readFileSync(certificate), servername: 'localhost' });
+      await once(client, 'secureConnect');
+      client.write('hello');
+      assert.equal(String((await once(client, 'data'))[0]), 'securely: hello');
+      client.end();
+      await example.prints(/connection \d+ is encrypted/);
+      await example.stop();
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 
   it('listeners.ts serves three ports, one of them in its own way', async () => {

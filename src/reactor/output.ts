@@ -16,7 +16,7 @@ import {
 import { EAGAIN, EINTR, ENOBUFS, EPIPE, MSG_NOSIGNAL } from '../sys/constants.ts';
 import { errno, send, sendBytes } from '../sys/libc.ts';
 import { allocate } from '../sys/memory.ts';
-import type { Connection } from './connection.ts';
+import type { Connection, OutputChunk } from './connection.ts';
 import type { Delivery } from './delivery.ts';
 import { FileOutput, type FileOutputHost } from './file-output.ts';
 import { FilePart } from './file-part.ts';
@@ -25,6 +25,8 @@ import { SEALED_BYTES, type TlsSession } from './tls.ts';
 
 /** What the output tells the reactor that it belongs to. */
 export interface OutputHost extends FileOutputHost {
+  /** Something waits for room at the socket from now on. */
+  outputBegun(connection: Connection): void;
   /** The connection's queue has become empty. */
   outputDone(connection: Connection): void;
 }
@@ -174,11 +176,7 @@ export class Output {
 
   private queue(connection: Connection, bytes: Uint8Array, start: number, length: number): void {
     if ((this.words[connection.base + FLAGS] & FLAG_PEER_GONE) !== 0) return;
-    let output = connection.output;
-    if (output === null) {
-      output = [];
-      connection.output = output;
-    }
+    const output = connection.output ?? this.begin(connection);
     let from = start;
     let left = length;
     const last = output.length === 0 ? undefined : output[output.length - 1];
@@ -200,6 +198,13 @@ export class Output {
       if ((this.table.setFlags(connection.slot, FLAG_HIGH_WATER) & FLAG_HIGH_WATER) === 0)
         this.delivery.bufferFull(connection);
     }
+  }
+
+  private begin(connection: Connection): OutputChunk[] {
+    const output: OutputChunk[] = [];
+    connection.output = output;
+    this.host.outputBegun(connection);
+    return output;
   }
 
   write(connection: Connection): void {
@@ -334,7 +339,7 @@ export class Output {
     tls.unsent = records;
     this.words[connection.base + QUEUED_BYTES] += added;
     // An empty queue: there is something to write.
-    connection.output ??= [];
+    if (connection.output === null) this.begin(connection);
   }
 
   /** Answers false when records still wait, with the reason in errno(). */
@@ -364,9 +369,9 @@ export class Output {
     part.copied = connection.tls !== null;
     if (this.words[connection.base + QUEUED_FILES] < FILES_OPEN_MAX) part.open();
     this.words[connection.base + QUEUED_FILES]++;
-    connection.output ??= [];
-    connection.output.push({ bytes: NOTHING, start: 0, end: 0, file: part, done: null });
-    if (connection.output.length === 1) this.files.wait(connection);
+    const output = connection.output ?? this.begin(connection);
+    output.push({ bytes: NOTHING, start: 0, end: 0, file: part, done: null });
+    if (output.length === 1) this.files.wait(connection);
   }
 
   /** Tells when everything sent so far is with the kernel (true), or that it never will be (false). */

@@ -100,7 +100,7 @@ import {
 } from './limits.ts';
 import { Lingerers } from './linger.ts';
 import { Output } from './output.ts';
-import { isDatagram, type ReactorPort } from './port.ts';
+import { isDatagram, isUnix, type ReactorPort } from './port.ts';
 import { ProxyGate } from './proxy-gate.ts';
 import { TLS_AGAIN, TLS_DONE, TLS_END, TLS_FAILED, TlsEngine, type TlsSession } from './tls.ts';
 
@@ -108,6 +108,11 @@ import { TLS_AGAIN, TLS_DONE, TLS_END, TLS_FAILED, TlsEngine, type TlsSession } 
 const DOORBELL = -0x7fffffff;
 const PROXY_GATE = -0x7ffffffe;
 const WATCHED = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+/**
+ * A Unix socket is announced as writable each time its peer has read something, not only after a refusal: so it is watched
+ * for that only while output waits.
+ */
+const WATCHED_UNIX = EPOLLIN | EPOLLRDHUP | EPOLLET;
 
 export interface ReactorOptions {
   /** Which part of the connection table is ours. */
@@ -410,7 +415,9 @@ export class Reactor {
       if (connection.tls === null) this.abort(connection, 'out of memory');
     }
     if (!connection.open) return;
-    const error = this.epoll.add(fd, WATCHED, local, serial);
+    // Some output may wait already.
+    const watched = isUnix(port.socketType) && connection.output === null ? WATCHED_UNIX : WATCHED;
+    const error = this.epoll.add(fd, watched, local, serial);
     if (error !== 0) {
       this.log(SWOOLE_LOG_WARNING, `epoll_ctl() failed with errno ${error}`);
       this.lose(connection, error);
@@ -662,9 +669,18 @@ export class Reactor {
     else this.lose(connection, 0);
   }
 
+  outputBegun(connection: Connection): void {
+    if (isUnix(connection.port.socketType)) this.rewatch(connection, WATCHED);
+  }
+
   /** Everything that was queued for a connection has gone out. */
   outputDone(connection: Connection): void {
     if (connection.closeAfterOutput) this.free(connection, false);
+    else if (isUnix(connection.port.socketType)) this.rewatch(connection, WATCHED_UNIX);
+  }
+
+  private rewatch({ slot, fd, serial }: Connection, events: number): void {
+    this.epoll.modify(fd, events, slot - this.owner * this.segment.layout.slotsPerOwner, serial);
   }
 
   /** The close callback has run: closes once everything is sent, or at once with RST. */

@@ -17,9 +17,12 @@ import type { ServerCore } from './core.ts';
 import { describeValue, TswooleError } from './errors.ts';
 import { internalsOf } from './port.ts';
 
+const SLASH = 47;
+
 /** True exactly when the text is where a Unix socket can be: a path, or a name that begins with a zero byte. */
 export function isSocketPath(text: string): boolean {
-  return text.startsWith('/') || text.startsWith('\0');
+  const first = text.charCodeAt(0);
+  return first === SLASH || first === 0;
 }
 
 /** Sends one datagram; `host` is an IPv4 or IPv6 address, or the path of a Unix socket (then `port` does not matter). */

@@ -86,7 +86,7 @@ export class Server {
    * @param host an IPv4 or IPv6 address
    * @param port 0 lets the kernel choose
    * @param mode SWOOLE_BASE (workers own their connections) or SWOOLE_PROCESS (the master does)
-   * @param sockType SWOOLE_SOCK_TCP or SWOOLE_SOCK_TCP6
+   * @param sockType one of SWOOLE_SOCK_*, or-ed with SWOOLE_SSL for TLS
    */
   constructor(host: string, port = 0, mode: number = SWOOLE_BASE, sockType: number = SWOOLE_SOCK_TCP) {
     if (mode === SWOOLE_THREAD)

@@ -110,7 +110,7 @@ export interface PortSettings {
   ssl_passphrase?: string;
   /** Certificates by host name; `*.example.org` stands for one label. @default none */
   ssl_sni_certs?: Record<string, SniCertificate>;
-  /** Allowed protocol versions, SWOOLE_SSL_TLSv1_2 | … @default 0 (what OpenSSL allows) */
+  /** Allowed protocol versions, SWOOLE_SSL_TLSv1_2 | … @default 0 (TLS 1.2 and 1.3) */
   ssl_protocols?: number;
   /** Cipher list in OpenSSL's form; '' = OpenSSL's own. @default 'EECDH+AESGCM:EDH+AESGCM:AES256+EECDH:AES256+EDH' */
   ssl_ciphers?: string;

@@ -34,7 +34,7 @@ export interface ResolvedSslSettings {
   passphrase: string | null;
   /** By host name as the user wrote it. */
   sniCertificates: ReadonlyMap<string, { certFile: string; keyFile: string }>;
-  /** SWOOLE_SSL_* bits; 0 = what OpenSSL allows. */
+  /** SWOOLE_SSL_* bits; 0 = TLS 1.2 and 1.3. */
   protocols: number;
   /** '' = OpenSSL's own. */
   ciphers: string;

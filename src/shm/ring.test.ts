@@ -171,7 +171,15 @@ describe('a record', () => {
 });
 
 describe('a message in pieces', () => {
-  const sizes = [RECORD_MAX + 1, RECORD_MAX + 7, RING_BYTES / 2, RING_BYTES / 2 + 1, RING_BYTES, 3 * RING + 5, 16 * RING];
+  const sizes = [
+    RECORD_MAX + 1,
+    RECORD_MAX + 7,
+    RING_BYTES / 2,
+    RING_BYTES / 2 + 1,
+    RING_BYTES,
+    3 * RING + 5,
+    16 * RING,
+  ];
   for (const size of sizes) {
     it(`of ${size} bytes arrives whole, in order with its neighbours`, () => {
       const { writer, reader } = ringAt();

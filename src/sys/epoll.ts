@@ -1,4 +1,4 @@
-import { EINTR, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL } from './constants.ts';
+import { EINTR, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD } from './constants.ts';
 import { must, SystemError } from './error.ts';
 import { close, epollCreate1, epollCtl, epollWait, errno } from './libc.ts';
 import { allocate, type Region } from './memory.ts';
@@ -33,11 +33,20 @@ export class Epoll {
 
   /** Starts watching; answers 0 or an errno. */
   add(fd: number, events: number, low: number, high: number): number {
+    return this.control(EPOLL_CTL_ADD, fd, events, low, high);
+  }
+
+  /** Watches for other events from now on; what has happened already is told again. */
+  modify(fd: number, events: number, low: number, high: number): number {
+    return this.control(EPOLL_CTL_MOD, fd, events, low, high);
+  }
+
+  private control(operation: number, fd: number, events: number, low: number, high: number): number {
     const words = this.words;
     words[this.argument] = events;
     words[this.argument + DATA_WORD] = low;
     words[this.argument + DATA_WORD + 1] = high;
-    return epollCtl(this.fd, EPOLL_CTL_ADD, fd, this.events.address + this.argument * 4) === -1 ? errno() : 0;
+    return epollCtl(this.fd, operation, fd, this.events.address + this.argument * 4) === -1 ? errno() : 0;
   }
 
   remove(fd: number): void {

@@ -6,11 +6,11 @@ import {
   ECONNABORTED,
   EINTR,
   EINVAL,
+  SIOCOUTQ,
   SO_LINGER,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOL_SOCKET,
-  SIOCOUTQ,
 } from './constants.ts';
 import * as libc from './libc.ts';
 import { allocate } from './memory.ts';

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { Duplex } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import { TLSSocket } from 'node:tls';
@@ -54,6 +55,12 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
           const framed = server.listen('127.0.0.1', 0, swoole.SWOOLE_SOCK_TCP | swoole.SWOOLE_SSL);
           if (framed === false) throw new Error('no second port');
           framed.set({ ...args.own, open_length_check: true, package_max_length: '4M' });
+          const proxied = server.listen('127.0.0.1', 0, swoole.SWOOLE_SOCK_TCP | swoole.SWOOLE_SSL);
+          if (proxied === false) throw new Error('no third port');
+          proxied.set({ ...args.own, proxy_protocol: true, proxy_protocol_from: ['127.0.0.1'] });
+          const near = server.listen('tls.sock', 0, swoole.SWOOLE_SOCK_UNIX_STREAM | swoole.SWOOLE_SSL);
+          if (near === false) throw new Error('no fourth port');
+          near.set(args.own);
           framed.on('receive', (server, fd, _reactorId, data) => {
             report('package', { length: data.length });
             server.send(fd, data);
@@ -87,7 +94,7 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
         server.type,
         server.ports.map((port) => port.ssl),
       ]);
-      assert.deepEqual([ssl, type, ports], [true, SWOOLE_SOCK_TCP, [true, false, true]]);
+      assert.deepEqual([ssl, type, ports], [true, SWOOLE_SOCK_TCP, [true, false, true, true, true]]);
     });
 
     test('brings 8 MiB there and back, byte by byte', async () => {
@@ -210,6 +217,23 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
       const url = `https://localhost:${server.port}/`;
       const { stdout } = await run('curl', ['-s', '--cacert', PAIR.certFile, url]);
       assert.equal(stdout, 'ok\n');
+    });
+
+    test('looks at the PROXY protocol first', async () => {
+      const plain = connect({ port: server.portAt(3), host: '127.0.0.1' });
+      plain.write('PROXY TCP4 192.0.2.7 192.0.2.8 4711 443\r\n');
+      const client = await Client.connectTls(server.portAt(3), { socket: plain });
+      assert.equal(await client.echo('who'), 'who');
+      const { info } = await server.waitFor('connect', (event) => event.remotePort === 4711);
+      assert.equal(info.remote_ip, '192.0.2.7');
+      client.destroy();
+    });
+
+    test('is a Unix socket as well', async () => {
+      const client = await Client.connectTls(0, { path: join(server.directory, 'tls.sock') });
+      assert.equal(await client.echo('near'), 'near');
+      client.end();
+      assert.equal(await client.closed, null);
     });
 
     test('serves many at once', async () => {

@@ -171,7 +171,16 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       await server.waitFor('close', (event) => event.fd === fd);
     });
 
-    test('renegotiation is refused, and asking for it again and again ends the connection', async () => {
+    test('a record that never ends is no more than the end of the connection', async () => {
+      const plain = connect({ port: server.port, host: '127.0.0.1' });
+      const client = await Client.connectTls(server.port, { socket: plain });
+      const fd = await fdOf(client);
+      plain.end(Buffer.from('170303400001020304', 'hex'));
+      await server.waitFor('close', (event) => event.fd === fd);
+      client.destroy();
+    });
+
+    test('renegotiation is refused', async () => {
       const client = await Client.connectTls(server.port, { maxVersion: 'TLSv1.2' });
       assert.equal(await client.echo('before'), 'before');
       const error = await new Promise<Error | null>((resolve) => {
