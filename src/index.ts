@@ -1,5 +1,6 @@
 /** What users import. */
 export * from './constants.ts';
+export { Timer, type TimerInfo, type TimerStats } from './loop/timer.ts';
 export type { ClientInfo } from './server/client-info.ts';
 export type { ConnectionList } from './server/connection-list.ts';
 export { TSWOOLE_ERROR_CODES, TswooleError, type TswooleErrorCode } from './server/errors.ts';

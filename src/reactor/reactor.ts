@@ -641,7 +641,7 @@ export class Reactor {
 
   socketError(connection: Connection): number {
     const error = getOption(connection.fd, SOL_SOCKET, SO_ERROR);
-    return error > 0 ? error : 0;
+    return Math.max(0, error);
   }
 
   /** Gives a connection up as if its peer had left. */
