@@ -598,7 +598,8 @@ describe('documentation', () => {
   });
 
   it('lists every error code', () => {
-    const text = read('errors.md');
+    // The formatter pads tables.
+    const text = read('errors.md').replace(/ +/g, ' ');
     for (const [code, meaning] of Object.entries(TSWOOLE_ERROR_CODES))
       assert.ok(text.includes(`| \`${code}\` | ${meaning} |`), `${code}: ${meaning}`);
   });

@@ -1,7 +1,7 @@
 import type { Inbox } from '../shm/mailbox.ts';
 import type { RingReader } from '../shm/ring.ts';
 import { clearEventfd } from '../sys/eventfd.ts';
-import { type Watch, watchReadable } from '../sys/libc.ts';
+import { runNextTicks, type Watch, watchReadable } from '../sys/libc.ts';
 import { yieldProcessor } from '../sys/process.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -74,6 +74,8 @@ export class InboxWatch {
       runtime.turn.begin();
       const more = inbox.drain(this.handle, MESSAGES_MAX, this.stop);
       runtime.turn.finish();
+      // Async callbacks go on now, not after all the passes.
+      runNextTicks();
       if (this.stop?.() === true) return;
       if (!more && !this.linger() && inbox.prepareSleep()) return;
     }

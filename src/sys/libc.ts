@@ -149,7 +149,8 @@ const watches = new Set<Watch>();
  * What Node does itself behind each of its callbacks: runs nextTick and promises. Not documented, though as old as Node;
  * where it is missing, an immediate does the same a little later.
  */
-const runNextTicks = (process as { _tickCallback?: () => void })._tickCallback ?? (() => setImmediate(() => {}));
+export const runNextTicks: () => void =
+  (process as { _tickCallback?: () => void })._tickCallback ?? (() => setImmediate(() => {}));
 
 /**
  * Calls back in Node's own loop whenever the descriptor is readable (level triggered). koffi calls from outside of Node's

@@ -194,7 +194,9 @@ for (const subject of ALL_SUBJECTS) {
         }),
         own[0],
       );
-      assert.deepEqual(special, { preset: 10, tooMany: false, most: listed.length, unknown: false, alias: true });
+      // In SWOOLE_BASE the kernel decides how many connections this worker has.
+      const preset = Math.min(10, listed.length);
+      assert.deepEqual(special, { preset, tooMany: false, most: listed.length, unknown: false, alias: true });
       for (const { client } of opened) client.destroy();
       for (const { fd } of opened) await server.waitFor('close', (event) => event.fd === fd);
     });

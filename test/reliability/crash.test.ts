@@ -237,6 +237,7 @@ describe('kill -9', { concurrency: false }, () => {
       const all = server.processes();
       const at = kill(server.pid);
       await until(() => all.every((pid) => !isAlive(pid)), 'the end of all processes', 10_000);
+      await server.exited();
       t.diagnostic(`${all.length} processes were gone after ${(performance.now() - at).toFixed(0)} ms`);
     });
   }
