@@ -15,8 +15,6 @@ export const MESSAGES_MAX = 1024;
 export const TURN_BUFFER_BYTES = 256 * 1024;
 /** A message longer than this is not copied into the turn buffer but sent at once. */
 export const GATHER_BYTES = 4096;
-/** Messages for one connection that go to the kernel in one call. */
-export const GATHER_MAX = 64;
 /** After the process ran out of descriptors, accepting rests this long. */
 export const ACCEPT_PAUSE_MS = 1000;
 /** A load balancer that does not send its PROXY protocol header within this time is closed: it sends it at once. */

@@ -268,7 +268,7 @@ export class Reactor {
       else if (low === PROXY_GATE) this.proxyGate!.event(epoll.highAt(i));
       else if (low !== DOORBELL) this.portEvent(this.ports[-1 - low]);
     }
-    if (this.ready.length !== 0) this.readReady(count);
+    if (this.ready.length !== 0) this.readReady();
     return count;
   }
 
@@ -311,10 +311,9 @@ export class Reactor {
   }
 
   /** Goes on with connections that had more to read than one turn allows, or whose reason to wait has gone. */
-  private readReady(events: number): void {
+  private readReady(): void {
     const list = this.ready;
     this.ready = [];
-    if (events === 0) this.now = Date.now();
     for (const connection of list) {
       connection.queuedToRead = false;
       if (connection.open && connection.tls?.opening === true) {

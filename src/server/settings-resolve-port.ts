@@ -1,4 +1,5 @@
 import { type AddressRange, parseAddressRange } from '../protocol/ip-address.ts';
+import type { TlsConfig } from '../reactor/tls-context.ts';
 import { describeValue, TswooleError } from './errors.ts';
 import type { NormalisedSettings, PackageLengthFunction, PackageLengthType, SniCertificate } from './settings-keys.ts';
 import { I32_MAX } from './settings-table.ts';
@@ -28,27 +29,7 @@ export type Framing =
   | { kind: 'redis'; max: number };
 
 /** The ssl_* settings of a port; null = not set. They count on ports made with SWOOLE_SSL only. */
-export interface ResolvedSslSettings {
-  certFile: string | null;
-  keyFile: string | null;
-  passphrase: string | null;
-  /** By host name as the user wrote it. */
-  sniCertificates: ReadonlyMap<string, { certFile: string; keyFile: string }>;
-  /** SWOOLE_SSL_* bits; 0 = TLS 1.2 and 1.3. */
-  protocols: number;
-  /** '' = OpenSSL's own. */
-  ciphers: string;
-  preferServerCiphers: boolean;
-  ecdhCurve: string;
-  dhparam: string | null;
-  verifyPeer: boolean;
-  allowSelfSigned: boolean;
-  clientCertFile: string | null;
-  caFile: string | null;
-  caPath: string | null;
-  /** 0 = OpenSSL's own. */
-  verifyDepth: number;
-}
+export type ResolvedSslSettings = Omit<TlsConfig, 'applicationProtocols' | 'ticketKeys'>;
 
 export interface ResolvedPortSettings {
   backlog: number;
