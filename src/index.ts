@@ -1,9 +1,9 @@
 /** What users import. */
 export * from './constants.ts';
+export { TSWOOLE_ERROR_CODES, TswooleError, type TswooleErrorCode } from './errors.ts';
 export { Timer, type TimerInfo, type TimerStats } from './loop/timer.ts';
 export type { ClientInfo } from './server/client-info.ts';
 export type { ConnectionList } from './server/connection-list.ts';
-export { TSWOOLE_ERROR_CODES, TswooleError, type TswooleErrorCode } from './server/errors.ts';
 export { Packet, StatusInfo } from './server/event-objects.ts';
 export type { Events, PortEvents, ServerEvents } from './server/events.ts';
 export { ListenSocket, type SocketOption } from './server/listen-socket.ts';

@@ -2,7 +2,7 @@
  * Swoole's timers on Node's. Ids count from 1 in each process; a tick that is late does not pile up; intervals may be
  * longer than the 2^31 - 1 ms that Node can wait at once.
  */
-import { describeValue, TswooleError } from '../server/errors.ts';
+import { describeValue, TswooleError } from '../errors.ts';
 
 /** Node fires at once when asked to wait longer. */
 const WAIT_MAX_MS = 2 ** 31 - 1;

@@ -1,4 +1,4 @@
-import { describeValue, TswooleError } from './errors.ts';
+import { describeValue, TswooleError } from '../errors.ts';
 import { type AnyCallback, isPortEvent, isServerEvent } from './events.ts';
 
 /** The callbacks of a server or of a port, by event. A later registration replaces an earlier one. */

@@ -12,9 +12,9 @@ import {
   SWOOLE_SOCK_UDP6,
   SWOOLE_SOCK_UNIX_DGRAM,
 } from '../constants.ts';
+import { describeValue, TswooleError } from '../errors.ts';
 import { aimIPv4, aimIPv6, aimUnix, sendDatagram } from '../sys/datagram.ts';
 import type { ServerCore } from './core.ts';
-import { describeValue, TswooleError } from './errors.ts';
 import { internalsOf } from './port.ts';
 
 const SLASH = 47;

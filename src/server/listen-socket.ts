@@ -5,6 +5,7 @@
  * In the others the same calls answer true and change nothing, so that `if (!socket.joinGroup(…)) throw …` holds there too.
  */
 import { isIP } from 'node:net';
+import { describeValue, TswooleError } from '../errors.ts';
 import {
   MCAST_JOIN_GROUP,
   MCAST_JOIN_SOURCE_GROUP,
@@ -16,7 +17,6 @@ import { readOption, setOption } from '../sys/socket.ts';
 import { SOCKET_OPTIONS, type SocketOptionName, type SocketOptionNumbers } from '../sys/socket-options.ts';
 import { daemonRecord, reactorConfig } from './boot-record.ts';
 import type { ServerCore } from './core.ts';
-import { describeValue, TswooleError } from './errors.ts';
 import { internalsOf, type Port } from './port.ts';
 
 const ENODEV = 19;

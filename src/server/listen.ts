@@ -8,6 +8,7 @@ import {
   SWOOLE_SOCK_UNIX_STREAM,
   SWOOLE_SSL,
 } from '../constants.ts';
+import { describeValue, TswooleError } from '../errors.ts';
 import { isDatagram, isUnix } from '../reactor/port.ts';
 import {
   AF_INET,
@@ -27,7 +28,6 @@ import {
   TCP_FASTOPEN,
 } from '../sys/constants.ts';
 import { bindTo, closeDescriptor, listenOn, localPort, openSocket, setOption } from '../sys/socket.ts';
-import { describeValue, TswooleError } from './errors.ts';
 import { internalsOf, type Port, type PortInternals } from './port.ts';
 import type { ResolvedPortSettings } from './settings.ts';
 import { bindToPath, type SocketFile, socketFileOf } from './socket-file.ts';

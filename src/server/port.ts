@@ -1,8 +1,8 @@
 import { SWOOLE_LOG_NOTICE, SWOOLE_LOG_WARNING } from '../constants.ts';
+import { describeValue, TswooleError } from '../errors.ts';
 import { Callbacks } from './callbacks.ts';
 import { ConnectionList } from './connection-list.ts';
 import type { ServerCore } from './core.ts';
-import { describeValue, TswooleError } from './errors.ts';
 import type { AnyCallback, PortCallback, PortObjectCallback } from './events.ts';
 import type { Address, Bound } from './listen.ts';
 import { ListenSocket } from './listen-socket.ts';

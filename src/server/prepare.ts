@@ -1,11 +1,11 @@
 /** From what the user has set to what the server runs with: settings resolved, callbacks checked. */
 import { setServers } from 'node:dns';
 import { SWOOLE_LOG_WARNING } from '../constants.ts';
+import { TswooleError } from '../errors.ts';
 import { Dispatcher } from '../reactor/dispatch.ts';
 import { isDatagram, isUnix, type ReactorPort } from '../reactor/port.ts';
 import { cpuCount, raiseFileLimit } from '../sys/process.ts';
 import type { ServerCore } from './core.ts';
-import { TswooleError } from './errors.ts';
 import { internalsOf } from './port.ts';
 import { resolvePortSettings, resolveServerSettings, settleHeartbeat } from './settings.ts';
 import { tlsBasis, tlsConfig } from './tls.ts';

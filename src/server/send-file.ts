@@ -15,11 +15,11 @@ import {
   SWOOLE_LOG_WARNING,
   SWOOLE_PROCESS,
 } from '../constants.ts';
+import { describeValue, TswooleError } from '../errors.ts';
 import type { Runtime } from '../process/runtime.ts';
 import { FLAG_CLOSE_TAKEN, FLAG_PEER_GONE, FLAGS, OWNER, QUEUED_FILES, SERIAL } from '../shm/connections.ts';
 import { closedCode } from './closed-code.ts';
 import type { ServerCore } from './core.ts';
-import { describeValue, TswooleError } from './errors.ts';
 
 /** What one message between Swoole's processes has room for; longer paths than PATH_MAX fail in stat() anyway. */
 const PATH_BYTES_MAX = 8100;

@@ -20,6 +20,7 @@ import {
   SWOOLE_THREAD,
   SWOOLE_WORKER_EXIT,
 } from '../constants.ts';
+import { describeValue, TswooleError } from '../errors.ts';
 import { Logger } from '../log/log.ts';
 import { inherited } from '../process/environment.ts';
 import { keepsWorker } from '../reactor/dispatch.ts';
@@ -51,7 +52,6 @@ import { closedCode } from './closed-code.ts';
 import { ConnectionList, listConnections, nextConnections, visibleOwner } from './connection-list.ts';
 import type { ServerCore } from './core.ts';
 import { isSocketPath, sendTo } from './datagrams.ts';
-import { describeValue, TswooleError } from './errors.ts';
 import type { AnyCallback, PortCallback, ServerCallback, ServerObjectCallback } from './events.ts';
 import { type Address, type Bound, bindListener, checkAddress, HOST_BYTES_MAX, listenFailure } from './listen.ts';
 import type { ListenSocket } from './listen-socket.ts';

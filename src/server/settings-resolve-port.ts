@@ -1,6 +1,6 @@
+import { describeValue, TswooleError } from '../errors.ts';
 import { type AddressRange, parseAddressRange } from '../protocol/ip-address.ts';
 import type { TlsConfig } from '../reactor/tls-context.ts';
-import { describeValue, TswooleError } from './errors.ts';
 import type { NormalisedSettings, PackageLengthFunction, PackageLengthType, SniCertificate } from './settings-keys.ts';
 import { I32_MAX } from './settings-table.ts';
 

@@ -15,8 +15,8 @@ import {
   SWOOLE_LOG_ROTATION_SINGLE,
   SWOOLE_PROCESS,
 } from '../constants.ts';
+import { TswooleError } from '../errors.ts';
 import { DEFAULT_DATE_FORMAT, type LogSettings } from '../log/log.ts';
-import { TswooleError } from './errors.ts';
 import type { DispatchFunction, NormalisedSettings } from './settings-keys.ts';
 import { heartbeatIntervalFor, secondsToMs } from './settings-resolve-port.ts';
 import { U32_MAX } from './settings-table.ts';

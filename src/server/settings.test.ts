@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { TswooleError, type TswooleErrorCode } from './errors.ts';
+import { TswooleError, type TswooleErrorCode } from '../errors.ts';
 import { type NormalisedSettings, type PortSettings, type ServerSettings, validateSettings } from './settings.ts';
 import { KNOWN_SETTINGS } from './settings-table.ts';
 

@@ -1,4 +1,4 @@
-import { describeValue, TswooleError } from './errors.ts';
+import { describeValue, TswooleError } from '../errors.ts';
 import type { NormalisedSettings, SniCertificate } from './settings-keys.ts';
 import { KNOWN_SETTINGS, type Outside, type SettingScope, type SettingType } from './settings-table.ts';
 

@@ -1,7 +1,7 @@
 import { SWOOLE_LOG_ERROR } from '../constants.ts';
+import { TswooleError } from '../errors.ts';
 import { TlsConfigError, TlsContexts } from '../reactor/tls-context.ts';
 import type { ServerCore } from './core.ts';
-import { TswooleError } from './errors.ts';
 import { tlsConfig } from './tls.ts';
 
 /**

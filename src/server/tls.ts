@@ -2,11 +2,11 @@
 import { randomBytes } from 'node:crypto';
 import { accessSync, constants } from 'node:fs';
 import { resolve } from 'node:path';
+import { TswooleError } from '../errors.ts';
 import type { TlsConfig } from '../reactor/tls-context.ts';
 import { TICKET_KEY_BYTES } from '../sys/openssl.ts';
 import { type BootRecord, inheritedSegment, reactorConfig } from './boot-record.ts';
 import type { ServerCore } from './core.ts';
-import { TswooleError } from './errors.ts';
 import type { NormalisedSettings, ResolvedSslSettings } from './settings.ts';
 
 /** What all processes of a server with TLS must agree on. The first process decides, the others are told. */
