@@ -1,3 +1,5 @@
+import type { TaskInHand } from './task-in-hand.ts';
+
 /**
  * The user's side of a process, as the processes see it: the callbacks, called at the right time. Implemented by the
  * server room; nothing here knows how events are registered or what arguments users get.
@@ -14,6 +16,15 @@ export interface Application {
   bufferEmpty(slot: number, serial: number): void;
   /** A datagram came; `port` is 0 and `address` a path where the socket is a Unix one. `seconds`: when it was received. */
   packet(portIndex: number, data: Buffer, address: string, port: number, seconds: number): void;
+
+  /** Runs the task callback. A promise is answered where the task takes longer; it never rejects. */
+  task(task: TaskInHand): Promise<void> | undefined;
+  /** A task of this process was answered, or failed (flags). `life` is that of the process that asked. */
+  taskResult(taskId: number, taskWorkerId: number, life: number, flags: number, seconds: number, value: unknown): void;
+  pipeMessage(sourceId: number, value: unknown, seconds: number): void;
+  /** Runs a command for the process that reads the inbox, and answers it. */
+  command(request: number, inbox: number, life: number, value: unknown): void;
+  commandReply(request: number, life: number, code: number, value: unknown): void;
 
   /** Events without a connection. They never throw; a promise is answered where somebody may wait for it. */
   start(): void;

@@ -24,9 +24,10 @@ import {
   SEND,
   SENDFILE,
   STOP_WORKER,
+  TASK,
   WORKER_READY,
 } from '../shm/messages.ts';
-import type { RingReader } from '../shm/ring.ts';
+import type { Message } from '../shm/ring.ts';
 import { DISPATCHES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS, WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
 import { peerAddressText, peerPort } from '../sys/datagram.ts';
 import { type Watch, watchReadable } from '../sys/libc.ts';
@@ -34,6 +35,7 @@ import { allocate, copyBytes } from '../sys/memory.ts';
 import type { Application } from './application.ts';
 import type { ProcessSettings } from './config.ts';
 import { InboxWatch } from './inbox-watch.ts';
+import { Letters } from './letters.ts';
 import { requestLimit } from './request-limit.ts';
 import type { Runtime } from './runtime.ts';
 import type { Wire } from './wire.ts';
@@ -65,6 +67,7 @@ export class BaseWorker implements Delivery, PacketDelivery {
   private readonly input = allocate(READ_BYTES);
   private readonly inbox: Inbox;
   private readonly inboxWatch: InboxWatch;
+  private readonly letters: Letters;
   private readonly life: WorkerLife;
   private watch: Watch | null = null;
   private ticker: NodeJS.Timeout | null = null;
@@ -111,7 +114,9 @@ export class BaseWorker implements Delivery, PacketDelivery {
       this.pollSoon();
     };
     this.inbox = new Inbox(runtime.segment, workerInbox(runtime.segment.layout, runtime.workerId), runtime.doorbells);
+    this.letters = new Letters(options.application);
     this.inboxWatch = new InboxWatch(runtime, this.inbox, (reader) => this.handle(reader));
+    runtime.inboxWatch = this.inboxWatch;
     this.life = new WorkerLife({
       runtime,
       application: options.application,
@@ -183,8 +188,12 @@ export class BaseWorker implements Delivery, PacketDelivery {
 
   // ---- what other processes ask for -------------------------------------------------------------------------------
 
-  private handle(reader: RingReader): void {
+  private handle(reader: Message): void {
     const { kind, a, b } = reader;
+    if (kind > TASK) {
+      this.letters.handle(reader);
+      return;
+    }
     const connection = kind < STOP_WORKER ? this.reactor.find(a, b) : null;
     if (kind === SEND) {
       if (connection !== null) {

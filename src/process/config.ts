@@ -5,6 +5,9 @@ export interface ProcessSettings {
   workerNum: number;
   reactorNum: number;
   taskWorkerNum: number;
+  taskMaxRequest: number;
+  taskMaxRequestGrace: number;
+  taskEnableCoroutine: boolean;
   maxRequest: number;
   maxRequestGrace: number;
   maxWaitMs: number;

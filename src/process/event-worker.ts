@@ -11,8 +11,6 @@ import {
   TAKEN_BYTES,
   TAKEN_TIME,
 } from '../shm/connections.ts';
-import { MANAGER_INBOX, workerInbox } from '../shm/layout.ts';
-import { Inbox } from '../shm/mailbox.ts';
 import {
   BUFFER_EMPTY,
   BUFFER_FULL,
@@ -24,23 +22,21 @@ import {
   REOPEN_LOG,
   RESET_REQUEST,
   STOP_WORKER,
-  WORKER_READY,
-  WORKER_STOPPING,
+  TASK,
 } from '../shm/messages.ts';
 import { type PacketView, readPacket } from '../shm/packet-message.ts';
-import type { RingReader } from '../shm/ring.ts';
+import type { Message } from '../shm/ring.ts';
 import { DISPATCHES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS, WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
 import { peerAddressText, peerPort } from '../sys/datagram.ts';
 import { copyBytes } from '../sys/memory.ts';
 import type { Application } from './application.ts';
 import type { ProcessSettings } from './config.ts';
-import { InboxWatch } from './inbox-watch.ts';
+import { HandedInbox } from './handed-inbox.ts';
+import { Letters } from './letters.ts';
 import { requestLimit } from './request-limit.ts';
 import type { Runtime } from './runtime.ts';
-import { flushOutbox, rest, WorkerLife } from './worker-life.ts';
+import { flushOutbox, WorkerLife } from './worker-life.ts';
 
-/** A predecessor gives its inbox away within a message's time; until then we look this often. */
-const TAKE_RETRY_MS = 2;
 /** Output is handed on at the end of a batch, but no later than this. */
 const FLUSH_MS = 2;
 /** Looking at the clock costs: only every so many messages. */
@@ -50,8 +46,8 @@ export class EventWorker {
   private readonly runtime: Runtime;
   private readonly application: Application;
   private readonly settings: ProcessSettings;
-  private readonly inbox: Inbox;
-  private readonly watch: InboxWatch;
+  private readonly inbox: HandedInbox;
+  private readonly letters: Letters;
   private readonly life: WorkerLife;
   private readonly words: Int32Array;
   private readonly numbers: Float64Array;
@@ -62,7 +58,6 @@ export class EventWorker {
   private requests = 0;
   private sinceClock = 0;
   private flushedAt = 0;
-  private gaveInbox = false;
   private readonly view: PacketView = {
     bytes: new Uint8Array(0),
     seconds: 0,
@@ -82,70 +77,31 @@ export class EventWorker {
     this.counters = runtime.counters.base;
     this.statusWord = runtime.workers.statusWord(runtime.workerId);
     this.requestsMax = requestLimit(settings.maxRequest, settings.maxRequestGrace);
-    this.inbox = new Inbox(runtime.segment, workerInbox(runtime.segment.layout, runtime.workerId), runtime.doorbells);
-    this.watch = new InboxWatch(
-      runtime,
-      this.inbox,
-      (reader) => this.handle(reader),
-      () => this.gaveInbox,
-      LINGER_TURNS,
-    );
+    this.letters = new Letters(application);
+    this.inbox = new HandedInbox({ runtime, handle: (reader) => this.handle(reader), lingerTurns: LINGER_TURNS });
     this.life = new WorkerLife({
       runtime,
       application,
       maxWaitMs: settings.maxWaitMs,
-      stopTaking: (graceful) => this.stopTaking(graceful),
-      finish: (deadline) => this.finish(deadline),
+      stopTaking: (graceful) => this.inbox.give(graceful),
+      finish: (deadline) => {
+        this.inbox.finish(deadline);
+        flushOutbox(runtime, deadline);
+      },
       onEnd: () => process.exit(0),
     });
   }
 
   run(): void {
     this.application.workerStart(this.runtime.workerId);
-    this.takeInbox();
+    if (!this.life.stopping) this.inbox.take();
   }
 
   stop(graceful: boolean): void {
     this.life.stop(graceful);
   }
 
-  private takeInbox(): void {
-    if (this.life.stopping) return;
-    if (!this.inbox.take(this.runtime.lane)) {
-      setTimeout(() => this.takeInbox(), TAKE_RETRY_MS);
-      return;
-    }
-    this.watch.start();
-    this.runtime.tell(MANAGER_INBOX, WORKER_READY, this.runtime.workerId, process.pid);
-  }
-
-  /**
-   * Leaves the rings to the next process of this id. A message of which only the beginning has arrived must be read to its
-   * end first: its pieces are in our memory.
-   */
-  private stopTaking(graceful: boolean): void {
-    if (this.inbox.midMessage) {
-      this.inbox.finishPieces();
-      setTimeout(() => this.stopTaking(graceful), TAKE_RETRY_MS);
-      return;
-    }
-    if (this.gaveInbox) return;
-    this.gaveInbox = true;
-    this.watch.close();
-    this.inbox.give(this.runtime.lane);
-    if (graceful) this.runtime.tell(MANAGER_INBOX, WORKER_STOPPING, this.runtime.workerId, process.pid);
-  }
-
-  /** A worker that ends at once does not live to see the timer of stopTaking(): what has begun to arrive is served here. */
-  private finish(deadline: number): void {
-    while (this.inbox.midMessage && Date.now() < deadline) {
-      this.watch.drain();
-      rest();
-    }
-    flushOutbox(this.runtime, deadline);
-  }
-
-  private handle(reader: RingReader): void {
+  private handle(reader: Message): void {
     const { kind, a, b } = reader;
     if (kind === DATA) {
       this.receive(reader);
@@ -153,6 +109,10 @@ export class EventWorker {
     }
     if (kind === PACKET) {
       this.packet(reader);
+      return;
+    }
+    if (kind > TASK) {
+      this.letters.handle(reader);
       return;
     }
     const certificate = kind === CONNECT ? textOf(reader) : null;
@@ -189,7 +149,7 @@ export class EventWorker {
     return this.words[base + SERIAL] === serial && this.words[base + STATE] !== STATE_FREE;
   }
 
-  private receive(reader: RingReader): void {
+  private receive(reader: Message): void {
     const { a: slot, b: serial, length } = reader;
     let data = reader.bytes;
     if (data === null) {
@@ -224,7 +184,7 @@ export class EventWorker {
     this.served();
   }
 
-  private packet(reader: RingReader): void {
+  private packet(reader: Message): void {
     const { view, words, numbers, counters } = this;
     const { a: portIndex } = reader;
     readPacket(reader, view);
@@ -260,7 +220,7 @@ export class EventWorker {
 }
 
 /** The payload of a message as text, or null where it has none. */
-function textOf(reader: RingReader): string | null {
+function textOf(reader: Message): string | null {
   if (reader.length === 0) return null;
   const { bytes, data, offset, length } = reader;
   return bytes !== null ? bytes.toString('latin1') : data.text.toString('latin1', offset, offset + length);

@@ -1,6 +1,7 @@
-import type { Inbox } from '../shm/mailbox.ts';
-import type { RingReader } from '../shm/ring.ts';
-import { clearEventfd } from '../sys/eventfd.ts';
+import { keep } from '../shm/letter.ts';
+import { type Inbox, LaneSet } from '../shm/mailbox.ts';
+import type { Message, RingReader } from '../shm/ring.ts';
+import { clearEventfd, waitReadable } from '../sys/eventfd.ts';
 import { runNextTicks, type Watch, watchReadable } from '../sys/libc.ts';
 import { yieldProcessor } from '../sys/process.ts';
 import type { Runtime } from './runtime.ts';
@@ -10,15 +11,29 @@ const MESSAGES_MAX = 1024;
 /** How often we look again for messages before Node's loop has its turn. */
 const PASSES_MAX = 32;
 
+/** How long a blocked process sleeps at most before it looks around. */
+const SLEEP_MAX_MS = 60_000;
+
+/** What a blocked process waits for. */
+export interface Wait {
+  lanes: readonly (readonly [first: number, end: number])[];
+  wants(message: Message): boolean;
+  done(): boolean;
+  /** On the clock of performance.now(). */
+  deadline: number;
+}
+
 /** Reads an inbox in Node's own loop: sleeps on the doorbell, and never keeps timers and other sockets waiting for long. */
 export class InboxWatch {
   private readonly runtime: Runtime;
   private readonly inbox: Inbox;
-  private readonly handle: (reader: RingReader) => void;
+  private readonly handle: (message: Message) => void;
   private readonly stop: (() => boolean) | undefined;
   private readonly lingerTurns: number;
   private watch: Watch | null = null;
   private again = false;
+  /** Messages that came while the process was blocked, and are not what it waited for; in order. */
+  private kept: Message[] = [];
   private readonly drainAgain = (): void => {
     this.again = false;
     this.drain();
@@ -28,7 +43,7 @@ export class InboxWatch {
   constructor(
     runtime: Runtime,
     inbox: Inbox,
-    handle: (reader: RingReader) => void,
+    handle: (message: Message) => void,
     stop?: () => boolean,
     lingerTurns = 0,
   ) {
@@ -58,12 +73,53 @@ export class InboxWatch {
   }
 
   /** Lets others run for a moment; answers true as soon as there is a message. */
-  private linger(): boolean {
+  private linger(lanes?: LaneSet): boolean {
     for (let turn = 0; turn < this.lingerTurns; turn++) {
-      if (this.inbox.hasPending) return true;
+      if (this.inbox.hasPending(lanes)) return true;
       yieldProcessor();
     }
     return false;
+  }
+
+  /**
+   * Blocks the process until what it waits for has come, taking messages of some lanes only. Whatever else is in their
+   * rings is kept, and handled before anything that comes later.
+   */
+  block({ lanes, wants, done, deadline }: Wait): void {
+    const { inbox, runtime } = this;
+    const set = new LaneSet(runtime.segment, lanes);
+    const take = (reader: RingReader): void => {
+      if (wants(reader)) this.handle(reader);
+      else this.kept.push(keep(reader));
+    };
+    for (;;) {
+      inbox.wake();
+      runtime.flush();
+      inbox.drain(take, MESSAGES_MAX, done, set);
+      const left = deadline - performance.now();
+      if (done() || left <= 0) break;
+      if (this.linger(set) || !inbox.prepareSleep(set)) continue;
+      // What finds no room in a ring of ours is tried again from time to time.
+      const most = runtime.outbox.pump() ? SLEEP_MAX_MS : 1;
+      waitReadable(inbox.doorbell, Math.min(most, Math.ceil(left)));
+      clearEventfd(inbox.doorbell);
+    }
+    inbox.wake();
+    this.drainSoon();
+  }
+
+  private drainSoon(): void {
+    if (this.again) return;
+    this.again = true;
+    setImmediate(this.drainAgain);
+  }
+
+  private handleKept(): void {
+    const { kept } = this;
+    if (kept.length === 0) return;
+    let count = 0;
+    while (count < kept.length && this.stop?.() !== true) this.handle(kept[count++]);
+    kept.splice(0, count);
   }
 
   drain(): void {
@@ -72,6 +128,7 @@ export class InboxWatch {
       if (this.watch === null) return;
       inbox.wake();
       runtime.turn.begin();
+      this.handleKept();
       const more = inbox.drain(this.handle, MESSAGES_MAX, this.stop);
       runtime.turn.finish();
       // Async callbacks go on now, not after all the passes.
@@ -79,8 +136,6 @@ export class InboxWatch {
       if (this.stop?.() === true) return;
       if (!more && !this.linger() && inbox.prepareSleep()) return;
     }
-    if (this.again) return;
-    this.again = true;
-    setImmediate(this.drainAgain);
+    this.drainSoon();
   }
 }

@@ -12,8 +12,15 @@ export interface Child {
 }
 
 export interface Launcher {
-  /** Starts a child; `onExit` is called once, when it has ended. Throws when the kernel refuses. */
-  launch(description: ChildDescription, onExit: (code: number, signal: string | null) => void): Child;
+  /**
+   * Starts a child; `onExit` is called once, when it has ended. Throws when the kernel refuses. `standard`: the descriptor
+   * that becomes its standard input, output and error, or null for those of this process.
+   */
+  launch(
+    description: ChildDescription,
+    onExit: (code: number, signal: string | null) => void,
+    standard?: number | null,
+  ): Child;
 }
 
 export interface ProcessLauncherOptions {
@@ -33,11 +40,16 @@ export class ProcessLauncher implements Launcher {
     this.options = options;
   }
 
-  launch(description: ChildDescription, onExit: (code: number, signal: string | null) => void): Child {
+  launch(
+    description: ChildDescription,
+    onExit: (code: number, signal: string | null) => void,
+    standard: number | null = null,
+  ): Child {
     this.launched++;
+    const first = standard ?? 'inherit';
     const { script, fds } = this.options;
     const child: ChildProcess = spawn(process.execPath, [...this.execArgv(), script, ...process.argv.slice(2)], {
-      stdio: ['inherit', 'inherit', 'inherit', ...fds],
+      stdio: [first, first, first, ...fds],
       env: { ...this.cacheVariables, ...process.env, [ROLE_VARIABLE]: JSON.stringify(description) },
     });
     child.once('error', () => {

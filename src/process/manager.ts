@@ -3,26 +3,50 @@
  * SWOOLE_PROCESS it is a child of the master; in SWOOLE_BASE it is the first process itself.
  */
 import { constants } from 'node:os';
-import { SWOOLE_LOG_ERROR, SWOOLE_LOG_INFO, SWOOLE_LOG_WARNING } from '../constants.ts';
+import {
+  SWOOLE_ERROR_SERVER_WORKER_TERMINATED,
+  SWOOLE_LOG_ERROR,
+  SWOOLE_LOG_INFO,
+  SWOOLE_LOG_WARNING,
+  SWOOLE_TASK_NOREPLY,
+} from '../constants.ts';
 import { LANES_PER_WORKER, MANAGER_INBOX, MASTER_INBOX, workerInbox, workerLane } from '../shm/layout.ts';
+import { postLetter } from '../shm/letter.ts';
 import { announceLane, Inbox, releaseInboxOfDead } from '../shm/mailbox.ts';
-import { MANAGER_READY, RELOAD, REOPEN_LOG, SHUTDOWN, WORKER_READY, WORKER_STOPPING } from '../shm/messages.ts';
+import {
+  MANAGER_READY,
+  RELOAD,
+  REOPEN_LOG,
+  RESULT,
+  SHUTDOWN,
+  TASK,
+  WORKER_READY,
+  WORKER_STOPPING,
+} from '../shm/messages.ts';
 import { WORD_RELOADING } from '../shm/segment.ts';
+import { takeTasksOfDead } from '../shm/tasks-in-hand.ts';
 import type { Application } from './application.ts';
 import type { ProcessSettings } from './config.ts';
 import { InboxWatch } from './inbox-watch.ts';
 import type { Child, Launcher } from './launcher.ts';
+import { Letters } from './letters.ts';
 import { endOrphans } from './orphans.ts';
 import type { Runtime } from './runtime.ts';
+import { TASK_FAILED } from './task-in-hand.ts';
 
 /** A worker that dies before it served is started again with growing pauses, up to this. */
 const RESPAWN_PAUSE_MAX_MS = 5000;
 const RESPAWN_PAUSE_MS = 50;
+/** A user process that lives shorter than this is one of them. */
+const USER_PROCESS_LIFE_MS = 1000;
+/** Lost tasks that are told by name. */
+const NAMES_MAX = 20;
 
 interface Process {
   id: number;
   generation: number;
   child: Child;
+  startedAt: number;
   /** It has served: its death is no reason to wait before the next try. */
   ready: boolean;
   /** It takes no more work, and its replacement has been started: its end concerns nobody. */
@@ -56,6 +80,8 @@ export interface ManagerOptions {
   onShutdownRequest(): void;
   /** Called before all workers are replaced; answers false to leave everything as it is. */
   beforeReload?(): boolean;
+  /** The descriptor that is standard input, output and error of a process; null where they are those of the manager. */
+  standardOf?(id: number): number | null;
   /** In BASE the workers' connections die with them. */
   onOwnerDeath?(workerId: number): void;
 }
@@ -84,9 +110,14 @@ export class Manager {
     this.failures = new Array(workerIdCount).fill(0);
     const inbox = new Inbox(options.runtime.segment, MANAGER_INBOX, options.runtime.doorbells);
     inbox.take(options.runtime.lane);
-    this.watch = new InboxWatch(options.runtime, inbox, (reader) => {
-      const { kind, a, b } = reader;
-      reader.release();
+    const letters = new Letters(options.application);
+    this.watch = new InboxWatch(options.runtime, inbox, (message) => {
+      const { kind, a, b } = message;
+      if (kind > TASK) {
+        letters.handle(message);
+        return;
+      }
+      message.release();
       this.handle(kind, a, b);
     });
   }
@@ -134,6 +165,11 @@ export class Manager {
     return id < workerCount ? 'worker' : id < workerCount + taskWorkerCount ? 'task' : 'user';
   }
 
+  private nameOf(id: number): string {
+    const role = this.role(id);
+    return `${role === 'worker' ? 'worker' : role === 'task' ? 'task worker' : 'user process'} ${id}`;
+  }
+
   private spawn(id: number, again: boolean): void {
     const generation = this.freeGeneration(id);
     // All lanes of this id are held by processes that are still ending: one of them will make room.
@@ -152,12 +188,13 @@ export class Manager {
     } as const;
     let started: Process | null = null;
     try {
-      const child = options.launcher.launch(description, (code, signal) => {
+      const onExit = (code: number, signal: string | null): void => {
         if (started !== null) this.exited(started, code, signal);
-      });
-      started = { id, generation, child, ready: false, detached: false, told: false };
+      };
+      const child = options.launcher.launch(description, onExit, options.standardOf?.(id) ?? null);
+      started = { id, generation, child, startedAt: Date.now(), ready: false, detached: false, told: false };
     } catch (error) {
-      runtime.logger.log(SWOOLE_LOG_ERROR, `cannot start worker ${id}: ${(error as Error).message}`);
+      runtime.logger.log(SWOOLE_LOG_ERROR, `cannot start ${this.nameOf(id)}: ${(error as Error).message}`);
       this.spawnLater(id);
       return;
     }
@@ -179,7 +216,7 @@ export class Manager {
     const pause = Math.min(RESPAWN_PAUSE_MAX_MS, RESPAWN_PAUSE_MS * 2 ** Math.min(failures, 10));
     this.runtime.logger.log(
       SWOOLE_LOG_ERROR,
-      `worker ${id} ended before it could serve (${failures} times in a row): the next start is in ${pause} ms`,
+      `${this.nameOf(id)} ended as soon as it had begun (${failures} times in a row): the next start is in ${pause} ms`,
     );
     setTimeout(() => {
       if (!this.stopping && this.current[id] === null) this.spawn(id, true);
@@ -202,9 +239,10 @@ export class Manager {
     this.processes.delete(ended);
     const lane = workerLane(runtime.segment.layout, id, ended.generation);
     releaseInboxOfDead(runtime.segment, workerInbox(runtime.segment.layout, id), lane);
-    if (this.options.workersOwnSockets) this.options.onOwnerDeath?.(id);
+    if (this.options.workersOwnSockets && this.role(id) === 'worker') this.options.onOwnerDeath?.(id);
     announceLane(runtime.segment, lane, runtime.doorbells);
     if (!this.options.workersOwnSockets) endOrphans(runtime, lane);
+    if (this.role(id) === 'task') this.tellLostTasks(id, lane);
     const signal = signalName === null ? 0 : (constants.signals[signalName as NodeJS.Signals] ?? 0);
     const wasCurrent = this.current[id] === ended;
     if (wasCurrent) this.current[id] = null;
@@ -212,7 +250,7 @@ export class Manager {
     if (!ended.detached && failed) {
       runtime.logger.log(
         SWOOLE_LOG_WARNING,
-        `worker ${id} (pid=${ended.child.pid}) ended abnormally: exit code ${exitCode}, signal ${signal}`,
+        `${this.nameOf(id)} (pid=${ended.child.pid}) ended abnormally: exit code ${exitCode}, signal ${signal}`,
       );
       this.application.workerError(id, ended.child.pid, exitCode, signal);
     }
@@ -221,10 +259,40 @@ export class Manager {
       return;
     }
     if (this.current[id] === null) {
-      if (wasCurrent && !ended.ready && failed) this.spawnLater(id);
+      if (wasCurrent && this.endedTooSoon(ended, failed)) this.spawnLater(id);
       else this.spawn(id, true);
     }
     this.continueReload(ended);
+  }
+
+  /** A user process is to live as long as the server: one that ends at once must not be started again at full speed. */
+  private endedTooSoon({ id, ready, startedAt }: Process, failed: boolean): boolean {
+    if (this.role(id) !== 'user') return !ready && failed;
+    if (Date.now() - startedAt < USER_PROCESS_LIFE_MS) return true;
+    this.failures[id] = 0;
+    return false;
+  }
+
+  /** Whoever waits for a task that died with its worker is told now, and not when its time is up. */
+  private tellLostTasks(id: number, lane: number): void {
+    const { runtime } = this;
+    const { layout } = runtime.segment;
+    const lost = takeTasksOfDead(runtime.segment, workerInbox(layout, id), lane);
+    if (lost.length === 0) return;
+    for (const { taskId, source, life, flags } of lost) {
+      if ((flags & SWOOLE_TASK_NOREPLY) !== 0 || source < 0 || source >= layout.workerCount) continue;
+      const writer = runtime.outbox.to(workerInbox(layout, source));
+      postLetter(writer, RESULT, taskId, id, life, flags | TASK_FAILED, SWOOLE_ERROR_SERVER_WORKER_TERMINATED, '');
+    }
+    runtime.turn.touch();
+    const names = lost.map(
+      ({ taskId, source }) => `${taskId} of ${source < 0 ? 'another process' : `worker ${source}`}`,
+    );
+    runtime.logger.log(
+      SWOOLE_LOG_WARNING,
+      `${this.nameOf(id)} ended in the middle of ${lost.length === 1 ? 'a task' : `${lost.length} tasks`}, lost with it: ${names.slice(0, NAMES_MAX).join(', ')}`,
+      SWOOLE_ERROR_SERVER_WORKER_TERMINATED,
+    );
   }
 
   // ---- reload -----------------------------------------------------------------------------------------------------
@@ -243,6 +311,7 @@ export class Manager {
     }
     if (!taskWorkersOnly && this.options.beforeReload?.() === false) return false;
     this.application.beforeReload();
+    // User processes are none of them.
     const ids = Array.from({ length: workerCount + taskWorkerCount }, (_, id) => id);
     const pending = ids
       .filter((id) => id >= workerCount || !taskWorkersOnly)
@@ -280,7 +349,7 @@ export class Manager {
     for (const process of this.reloading?.pending ?? []) {
       this.runtime.logger.log(
         SWOOLE_LOG_WARNING,
-        `worker ${process.id} did not end within max_wait_time and is killed`,
+        `${this.nameOf(process.id)} did not end within max_wait_time and is killed`,
       );
       process.child.kill('SIGKILL');
     }

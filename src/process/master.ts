@@ -5,13 +5,14 @@
 import { SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING } from '../constants.ts';
 import { LANES_PER_WORKER, MANAGER_INBOX, MANAGER_LANE, MASTER_INBOX, workerInbox, workerLane } from '../shm/layout.ts';
 import { announceLane, Inbox, releaseInboxOfDead } from '../shm/mailbox.ts';
-import { MANAGER_READY, RELOAD, REOPEN_LOG, SHUTDOWN } from '../shm/messages.ts';
+import { MANAGER_READY, RELOAD, REOPEN_LOG, SHUTDOWN, TASK } from '../shm/messages.ts';
 import { STATE_RUNNING, STATE_STOPPING, WORD_MANAGER_PID, WORD_STATE } from '../shm/segment.ts';
 import { isAlive } from './alive.ts';
 import type { Application } from './application.ts';
 import type { ProcessSettings } from './config.ts';
 import { InboxWatch } from './inbox-watch.ts';
 import type { Child, Launcher } from './launcher.ts';
+import { Letters } from './letters.ts';
 import { endOrphans } from './orphans.ts';
 import type { ReactorThreads } from './reactor-threads.ts';
 import type { Runtime } from './runtime.ts';
@@ -48,9 +49,14 @@ export class Master {
     this.runtime = options.runtime;
     const inbox = new Inbox(this.runtime.segment, MASTER_INBOX, this.runtime.doorbells);
     inbox.take(this.runtime.lane);
-    this.watch = new InboxWatch(this.runtime, inbox, (reader) => {
-      const { kind } = reader;
-      reader.release();
+    const letters = new Letters(options.application);
+    this.watch = new InboxWatch(this.runtime, inbox, (message) => {
+      const { kind } = message;
+      if (kind > TASK) {
+        letters.handle(message);
+        return;
+      }
+      message.release();
       this.handle(kind);
     });
   }

@@ -3,6 +3,7 @@ import { ConnectionTable } from '../shm/connections.ts';
 import { Outbox } from '../shm/mailbox.ts';
 import type { Segment } from '../shm/segment.ts';
 import { LaneCounters, WorkerTable } from '../shm/workers.ts';
+import type { InboxWatch } from './inbox-watch.ts';
 import { Turn } from './turn.ts';
 import { RingWire, type Wire } from './wire.ts';
 
@@ -27,6 +28,8 @@ export class Runtime {
   root = '';
   /** What else the end of a turn has to do here: a worker in BASE hands its output to the kernel. */
   endTurn: (() => void) | null = null;
+  /** What reads this process's messages; null where it takes none. */
+  inboxWatch: InboxWatch | null = null;
   private pumping = false;
 
   constructor(

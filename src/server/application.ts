@@ -1,17 +1,18 @@
 /**
- * Runs the user's callbacks: finds the one for an event, gives it its arguments, and sees to it that one which throws or
- * rejects is told with its stack and costs neither the worker nor, silently, the connection.
+ * The user's callbacks, as the processes see them: finds the one for an event and gives it its arguments. What happens to
+ * one that fails: callback-runner.ts.
  */
-import { SWOOLE_LOG_ERROR } from '../constants.ts';
 import type { Application } from '../process/application.ts';
+import type { TaskInHand } from '../process/task-in-hand.ts';
 import { FLAG_CLOSE_DONE, FLAG_CLOSED_HERE, OWNER, PORT, RECEIVE_TIME } from '../shm/connections.ts';
-import { CALLBACKS_NOW, CALLBACKS_PEAK } from '../shm/workers.ts';
+import { CallbackRunner } from './callback-runner.ts';
 import type { ServerCore } from './core.ts';
-import { Event, StatusInfo } from './event-objects.ts';
+import { Event, PipeMessage, StatusInfo } from './event-objects.ts';
 import type { Events } from './events.ts';
 import { PacketCallbacks } from './packets.ts';
 import { internalsOf } from './port.ts';
 import type { Server } from './server.ts';
+import { TaskCallbacks } from './task-callbacks.ts';
 
 type Callback<Name extends keyof Events> = Events[Name];
 
@@ -28,12 +29,16 @@ export class ServerApplication implements Application {
   private readonly onBufferFull: (Callback<'bufferFull'> | null)[];
   private readonly onBufferEmpty: (Callback<'bufferEmpty'> | null)[];
   private readonly packets: PacketCallbacks;
+  private readonly runner: CallbackRunner;
+  private readonly tasks: TaskCallbacks;
   /** By slot, so that those whose close event went elsewhere give way to the next connection there. */
   private readonly certificates = new Map<number, { serial: number; certificate: string }>();
 
   constructor(core: ServerCore) {
     this.core = core;
     this.server = core.server;
+    this.runner = new CallbackRunner(core);
+    this.tasks = new TaskCallbacks(core, this.runner);
     this.onConnect = this.forPorts('connect');
     this.onReceive = this.forPorts('receive');
     this.onClose = this.forPorts('close');
@@ -91,7 +96,7 @@ export class ServerApplication implements Application {
     const callback = this.onConnect[words[base + PORT]];
     if (callback === null) return;
     const fd = this.core.runtime!.connections.fdOf(serial);
-    this.call('connect', fd, () => callback(this.server, fd, words[base + OWNER]));
+    this.runner.call('connect', fd, () => callback(this.server, fd, words[base + OWNER]));
   }
 
   receive(slot: number, serial: number, data: Buffer): void {
@@ -103,9 +108,10 @@ export class ServerApplication implements Application {
     const fd = connections.fdOf(serial);
     try {
       const result = callback(this.server, fd, words[base + OWNER], data);
-      if (result !== undefined && result !== null) this.track('receive', fd, result, () => this.server.close(fd));
+      if (result !== undefined && result !== null)
+        this.runner.track('receive', fd, result, () => this.server.close(fd));
     } catch (error) {
-      this.failed('receive', fd, error);
+      this.runner.failed('receive', fd, error);
       this.server.close(fd);
     }
   }
@@ -132,7 +138,7 @@ export class ServerApplication implements Application {
     const callback = this.onClose[connections.words[connections.wordBase(slot) + PORT]];
     if (callback !== null) {
       const fd = connections.fdOf(serial);
-      this.call('close', fd, () => callback(this.server, fd, reactorId));
+      this.runner.call('close', fd, () => callback(this.server, fd, reactorId));
     }
     connections.setFlags(slot, FLAG_CLOSE_DONE);
     this.certificates.delete(slot);
@@ -149,56 +155,41 @@ export class ServerApplication implements Application {
     const callback = list[connections.words[connections.wordBase(slot) + PORT]];
     if (callback === null) return;
     const fd = connections.fdOf(serial);
-    this.call(event, fd, () => callback(this.server, fd));
+    this.runner.call(event, fd, () => callback(this.server, fd));
   }
 
   packet(portIndex: number, data: Buffer, address: string, port: number, seconds: number): void {
     try {
       const result = this.packets.call(portIndex, data, address, port, seconds);
-      if (result !== undefined && result !== null) this.track('packet', 0, result, null);
+      if (result !== undefined && result !== null) this.runner.track('packet', 0, result, null);
     } catch (error) {
-      this.failed('packet', 0, error);
+      this.runner.failed('packet', 0, error);
     }
   }
 
-  // ---- calling ----------------------------------------------------------------------------------------------------
+  // ---- between processes ------------------------------------------------------------------------------------------
 
-  private call(event: string, fd: number, run: () => unknown): unknown {
-    try {
-      const result = run();
-      return result !== undefined && result !== null ? this.track(event, fd, result, null) : undefined;
-    } catch (error) {
-      this.failed(event, fd, error);
-      return undefined;
-    }
+  task(task: TaskInHand): Promise<void> | undefined {
+    return this.tasks.run(task);
   }
 
-  /** Counts an async callback until it settles. Answers a promise that never rejects. */
-  private track(event: string, fd: number, result: unknown, onFailure: (() => void) | null): Promise<void> | undefined {
-    if (typeof (result as { then?: unknown }).then !== 'function') return undefined;
-    this.countCallbacks(1);
-    return (result as Promise<unknown>).then(
-      () => this.countCallbacks(-1),
-      (error: unknown) => {
-        this.countCallbacks(-1);
-        this.failed(event, fd, error);
-        onFailure?.();
-      },
-    );
+  taskResult(taskId: number, taskWorkerId: number, life: number, flags: number, seconds: number, value: unknown): void {
+    this.core.tasks?.result(taskId, taskWorkerId, life, flags, seconds, value);
   }
 
-  private countCallbacks(delta: number): void {
-    const { counters, workers, segment, workerId } = this.core.runtime!;
-    const now = counters.get(CALLBACKS_NOW) + delta;
-    counters.set(CALLBACKS_NOW, now);
-    if (now > counters.get(CALLBACKS_PEAK)) counters.set(CALLBACKS_PEAK, now);
-    if (workerId >= 0) Atomics.store(segment.words, workers.callbacksWord(workerId), now);
+  /** Inside of it, finish() has no task to answer. */
+  pipeMessage(sourceId: number, value: unknown, seconds: number): void {
+    this.tasks.withoutTask(() => {
+      if (this.core.settings!.eventObject) void this.fire('pipeMessage', new PipeMessage(sourceId, seconds, value));
+      else void this.fire('pipeMessage', sourceId, value);
+    });
   }
 
-  private failed(event: string, fd: number, error: unknown): void {
-    const where = fd > 0 ? ` of connection ${fd}` : '';
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    this.core.logger.log(SWOOLE_LOG_ERROR, `the ${event} callback${where} failed: ${text}`);
+  command(request: number, inbox: number, life: number, value: unknown): void {
+    this.core.commands.run(request, inbox, life, value);
+  }
+  commandReply(request: number, life: number, code: number, value: unknown): void {
+    this.core.commands.reply(request, life, code, value);
   }
 
   // ---- events of the server ---------------------------------------------------------------------------------------
@@ -206,7 +197,7 @@ export class ServerApplication implements Application {
   private fire(event: keyof Events, ...args: unknown[]): Promise<void> | undefined {
     const callback = this.core.callbacks.get(event) as ((...args: unknown[]) => unknown) | null;
     if (callback === null) return undefined;
-    return this.call(event, 0, () => callback(this.server, ...args)) as Promise<void> | undefined;
+    return this.runner.call(event, 0, () => callback(this.server, ...args));
   }
 
   start(): void {

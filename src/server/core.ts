@@ -5,9 +5,11 @@ import type { Dispatcher } from '../reactor/dispatch.ts';
 import type { ServerApplication } from './application.ts';
 import type { ListenAttempt } from './boot-record.ts';
 import type { Callbacks } from './callbacks.ts';
+import type { Commands } from './commands.ts';
 import type { Port } from './port.ts';
 import type { Server } from './server.ts';
 import type { NormalisedSettings, ResolvedPortSettings, ResolvedServerSettings } from './settings.ts';
+import type { Tasks } from './tasks.ts';
 import type { TlsBasis } from './tls.ts';
 
 /** What the process does as long as it serves; the server asks it to stop, reload and end. */
@@ -32,6 +34,7 @@ export interface ServerCore {
   readonly logger: Logger;
   /** What this process inherits, when it is a child. */
   readonly inherited: Inherited | null;
+  readonly commands: Commands;
   setting: NormalisedSettings;
   lastError: number;
   /** start() was called; callbacks and settings can no longer change. */
@@ -47,6 +50,9 @@ export interface ServerCore {
   dispatcher: Dispatcher | null;
   control: Control | null;
   application: ServerApplication | null;
+  tasks: Tasks | null;
+  /** True exactly when this process is the whole server. */
+  alone: boolean;
   /** -1 outside of workers, and before workerStart. */
   workerId: number;
   workerPid: number;

@@ -1,6 +1,7 @@
 /** What every process of a running server does at its start: take the role, and listen to signals. */
 import { SWOOLE_PROCESS } from '../constants.ts';
 import { type Role, Runtime } from '../process/runtime.ts';
+import { RingRoute, type TaskRoute, TaskSender } from '../process/task-sender.ts';
 import { MANAGER_INBOX, MASTER_INBOX } from '../shm/layout.ts';
 import { RELOAD, SHUTDOWN } from '../shm/messages.ts';
 import { type Segment, WORD_RELOADING } from '../shm/segment.ts';
@@ -8,6 +9,9 @@ import { onSigrtmin } from '../sys/signal.ts';
 import { ServerApplication } from './application.ts';
 import type { Control, ServerCore } from './core.ts';
 import { makeDispatcher } from './prepare.ts';
+import { Tasks } from './tasks.ts';
+
+const SYMBOLS = { master: '#', manager: '$', worker: '*', task: '^', user: '@' } as const;
 
 /** The process takes its role: from here on the Server's methods work. */
 export function enter(
@@ -24,8 +28,8 @@ export function enter(
   core.taskworker = role === 'task';
   core.dispatcher = makeDispatcher(core);
   core.application = new ServerApplication(core);
-  const symbol = role === 'master' ? '#' : role === 'manager' ? '$' : '*';
-  core.logger.setRole(symbol, Math.max(0, workerId));
+  core.tasks = new Tasks(core, runtime, new TaskSender(runtime, makeTaskRoute(core, runtime)));
+  core.logger.setRole(SYMBOLS[role], Math.max(0, workerId));
   return runtime;
 }
 
@@ -69,4 +73,8 @@ export function remoteControl(core: ServerCore, runtime: Runtime): Pick<Control,
       return true;
     },
   };
+}
+
+function makeTaskRoute(_core: ServerCore, runtime: Runtime): TaskRoute {
+  return new RingRoute(runtime);
 }

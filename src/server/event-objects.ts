@@ -1,6 +1,7 @@
 /** What callbacks get in place of single arguments when `event_object` is on. */
 import type { PacketInfo } from './packets.ts';
 import type { Server } from './server.ts';
+import type { Task } from './task.ts';
 
 type Result = void | Promise<void>;
 
@@ -60,7 +61,43 @@ export class StatusInfo {
   }
 }
 
+/** Of finish. */
+export class TaskResult {
+  readonly task_id: number;
+  readonly task_worker_id: number;
+  /** When it was sent, in seconds. */
+  readonly dispatch_time: number;
+  readonly data: unknown;
+
+  constructor(taskId: number, taskWorkerId: number, seconds: number, data: unknown) {
+    this.task_id = taskId;
+    this.task_worker_id = taskWorkerId;
+    this.dispatch_time = seconds;
+    this.data = data;
+  }
+}
+
+/** Of pipeMessage. */
+export class PipeMessage {
+  readonly source_worker_id: number;
+  /** The sender's too, as Swoole has it. */
+  readonly worker_id: number;
+  /** When it was sent, in seconds. */
+  readonly dispatch_time: number;
+  readonly data: unknown;
+
+  constructor(sourceId: number, seconds: number, data: unknown) {
+    this.source_worker_id = sourceId;
+    this.worker_id = sourceId;
+    this.dispatch_time = seconds;
+    this.data = data;
+  }
+}
+
 export interface ServerObjectEvents {
+  task: (server: Server, task: Task) => unknown;
+  finish: (server: Server, result: TaskResult) => Result;
+  pipeMessage: (server: Server, message: PipeMessage) => Result;
   workerError: (server: Server, info: StatusInfo) => Result;
 }
 

@@ -22,6 +22,15 @@ export interface ServerEvents {
   workerExit: (server: Server, workerId: number) => Result;
   /** In the manager: a process has ended abnormally. */
   workerError: (server: Server, workerId: number, workerPid: number, exitCode: number, signal: number) => Result;
+  /**
+   * In a task worker: what it answers is the result, unless that is undefined or null. Written as methods, this one and the
+   * next two take callbacks that name the type of their data.
+   */
+  task(server: Server, taskId: number, sourceWorkerId: number, data: unknown): unknown;
+  /** A task of this worker has a result. */
+  finish(server: Server, taskId: number, result: unknown): Result;
+  /** Another process has sent a message. */
+  pipeMessage(server: Server, sourceWorkerId: number, message: unknown): Result;
   beforeReload: (server: Server) => Result;
   afterReload: (server: Server) => Result;
 }
@@ -65,6 +74,9 @@ const SERVER_EVENTS = [
   'workerStop',
   'workerExit',
   'workerError',
+  'task',
+  'finish',
+  'pipeMessage',
   'beforeReload',
   'afterReload',
 ] as const satisfies (keyof ServerEvents)[];

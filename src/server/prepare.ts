@@ -62,10 +62,12 @@ export function checkCallbacks(core: ServerCore): void {
       key,
     });
   });
-  if (core.settings!.taskWorkerNum > 0) {
-    throw new TswooleError('ERR_UNSUPPORTED', 'task workers are not supported yet: leave task_worker_num at 0', {
-      key: 'task_worker_num',
-    });
+  if (core.settings!.taskWorkerNum > 0 && core.callbacks.get('task') === null) {
+    throw new TswooleError(
+      'ERR_CALLBACK_MISSING',
+      'task_worker_num asks for task workers, but there is no task callback: call server.on("task", …) before start()',
+      { key: 'task' },
+    );
   }
 }
 

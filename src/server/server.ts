@@ -22,6 +22,7 @@ import {
 } from '../constants.ts';
 import { describeValue, TswooleError } from '../errors.ts';
 import { Logger } from '../log/log.ts';
+import { Timer } from '../loop/timer.ts';
 import { inherited } from '../process/environment.ts';
 import { keepsWorker } from '../reactor/dispatch.ts';
 import { isDatagram, isUnix } from '../reactor/port.ts';
@@ -49,17 +50,20 @@ import { inheritedPort } from './boot-record.ts';
 import { Callbacks } from './callbacks.ts';
 import { type ClientInfo, readClientInfo } from './client-info.ts';
 import { closedCode } from './closed-code.ts';
+import { type CommandCallback, Commands } from './commands.ts';
 import { ConnectionList, listConnections, nextConnections, visibleOwner } from './connection-list.ts';
 import type { ServerCore } from './core.ts';
 import { isSocketPath, sendTo } from './datagrams.ts';
 import type { AnyCallback, PortCallback, ServerCallback, ServerObjectCallback } from './events.ts';
 import { type Address, type Bound, bindListener, checkAddress, HOST_BYTES_MAX, listenFailure } from './listen.ts';
 import type { ListenSocket } from './listen-socket.ts';
+import { sendMessage } from './pipe-messages.ts';
 import { internalsOf, Port } from './port.ts';
 import { sendFile, sendWait } from './send-file.ts';
 import { type NormalisedSettings, resolveLog, type ServerSettings, validateSettings } from './settings.ts';
 import { startServer } from './start.ts';
 import { readStats, type Stats } from './stats.ts';
+import type { FinishCallback, Tasks } from './tasks.ts';
 import { checkSslFiles, isFirst } from './tls.ts';
 
 /** How many `getClientList` gives at most. */
@@ -111,6 +115,7 @@ export class Server {
       ports: [],
       attempts: [],
       callbacks: Callbacks.ofServer(),
+      commands: new Commands(() => core),
       logger: new Logger(),
       inherited: inherited(),
       setting: {},
@@ -124,6 +129,8 @@ export class Server {
       dispatcher: null,
       control: null,
       application: null,
+      tasks: null,
+      alone: false,
       workerId: -1,
       workerPid: 0,
       taskworker: false,
@@ -477,6 +484,109 @@ export class Server {
     return silent;
   }
 
+  // ---- tasks and messages -----------------------------------------------------------------------------------------
+
+  /**
+   * Gives a task to a task worker: to the one with this index, or to an idle one. Answers the id of the task, which counts
+   * from 0 in each process, or `false`. Its result comes to `finishCallback`, else to the `finish` event; where the task
+   * worker dies over it, the callback gets `false`. In other processes than event workers nobody is answered.
+   */
+  task(data: unknown, dstWorkerId = -1, finishCallback?: FinishCallback): number | false {
+    return this.#tasks('task')?.task(data, dstWorkerId, finishCallback) ?? false;
+  }
+
+  /**
+   * Gives a task to a task worker and waits for its result. `false` with a code in `getLastError()`: not in time (10018),
+   * or the task worker has died over it (9003). A timeout of 0 is none. In event workers only.
+   */
+  async taskwait<Result = unknown>(data: unknown, timeout = 0.5, dstWorkerId = -1): Promise<Result | false> {
+    return (await (this.#tasks('taskwait')?.wait(data, timeout, dstWorkerId) ?? false)) as Result | false;
+  }
+
+  /** As taskwait(), but blocks the whole process until the answer is there or the time is up. */
+  taskwaitSync<Result = unknown>(data: unknown, timeout = 0.5, dstWorkerId = -1): Result | false {
+    return (this.#tasks('taskwaitSync')?.waitSync(data, timeout, dstWorkerId) ?? false) as Result | false;
+  }
+
+  /**
+   * Gives out up to 1,024 tasks and waits for all results, in the order of the tasks. The places of those that did not come
+   * in time stay empty; those of failed ones are `false`. In event workers only.
+   */
+  async taskWaitMulti<Result = unknown>(tasks: readonly unknown[], timeout = 0.5): Promise<(Result | false)[] | false> {
+    const all = await (this.#tasks('taskWaitMulti')?.waitAll('taskWaitMulti', tasks, timeout, true) ?? false);
+    return all as (Result | false)[] | false;
+  }
+
+  /** As taskWaitMulti(), but the places of those that did not come in time are `false` too. */
+  async taskCo<Result = unknown>(tasks: readonly unknown[], timeout = 0.5): Promise<(Result | false)[] | false> {
+    const all = await (this.#tasks('taskCo')?.waitAll('taskCo', tasks, timeout, false) ?? false);
+    return all as (Result | false)[] | false;
+  }
+
+  /** In a task: sends a result to the worker that asked. May be called several times; also by what a task has begun. */
+  finish(data: unknown): boolean {
+    return this.#tasks('finish')?.finish(data) ?? false;
+  }
+
+  /** Sends a value to a worker, task worker or user process, whose `pipeMessage` event gets it. */
+  sendMessage(message: unknown, workerId: number): boolean {
+    const core = this.#core;
+    if (core.runtime !== null) return sendMessage(core, core.runtime, message, workerId);
+    this.#notRunning('sendMessage');
+    return false;
+  }
+
+  /**
+   * Before start(): names a function that processes of these types (SWOOLE_SERVER_COMMAND_*, or-ed) run when they are asked
+   * to. It gets JSON and answers text, JSON as a rule.
+   */
+  addCommand(name: string, acceptedProcessTypes: number, callback: CommandCallback): boolean {
+    return this.#core.commands.add(name, acceptedProcessTypes, callback);
+  }
+
+  /**
+   * Asks a process to run a command, and resolves what it has answered, decoded from JSON unless told otherwise. `false`
+   * with a code in `getLastError()`: unknown (9012), not for such a process (507), no such process (505), or not in
+   * `command_timeout` (10018).
+   */
+  async command<Answer = unknown>(
+    name: string,
+    processId: number,
+    processType: number,
+    data: unknown,
+    jsonDecode = true,
+  ): Promise<Answer | false> {
+    const core = this.#core;
+    if (core.runtime === null) {
+      this.#notRunning('command');
+      return false;
+    }
+    return (await core.commands.command(name, processId, processType, data, jsonDecode)) as Answer | false;
+  }
+
+  // ---- timers -----------------------------------------------------------------------------------------------------
+
+  /** Timer.tick() */
+  tick<Args extends unknown[]>(
+    ms: number,
+    callback: (timerId: number, ...args: Args) => unknown,
+    ...args: Args
+  ): number | false {
+    return Timer.tick(ms, callback, ...args);
+  }
+  /** Timer.after() */
+  after<Args extends unknown[]>(ms: number, callback: (...args: Args) => unknown, ...args: Args): number | false {
+    return Timer.after(ms, callback, ...args);
+  }
+  /** Timer.clear() */
+  clearTimer(timerId: number): boolean {
+    return Timer.clear(timerId);
+  }
+  /** Calls back at the end of the current turn of the loop. */
+  defer(callback: () => unknown): void {
+    setImmediate(callback);
+  }
+
   // ---- queries ----------------------------------------------------------------------------------------------------
 
   /** What is known of a connection. With `ignoreError` also of one that has just been closed. */
@@ -611,6 +721,12 @@ export class Server {
 
   #notRunning(method: string): void {
     this.#core.logger.log(SWOOLE_LOG_WARNING, `${method}(): the server is not running`);
+  }
+
+  #tasks(method: string): Tasks | null {
+    const { tasks } = this.#core;
+    if (tasks === null) this.#notRunning(method);
+    return tasks;
   }
 
   #control(method: string): ServerCore['control'] {

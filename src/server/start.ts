@@ -45,6 +45,8 @@ async function startChild(core: ServerCore, inherited: Inherited): Promise<void>
   dieWithParent(description.parent, SIGKILL);
   if (description.role === 'manager')
     (await import('./run-manager.ts')).runManager(core, description, segment, doorbells);
+  else if (description.role === 'task')
+    (await import('./run-task-worker.ts')).runTaskWorker(core, description, segment, doorbells);
   else await (await import('./run-worker.ts')).runWorker(core, description, segment, doorbells);
 }
 
@@ -56,6 +58,7 @@ async function startFirst(core: ServerCore): Promise<boolean> {
   if (failed !== undefined) return giveUp(core, failed, internalsOf(failed).bindError);
   const alone =
     core.mode === SWOOLE_BASE && settings.workerNum === 1 && settings.taskWorkerNum === 0 && settings.maxRequest === 0;
+  core.alone = alone;
   const script = alone ? '' : (await import('../process/launcher.ts')).scriptOf(settings.entryScript);
   if (settings.daemonize && daemonRecord() === null) (await import('./daemon.ts')).becomeDaemon(core);
   if (settings.daemonize) process.chdir('/');

@@ -1,3 +1,5 @@
+import { workerInbox } from '../shm/layout.ts';
+import { ringUse } from '../shm/ring.ts';
 import { WORD_MAX_FD } from '../shm/segment.ts';
 import {
   ABORTED,
@@ -13,6 +15,8 @@ import {
   REQUESTS,
   RESPONSES,
   SENT_BYTES,
+  TASKS_BEGUN,
+  TASKS_SENT,
   total,
   WORKER_IDLE,
 } from '../shm/workers.ts';
@@ -48,6 +52,15 @@ export interface Stats {
   worker_response_count?: number;
   worker_dispatch_count?: number;
   worker_concurrency?: number;
+  /** With task workers only: those that have nothing to do, */
+  task_idle_worker_num?: number;
+  /** tasks that were sent and not begun, */
+  tasking_num?: number;
+  /** all tasks that were sent, */
+  task_count?: number;
+  /** and what waits in the rings or in the message queue. */
+  task_queue_num?: number;
+  task_queue_bytes?: number;
   /** Unfinished async callbacks of this process, now and at most. */
   coroutine_num: number;
   coroutine_peek_num: number;
@@ -88,7 +101,31 @@ export function readStats(core: ServerCore): Stats {
           worker_concurrency: 0,
         }
       : {}),
+    ...(layout.taskWorkerCount > 0 ? taskStats(core) : {}),
     coroutine_num: counters.get(CALLBACKS_NOW),
     coroutine_peek_num: counters.get(CALLBACKS_PEAK),
+  };
+}
+
+function taskStats(core: ServerCore): Partial<Stats> {
+  const { segment, workers } = core.runtime!;
+  const { layout } = segment;
+  let idle = 0;
+  let bytes = 0;
+  for (let index = 0; index < layout.taskWorkerCount; index++) {
+    const id = layout.workerCount + index;
+    if (workers.status(id) === WORKER_IDLE) idle++;
+    const inbox = workerInbox(layout, id);
+    for (let lane = 0; lane < layout.laneCount; lane++) bytes += ringUse(segment, inbox, lane);
+  }
+  const sent = total(segment, TASKS_SENT);
+  // Tasks of a process that died before they found room were counted, and never come.
+  const waiting = Math.max(0, sent - total(segment, TASKS_BEGUN));
+  return {
+    task_idle_worker_num: idle,
+    tasking_num: waiting,
+    task_count: sent,
+    task_queue_num: waiting,
+    task_queue_bytes: bytes,
   };
 }

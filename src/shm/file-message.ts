@@ -7,7 +7,7 @@
  *   +------------+------------+---------------------+
  *   Written by the process that calls sendfile, which has checked the file; read by the owner of the connection.
  */
-import type { RingReader } from './ring.ts';
+import type { Message } from './ring.ts';
 
 const HEADER_BYTES = 16;
 
@@ -26,7 +26,7 @@ export function encodeFileMessage(path: string, offset: number, length: number):
 }
 
 /** Must be called before the reader's release(). */
-export function decodeFileMessage(reader: RingReader): FileMessage {
+export function decodeFileMessage(reader: Message): FileMessage {
   const bytes = reader.bytes ?? reader.data.text.subarray(reader.offset, reader.offset + reader.length);
   if (bytes.length <= HEADER_BYTES) throw new RangeError(`a file message has a path: length=${bytes.length}`);
   const message = {

@@ -6,6 +6,7 @@ import { closeDescriptor } from '../sys/socket.ts';
 import {
   CONNECTION_BYTES,
   computeLayout,
+  HAND_BYTES,
   HEADER_BYTES,
   INBOX_BYTES,
   inboxOfLane,
@@ -52,6 +53,7 @@ function regionsOf(layout: ReturnType<typeof computeLayout>): [string, number, n
     ['inboxes', layout.inboxesOffset, layout.inboxCount * INBOX_BYTES],
     ['lanes', layout.lanesOffset, layout.laneCount * LANE_BYTES],
     ['workers', layout.workersOffset, layout.workerIdCount * WORKER_BYTES],
+    ['hands', layout.handsOffset, layout.taskWorkerCount * LANES_PER_WORKER * HAND_BYTES],
     ['sessions', layout.sessionsOffset, SESSION_SLOTS * 4],
     ['connections', layout.connectionsOffset, layout.ownerCount * layout.slotsPerOwner * CONNECTION_BYTES],
     ['ring controls', layout.ringControlsOffset, rings * RING_CONTROL_BYTES],

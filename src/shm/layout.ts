@@ -2,9 +2,9 @@
  * Where everything lies in the one shared segment. Computed from a handful of numbers by one function, so that every
  * process that knows them sees the same map; they stand in the header, which a child reads first.
  *
- *   +--------+---------+-------+---------+----------+-------------+---------------+----------------------+
- *   | header | inboxes | lanes | workers | sessions | connections | ring controls | ring data (sparse)   |
- *   +--------+---------+-------+---------+----------+-------------+---------------+----------------------+
+ *   +--------+---------+-------+---------+-------+----------+-------------+---------------+--------------------+
+ *   | header | inboxes | lanes | workers | hands | sessions | connections | ring controls | ring data (sparse) |
+ *   +--------+---------+-------+---------+-------+----------+-------------+---------------+--------------------+
  *   one page each at least; ring data is mapped ring by ring, and only rings that are used cost memory
  *
  * Who writes what: an *inbox* is what one role reads (master, manager, each reactor, each worker id); a *lane* is what one
@@ -12,7 +12,7 @@
  * both write for a while, and a ring bears one producer only.
  */
 
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 export const MAGIC = 0x74735732;
 
 /** A graceful worker, its replacement, and one more that was replaced just before: more have to wait for an end. */
@@ -30,6 +30,8 @@ export const RING_CONTROL_BYTES = 192;
 export const INBOX_BYTES = 512;
 export const LANE_BYTES = 256;
 export const WORKER_BYTES = 64;
+/** What a process that runs tasks has in hand; see tasks-in-hand.ts. */
+export const HAND_BYTES = 32768;
 export const CONNECTION_BYTES = 128;
 export const HEADER_BYTES = 16384;
 
@@ -60,6 +62,7 @@ export interface Layout extends LayoutNumbers {
   inboxesOffset: number;
   lanesOffset: number;
   workersOffset: number;
+  handsOffset: number;
   sessionsOffset: number;
   connectionsOffset: number;
   ringControlsOffset: number;
@@ -85,7 +88,8 @@ export function computeLayout(numbers: LayoutNumbers): Layout {
   const inboxesOffset = HEADER_BYTES;
   const lanesOffset = inboxesOffset + pages(inboxCount * INBOX_BYTES);
   const workersOffset = lanesOffset + pages(laneCount * LANE_BYTES);
-  const sessionsOffset = workersOffset + pages(workerIdCount * WORKER_BYTES);
+  const handsOffset = workersOffset + pages(workerIdCount * WORKER_BYTES);
+  const sessionsOffset = handsOffset + numbers.taskWorkerCount * LANES_PER_WORKER * HAND_BYTES;
   const connectionsOffset = sessionsOffset + SESSION_SLOTS * 4;
   const connectionCount = numbers.ownerCount * numbers.slotsPerOwner;
   const ringControlsOffset = connectionsOffset + pages(connectionCount * CONNECTION_BYTES);
@@ -98,6 +102,7 @@ export function computeLayout(numbers: LayoutNumbers): Layout {
     inboxesOffset,
     lanesOffset,
     workersOffset,
+    handsOffset,
     sessionsOffset,
     connectionsOffset,
     ringControlsOffset,
@@ -118,12 +123,17 @@ export function reactorInbox(reactorId: number): number {
 export function workerInbox(layout: Layout, workerId: number): number {
   return FIRST_REACTOR + layout.reactorCount + workerId;
 }
+/** The worker id that a lane belongs to, or -1 where it is a master's, manager's or reactor's. */
+export function workerOfLane(layout: Layout, lane: number): number {
+  const firstWorker = FIRST_REACTOR + layout.reactorCount;
+  return lane < firstWorker ? -1 : Math.floor((lane - firstWorker) / LANES_PER_WORKER);
+}
 export function workerLane(layout: Layout, workerId: number, generation: number): number {
   return FIRST_REACTOR + layout.reactorCount + workerId * LANES_PER_WORKER + generation;
 }
 
 /** The inbox whose doorbell wakes the process that writes with this lane (for "there is room again"). */
 export function inboxOfLane(layout: Layout, lane: number): number {
-  const firstWorker = FIRST_REACTOR + layout.reactorCount;
-  return lane < firstWorker ? lane : firstWorker + Math.floor((lane - firstWorker) / LANES_PER_WORKER);
+  const workerId = workerOfLane(layout, lane);
+  return workerId === -1 ? lane : workerInbox(layout, workerId);
 }

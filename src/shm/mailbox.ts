@@ -26,6 +26,17 @@ function inboxWord(segment: Segment, inbox: number): number {
   return (segment.layout.inboxesOffset + inbox * INBOX_BYTES) / 4;
 }
 
+/** Some of the lanes that write to an inbox, as bits like those of its block. */
+export class LaneSet {
+  readonly bits: Int32Array;
+
+  constructor(segment: Segment, ranges: readonly (readonly [first: number, end: number])[]) {
+    this.bits = new Int32Array(Math.ceil(segment.layout.laneCount / 32));
+    for (const [first, end] of ranges)
+      for (let lane = first; lane < end; lane++) this.bits[lane >> 5] |= 1 << (lane & 31);
+  }
+}
+
 /** Handles one message; it must call release() on the reader once it has read the payload. */
 export type MessageHandler = (reader: RingReader) => void;
 
@@ -80,14 +91,15 @@ export class Inbox {
 
   /**
    * Handles what has arrived, at most about `limit` messages of each ring. Answers true when there may be more. Stops
-   * early when `stop` answers true after a message.
+   * early when `stop` answers true after a message. With `lanes`, looks at their rings only.
    */
-  drain(handle: MessageHandler, limit: number, stop?: () => boolean): boolean {
+  drain(handle: MessageHandler, limit: number, stop?: () => boolean, lanes?: LaneSet): boolean {
     let more = false;
     for (let word = 0; word < this.pendingWords; word++) {
       const at = this.base + PENDING_WORD + word;
-      if (Atomics.load(this.words, at) === 0) continue;
-      let bits = Atomics.exchange(this.words, at, 0);
+      const wanted = lanes === undefined ? -1 : lanes.bits[word];
+      if ((Atomics.load(this.words, at) & wanted) === 0) continue;
+      let bits = Atomics.and(this.words, at, ~wanted) & wanted;
       while (bits !== 0) {
         const bit = 31 - Math.clz32(bits);
         bits &= ~(1 << bit);
@@ -134,17 +146,18 @@ export class Inbox {
   }
 
   /** True exactly when something was announced that we did not take yet. */
-  get hasPending(): boolean {
+  hasPending(lanes?: LaneSet): boolean {
     for (let word = 0; word < this.pendingWords; word++) {
-      if (Atomics.load(this.words, this.base + PENDING_WORD + word) !== 0) return true;
+      const pending = Atomics.load(this.words, this.base + PENDING_WORD + word);
+      if ((lanes === undefined ? pending : pending & lanes.bits[word]) !== 0) return true;
     }
     return false;
   }
 
   /** Announces that we are about to wait. Answers false when something has arrived meanwhile: then do not wait. */
-  prepareSleep(): boolean {
+  prepareSleep(lanes?: LaneSet): boolean {
     Atomics.store(this.words, this.base, 1);
-    if (!this.hasPending) return true;
+    if (!this.hasPending(lanes)) return true;
     Atomics.store(this.words, this.base, 0);
     return false;
   }

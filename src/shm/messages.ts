@@ -54,3 +54,18 @@ export const SHUTDOWN = 44;
 export const REOPEN_LOG = 45;
 /** To the master: the manager has spawned everybody. */
 export const MANAGER_READY = 46;
+
+// Letters (letter.ts): values from process to process.
+/** To a task worker. a: task id, b: worker id of the source; -1 where nobody waits for an answer. */
+export const TASK = 50;
+/** To the source of a task. a: task id, b: worker id of the task worker. */
+export const RESULT = 51;
+/** To a worker, task worker or user process. a: worker id of the sender. */
+export const PIPE_MESSAGE = 52;
+/** To any process. a: number of the request, b: inbox of the one that asks. */
+export const COMMAND = 53;
+/** a: number of the request. */
+export const COMMAND_REPLY = 54;
+
+/** To a task worker, without payload: there is something in the message queue. */
+export const TASK_QUEUED = 55;

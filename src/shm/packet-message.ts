@@ -8,7 +8,7 @@
  *   +----------------------+-----------------+-------------------------+
  *   Written by the reactor thread that owns the datagram sockets, read once by the worker.
  */
-import type { RingReader } from './ring.ts';
+import type { Message } from './ring.ts';
 
 const ADDRESS_OFFSET = 8;
 /** A sockaddr is at most that of a Unix socket. */
@@ -44,7 +44,7 @@ export interface PacketView {
 }
 
 /** Fills the view from the reader's message. Throws when the lengths cannot be: they come from shared memory. */
-export function readPacket(reader: RingReader, view: PacketView): void {
+export function readPacket(reader: Message, view: PacketView): void {
   const { bytes, offset, length, b: addressLength, data } = reader;
   const start = bytes === null ? offset : 0;
   const dataOffset = packetDataOffset(addressLength);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { RingControl, smallSegment } from '../../test/support/shared.ts';
 import { RING_BYTES } from './layout.ts';
-import { RECORD_HEADER_BYTES, RECORD_MAX, RingReader, RingWriter, ringIsIdle } from './ring.ts';
+import { BROKEN, RECORD_HEADER_BYTES, RECORD_MAX, RingReader, RingWriter, ringIsIdle } from './ring.ts';
 import type { Segment } from './segment.ts';
 
 const KIND = 7;
@@ -254,7 +254,7 @@ describe('a message in pieces', () => {
     assert.equal(ring.reader.midMessage, false);
   });
 
-  it('is skipped to its end by a reader whose predecessor died with its beginning', () => {
+  it('is told of as broken by a reader whose predecessor died with its beginning', () => {
     const ring = ringAt();
     ring.writer.post(KIND, 2, 0, payload(2, 3 * RING));
     ring.writer.post(KIND, 3, 0, payload(3, 77));
@@ -262,8 +262,21 @@ describe('a message in pieces', () => {
     const next = new RingReader(ring.segment, INBOX, LANE);
     assert.equal(next.midMessage, false);
     while (!next.next()) ring.writer.pump();
+    assert.deepEqual([next.kind, next.brokenKind, next.a, next.length], [BROKEN, KIND, 2, 0]);
+    next.release();
+    assert.equal(next.next(), true);
     assert.equal(next.a, 3);
     assert.deepEqual(take(next), payload(3, 77));
+  });
+
+  it('comes again, as broken, when its reader dies before the release', () => {
+    const ring = ringAt();
+    ring.writer.post(KIND, 2, 0, payload(2, 2 * RECORD_MAX));
+    while (!ring.reader.next()) ring.writer.pump();
+    assert.equal(ring.reader.length, 2 * RECORD_MAX);
+    const next = new RingReader(ring.segment, INBOX, LANE);
+    assert.equal(next.next(), true);
+    assert.deepEqual([next.kind, next.brokenKind, next.a], [BROKEN, KIND, 2]);
   });
 });
 

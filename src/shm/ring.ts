@@ -19,7 +19,7 @@
  *   | length i32 | kind i32   | a i32      | b i32      | payload              |
  *   +------------+------------+------------+------------+----------------------+
  *
- * kind: 1 to 253 are the users', the others ours (below); with the bits above that, a piece.
+ * kind: 1 to 252 are the users', the others ours (below); with the bits above that, a piece.
  *
  * The tail is stored after the record's bytes, so a producer that dies halfway has published nothing. The head is moved
  * before the record is acted upon, so a message that kills its reader is not read again. Plain stores of the record are
@@ -48,6 +48,11 @@ const HELLO = 0xff;
 
 /** A record of padding, which the reader steps over. */
 const PAD = 0xfe;
+/**
+ * What a reader makes of a message whose beginning died with the reader before it: a and b are those of the message, the
+ * payload is gone. Who has to tell somebody does so; for all others it is a kind that they do not know.
+ */
+export const BROKEN = 0xfd;
 /**
  * An empty ring starts again at its beginning when it is this far in, so that a quiet one stays within few pages (and in
  * the processor's cache). Far enough that the room behind the padding still takes the longest record.
@@ -78,6 +83,18 @@ function mapRing(segment: Segment, inbox: number, lane: number): Region {
 
 function padded(length: number): number {
   return (RECORD_HEADER_BYTES + length + 7) & ~7;
+}
+
+/** How far the consumer of a ring has come: to compare with a reader's `position`, also when that reader is dead. */
+export function ringHead(segment: Segment, inbox: number, lane: number): number {
+  return Atomics.load(segment.words, controlWord(segment, inbox, lane) + HEAD_WORD);
+}
+
+/** How many bytes wait in a ring, about: both ends may move while we look. */
+export function ringUse(segment: Segment, inbox: number, lane: number): number {
+  const tailWord = controlWord(segment, inbox, lane);
+  const head = Atomics.load(segment.words, tailWord + HEAD_WORD);
+  return Math.min(RING_BYTES, Math.max(0, (Atomics.load(segment.words, tailWord) - head) | 0));
 }
 
 /** How many bytes lie between two positions read from shared memory, which are input, not truth. */
@@ -312,6 +329,12 @@ export class RingWriter {
   }
 }
 
+/** What a handler must know of a message: a RingReader has it, and so has one that was kept for later. */
+export type Message = Pick<
+  RingReader,
+  'kind' | 'brokenKind' | 'a' | 'b' | 'length' | 'bytes' | 'offset' | 'data' | 'lane' | 'position' | 'release'
+>;
+
 export class RingReader {
   readonly inbox: number;
   readonly lane: number;
@@ -336,6 +359,8 @@ export class RingReader {
   offset = 0;
   /** The payload, when it came in pieces: a Buffer of its own, which the caller may keep. */
   bytes: Buffer | null = null;
+  /** Of a BROKEN message: what kind it was. */
+  brokenKind = 0;
   /** True exactly when the producer asked to hear of room and there is plenty: the caller rings its doorbell, clears this. */
   roomWanted = false;
 
@@ -351,6 +376,11 @@ export class RingReader {
     this.tail = this.head;
     // The reader before us may have died over its answer.
     if (Atomics.load(this.control, this.asksWord) !== 0) this.checkRoomWanted();
+  }
+
+  /** Behind the current message: the ring's head, once it is released. */
+  get position(): number {
+    return this.head;
   }
 
   /** True exactly when a message has begun to arrive in pieces and is not complete. */
@@ -394,10 +424,8 @@ export class RingReader {
         this.bytes = null;
         return true;
       }
-      if (this.collect(kind)) {
-        this.release();
-        return true;
-      }
+      // The end of a message is released by whoever handles it, as one in a single record is.
+      if (this.collect(kind)) return true;
       this.release();
     }
   }
@@ -430,7 +458,14 @@ export class RingReader {
     }
     const assembly = this.assembly;
     // The reader before us took the beginning and died: the rest is of no use.
-    if (assembly === null) return false;
+    if (assembly === null) {
+      if ((kind & LAST) === 0) return false;
+      this.kind = BROKEN;
+      this.brokenKind = kind & KIND_MASK;
+      this.bytes = null;
+      this.length = 0;
+      return true;
+    }
     if (this.assembled + length > assembly.length)
       throw new Error(`a ring is damaged: ${this.assembled} + ${length} > ${assembly.length}`);
     assembly.set(data.u8.subarray(offset, offset + length), this.assembled);

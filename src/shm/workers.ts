@@ -10,7 +10,7 @@
  *
  *   f64 0 requests  1 responses  2 dispatches  3 bytes received  4 bytes sent  5 accepted  6 closed  7 aborted
  *       8–10 requests, responses, dispatches of the process that holds the lane now   11 callbacks  12 most callbacks
- *       13 highest slot in use + 1, for an owner of connections
+ *       13 highest slot in use + 1, for an owner of connections   14 tasks sent   15 tasks begun
  * Sums over the lanes are the server's totals; they survive the processes.
  */
 import { LANE_BYTES, WORKER_BYTES } from './layout.ts';
@@ -93,6 +93,8 @@ export const LIFE_DISPATCHES = 10;
 export const CALLBACKS_NOW = 11;
 export const CALLBACKS_PEAK = 12;
 export const SLOTS_HIGH = 13;
+export const TASKS_SENT = 14;
+export const TASKS_BEGUN = 15;
 
 /** The counters of one lane: plain numbers at numbers[base + REQUESTS] and so on. */
 export class LaneCounters {

@@ -110,3 +110,6 @@ export const SIGRTMIN = 34;
 export const SA_RESTART = 0x10000000;
 
 export const RLIMIT_NOFILE = 7;
+
+/** For poll(2). */
+export const POLLIN = 1;

@@ -1,6 +1,6 @@
-import { EFD_CLOEXEC, EFD_NONBLOCK } from './constants.ts';
+import { EFD_CLOEXEC, EFD_NONBLOCK, POLLIN } from './constants.ts';
 import { must } from './error.ts';
-import { eventfd, read, write } from './libc.ts';
+import { eventfd, poll, read, write } from './libc.ts';
 import { allocate } from './memory.ts';
 
 /** Eight bytes to write from (the number 1) and eight to read into. */
@@ -20,4 +20,14 @@ export function ringEventfd(fd: number): void {
 
 export function clearEventfd(fd: number): void {
   read(fd, scratch.address + 8, 8);
+}
+
+/** struct pollfd: descriptor i32, events i16, revents i16. */
+const pollArgument = allocate(8);
+
+/** Blocks the thread until the descriptor is readable, a signal came, or so many milliseconds are over. */
+export function waitReadable(fd: number, ms: number): void {
+  pollArgument.i32[0] = fd;
+  pollArgument.i32[1] = POLLIN;
+  poll(pollArgument.address, 1, ms);
 }

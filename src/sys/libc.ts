@@ -36,6 +36,8 @@ export const epollWait = bind<(epfd: N, events: N, max: N, timeoutMs: N) => N>('
   'int',
 ]);
 
+export const poll = bind<(fds: N, count: N, timeoutMs: N) => N>('poll', 'int', [PTR, 'ulong', 'int']);
+
 export const eventfd = bind<(initial: N, flags: N) => N>('eventfd', 'int', ['uint', 'int']);
 export const read = bind<(fd: N, addr: N, length: N) => N>('read', SIZE, ['int', PTR, SIZE]);
 export const write = bind<(fd: N, addr: N, length: N) => N>('write', SIZE, ['int', PTR, SIZE]);

@@ -1,0 +1,91 @@
+/** The way to task workers: chooses one, and puts the task into its ring or into the message queue. */
+import { SWOOLE_ERROR_SERVER_NO_IDLE_WORKER, SWOOLE_LOG_WARNING } from '../constants.ts';
+import { workerInbox } from '../shm/layout.ts';
+import { postLetter } from '../shm/letter.ts';
+import { TASK } from '../shm/messages.ts';
+import { TASKS_SENT, WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
+import type { Runtime } from './runtime.ts';
+
+const BUSY_NOTICE_MS = 1000;
+
+/** How a task gets to the task worker that was chosen. */
+export interface TaskRoute {
+  /** Answers 0, or an error number when the task cannot be delivered. Throws for data that no process can be given. */
+  post(workerId: number, taskId: number, sourceId: number, flags: number, data: unknown): number;
+}
+
+/** task_ipc_mode 1: the ring of the task worker. Where it is full, tasks wait in this process, in order. */
+export class RingRoute implements TaskRoute {
+  private readonly runtime: Runtime;
+
+  constructor(runtime: Runtime) {
+    this.runtime = runtime;
+  }
+
+  post(workerId: number, taskId: number, sourceId: number, flags: number, data: unknown): number {
+    const { outbox, segment } = this.runtime;
+    const writer = outbox.to(workerInbox(segment.layout, workerId));
+    postLetter(writer, TASK, taskId, sourceId, process.pid, flags, data, 'the data of a task');
+    return 0;
+  }
+}
+
+export class TaskSender {
+  private readonly runtime: Runtime;
+  private readonly route: TaskRoute;
+  private readonly workerCount: number;
+  private readonly taskWorkerCount: number;
+  private readonly words: Int32Array;
+  private next: number;
+  private noticedAt = 0;
+
+  constructor(runtime: Runtime, route: TaskRoute) {
+    const { layout, words } = runtime.segment;
+    this.runtime = runtime;
+    this.route = route;
+    this.workerCount = layout.workerCount;
+    this.taskWorkerCount = layout.taskWorkerCount;
+    this.words = words;
+    // Not all sources should begin with the same one.
+    this.next = Math.max(0, runtime.workerId) % Math.max(1, layout.taskWorkerCount);
+  }
+
+  /** `target` is the index of a task worker, or negative: then one that is idle, in turn. Answers 0 or an error number. */
+  send(target: number, taskId: number, sourceId: number, flags: number, data: unknown): number {
+    const { runtime } = this;
+    const workerId = this.workerCount + (target >= 0 ? target : this.choose());
+    const error = this.route.post(workerId, taskId, sourceId, flags, data);
+    if (error !== 0) return error;
+    // Others see at once that it has something to do, and choose another; it becomes idle when its ring is empty.
+    Atomics.compareExchange(this.words, runtime.workers.statusWord(workerId), WORKER_IDLE, WORKER_BUSY);
+    runtime.counters.add(TASKS_SENT, 1);
+    runtime.segment.countMessage();
+    runtime.turn.touch();
+    return 0;
+  }
+
+  private choose(): number {
+    const { taskWorkerCount, workerCount, runtime } = this;
+    const first = this.next;
+    for (let i = 0; i < taskWorkerCount; i++) {
+      const index = (first + i) % taskWorkerCount;
+      if (runtime.workers.status(workerCount + index) !== WORKER_IDLE) continue;
+      this.next = (index + 1) % taskWorkerCount;
+      return index;
+    }
+    this.next = (first + 1) % taskWorkerCount;
+    this.noticeBusy();
+    return first;
+  }
+
+  private noticeBusy(): void {
+    const now = Date.now();
+    if (now - this.noticedAt < BUSY_NOTICE_MS) return;
+    this.noticedAt = now;
+    this.runtime.logger.log(
+      SWOOLE_LOG_WARNING,
+      'no idle task worker is available: tasks wait for the next one in turn',
+      SWOOLE_ERROR_SERVER_NO_IDLE_WORKER,
+    );
+  }
+}

@@ -1,0 +1,227 @@
+/**
+ * A task worker: takes tasks from its rings, or from the message queue, and runs the task callback: one at a time, or as
+ * many as come where task_enable_coroutine is on.
+ */
+import { SWOOLE_ERROR_SERVER_WORKER_TERMINATED } from '../constants.ts';
+import { LINGER_TURNS } from '../reactor/limits.ts';
+import { workerInbox } from '../shm/layout.ts';
+import { emptyLetter, postLetter, readLetter } from '../shm/letter.ts';
+import { REOPEN_LOG, RESULT, STOP_WORKER, TASK, TASK_QUEUED } from '../shm/messages.ts';
+import { BROKEN, type Message, type RingWriter } from '../shm/ring.ts';
+import { TasksInHand } from '../shm/tasks-in-hand.ts';
+import { LIFE_REQUESTS, REQUESTS, TASKS_BEGUN, WORKER_BUSY, WORKER_EXIT, WORKER_IDLE } from '../shm/workers.ts';
+import type { Application } from './application.ts';
+import type { ProcessSettings } from './config.ts';
+import { HandedInbox } from './handed-inbox.ts';
+import { Letters } from './letters.ts';
+import { requestLimit } from './request-limit.ts';
+import type { Runtime } from './runtime.ts';
+import { TASK_FAILED, TaskInHand } from './task-in-hand.ts';
+import { flushOutbox, WorkerLife } from './worker-life.ts';
+
+/** Timers, signals and the like have their turn between tasks at least this often. */
+const TURN_MS = 5;
+
+export class TaskWorker {
+  private readonly runtime: Runtime;
+  private readonly application: Application;
+  private readonly settings: ProcessSettings;
+  private readonly inbox: HandedInbox;
+  private readonly letters: Letters;
+  private readonly letter = emptyLetter();
+  private readonly life: WorkerLife;
+  private readonly hands: TasksInHand;
+  private readonly words: Int32Array;
+  private readonly numbers: Float64Array;
+  private readonly counters: number;
+  private readonly statusWord: number;
+  private readonly tasksMax: number;
+  private tasks = 0;
+  /** Async tasks that go on. */
+  private running = 0;
+  /** Tasks that are over, but whose answers still wait in this process for room in a ring. */
+  private unsent: TaskInHand[] = [];
+  /** The time of this turn is over: others of Node's loop are next. */
+  private late = false;
+  private turnBegan = 0;
+  /** Told to stop while a task goes on. */
+  private ending: (() => void) | null = null;
+  private readonly nextTurn = (): void => {
+    this.late = false;
+    this.resume();
+  };
+
+  constructor(runtime: Runtime, application: Application, settings: ProcessSettings) {
+    this.runtime = runtime;
+    this.application = application;
+    this.settings = settings;
+    this.letters = new Letters(application);
+    this.words = runtime.segment.words;
+    this.numbers = runtime.segment.numbers;
+    this.counters = runtime.counters.base;
+    this.statusWord = runtime.workers.statusWord(runtime.workerId);
+    this.tasksMax = requestLimit(settings.taskMaxRequest, settings.taskMaxRequestGrace);
+    this.hands = new TasksInHand(runtime.segment, runtime.lane);
+    this.inbox = new HandedInbox({
+      runtime,
+      handle: (reader) => this.handle(reader),
+      hold: () => this.holds(),
+      lingerTurns: LINGER_TURNS,
+    });
+    this.life = new WorkerLife({
+      runtime,
+      application,
+      maxWaitMs: settings.maxWaitMs,
+      stopTaking: (graceful) => this.inbox.give(graceful),
+      finish: (deadline) => {
+        this.inbox.finish(deadline);
+        flushOutbox(runtime, deadline);
+        this.releaseSent();
+      },
+      onEnd: () => process.exit(0),
+    });
+    this.runtime.endTurn = () => this.endTurn();
+  }
+
+  run(): void {
+    this.application.workerStart(this.runtime.workerId);
+    if (!this.life.stopping) this.inbox.take();
+  }
+
+  /** One that runs a task at a time finishes it, and then does not wait for anything else. */
+  stop(graceful: boolean): void {
+    if (this.life.stopping || this.ending !== null) return;
+    if (this.settings.taskEnableCoroutine) {
+      this.life.stop(graceful);
+      return;
+    }
+    const end = (): void => this.life.stop(false);
+    if (!graceful || this.running === 0 || this.settings.maxWaitMs === 0) {
+      end();
+      return;
+    }
+    this.ending = end;
+    Atomics.store(this.words, this.statusWord, WORKER_EXIT);
+    this.inbox.give(true);
+    setTimeout(end, this.settings.maxWaitMs);
+  }
+
+  /** True while nothing more may be taken: a task goes on, or others are to have their turn. */
+  private holds(): boolean {
+    if (this.late || this.hands.full) return true;
+    return this.running > 0 && !this.settings.taskEnableCoroutine;
+  }
+
+  private resume(): void {
+    if (!this.life.stopping && this.ending === null) this.inbox.watch.drain();
+  }
+
+  private handle(reader: Message): void {
+    const { kind, a, b } = reader;
+    switch (kind) {
+      case TASK:
+        this.take(reader);
+        return;
+      case BROKEN:
+        reader.release();
+        if (reader.brokenKind === TASK) this.tellBroken(a, b);
+        return;
+      case STOP_WORKER:
+        reader.release();
+        this.stop(b === 1 || this.settings.reloadAsync);
+        return;
+      case REOPEN_LOG:
+        reader.release();
+        this.runtime.logger.reopen();
+        return;
+      case TASK_QUEUED:
+        reader.release();
+        return;
+      default:
+        this.letters.handle(reader);
+    }
+  }
+
+  private take(reader: Message): void {
+    const { runtime, letter } = this;
+    const { a, b, lane, position } = reader;
+    readLetter(reader, letter);
+    // In this order: see tasks-in-hand.ts.
+    const entry = this.hands.take(a, b, letter.life, letter.flags, lane, position);
+    reader.release();
+    this.begin(new TaskInHand(runtime, this.hands, a >>> 0, b, letter, entry));
+  }
+
+  private begin(task: TaskInHand): void {
+    const { words, numbers, counters } = this;
+    this.letter.value = undefined;
+    words[this.statusWord] = WORKER_BUSY;
+    numbers[counters + TASKS_BEGUN]++;
+    const promise = this.application.task(task);
+    if (promise === undefined) {
+      this.end(task);
+      return;
+    }
+    this.running++;
+    void promise.then(() => {
+      this.running--;
+      this.end(task);
+      if (this.ending !== null) {
+        if (this.running === 0) this.ending();
+      } else this.resume();
+    });
+  }
+
+  private end(task: TaskInHand): void {
+    const { numbers, counters } = this;
+    numbers[counters + REQUESTS]++;
+    numbers[counters + LIFE_REQUESTS]++;
+    if (task.wantsAnswer && task.writer().blocked) this.unsent.push(task);
+    else task.leave();
+    if (++this.tasks === this.tasksMax) this.stop(true);
+    const now = performance.now();
+    if (now - this.turnBegan < TURN_MS || this.late) return;
+    this.late = true;
+    this.turnBegan = now;
+    setImmediate(this.nextTurn);
+  }
+
+  /** Everything that was there has been taken: idle, unless something goes on. */
+  private endTurn(): void {
+    if (this.unsent.length > 0) this.releaseSent();
+    if (this.life.stopping || this.ending !== null) return;
+    if (this.running === 0 && !this.late) this.words[this.statusWord] = WORKER_IDLE;
+  }
+
+  private releaseSent(): void {
+    const waiting: TaskInHand[] = [];
+    const writers = new Set<RingWriter>();
+    for (const task of this.unsent) {
+      const writer = task.writer();
+      if (writers.has(writer) || writer.blocked) {
+        writers.add(writer);
+        waiting.push(task);
+      } else task.leave();
+    }
+    this.unsent = waiting;
+  }
+
+  /** The process before us died when it had the beginning of a large task: whoever waits for it is told. */
+  private tellBroken(taskId: number, sourceId: number): void {
+    const { segment, outbox, workers, workerId, turn } = this.runtime;
+    if (!(sourceId >= 0 && sourceId < segment.layout.workerCount)) return;
+    const writer = outbox.to(workerInbox(segment.layout, sourceId));
+    // The process that sent it still lives: its successor would have dropped what it left.
+    postLetter(
+      writer,
+      RESULT,
+      taskId,
+      workerId,
+      workers.pid(sourceId),
+      TASK_FAILED,
+      SWOOLE_ERROR_SERVER_WORKER_TERMINATED,
+      '',
+    );
+    turn.touch();
+  }
+}

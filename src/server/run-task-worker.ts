@@ -1,0 +1,37 @@
+import type { ChildDescription } from '../process/environment.ts';
+import { applyPrivileges } from '../process/privileges.ts';
+import { TaskWorker } from '../process/task-worker.ts';
+import type { Segment } from '../shm/segment.ts';
+import type { ServerCore } from './core.ts';
+import { enter, handleSignals, remoteControl } from './enter.ts';
+
+export function runTaskWorker(
+  core: ServerCore,
+  description: ChildDescription,
+  segment: Segment,
+  doorbells: number[],
+): void {
+  const settings = core.settings!;
+  const { id, lane } = description;
+  const runtime = enter(core, 'task', id, lane, segment, doorbells);
+  runtime.counters.beginLife();
+  const worker = new TaskWorker(runtime, core.application!, settings);
+  let stopping = false;
+  const stop = (graceful: boolean): boolean => {
+    stopping = true;
+    worker.stop(graceful);
+    return true;
+  };
+  core.control = {
+    ...remoteControl(core, runtime),
+    // Never inside the current callback.
+    stopSelf: (graceful) => {
+      setImmediate(() => stop(graceful));
+      return true;
+    },
+    exiting: () => stopping,
+  };
+  handleSignals({ onTerm: () => stop(settings.reloadAsync), onReload: null, onReopen: () => core.logger.reopen() });
+  applyPrivileges(settings, runtime, description.parent);
+  worker.run();
+}

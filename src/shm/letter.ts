@@ -1,0 +1,181 @@
+/**
+ * A letter: a value on its way from one process to another, as task, result, message or command.
+ *
+ *   0              8            12           16           20        24
+ *   +--------------+------------+------------+------------+---------+-----------------------+
+ *   | sent at, f64 | life i32   | flags i32  | form i32   |  free   | the value's bytes     |
+ *   +--------------+------------+------------+------------+---------+-----------------------+
+ *   life: process id of the one that waits for an answer, so that its successor does not take it for its own.
+ *   Written by the sender, read once by the receiver. What a and b of the record mean is told in messages.ts.
+ *
+ * Text and bytes travel as they are; every other value as Node's v8.serialize writes it.
+ */
+import { deserialize, serialize } from 'node:v8';
+import { describeValue, TswooleError } from '../errors.ts';
+import { type Message, RECORD_MAX, type RingReader, type RingWriter } from './ring.ts';
+
+export const LETTER_HEAD_BYTES = 24;
+const LIFE_WORD = 2;
+const FLAGS_WORD = 3;
+const FORM_WORD = 4;
+
+const TEXT = 0;
+const BYTES = 1;
+const SERIALIZED = 2;
+
+/** Text up to this long is encoded in place, where three bytes for each character are reserved. */
+const TEXT_IN_PLACE = RECORD_MAX / 3 - LETTER_HEAD_BYTES;
+
+/** Throws for what no other process can be given, as a function. */
+export function serializeValue(value: unknown, what: string): Buffer {
+  try {
+    return serialize(value);
+  } catch (error) {
+    throw new TswooleError(
+      'ERR_ARGUMENT',
+      `${what} cannot be sent to another process: ${(error as Error).message} (got ${describeValue(value)})`,
+      { cause: error },
+    );
+  }
+}
+
+/** Sends a letter through a ring. Where the ring is full it waits in this process, behind those before it. */
+export function postLetter(
+  writer: RingWriter,
+  kind: number,
+  a: number,
+  b: number,
+  life: number,
+  flags: number,
+  value: unknown,
+  what: string,
+): void {
+  const seconds = Date.now() / 1000;
+  if (typeof value === 'string') {
+    const most = LETTER_HEAD_BYTES + value.length * 3;
+    if (value.length <= TEXT_IN_PLACE && writer.claim(most, most) === most) {
+      const at = writer.payloadOffset();
+      writeHead(writer.data, at, seconds, life, flags, TEXT);
+      const length = writer.data.text.write(value, at + LETTER_HEAD_BYTES, value.length * 3);
+      writer.commit(kind, a, b, LETTER_HEAD_BYTES + length);
+      return;
+    }
+    writer.post(kind, a, b, wholeLetter(seconds, life, flags, TEXT, Buffer.from(value)), true);
+    return;
+  }
+  const plain = value instanceof Uint8Array;
+  const bytes = plain ? value : serializeValue(value, what);
+  const form = plain ? BYTES : SERIALIZED;
+  const length = LETTER_HEAD_BYTES + bytes.length;
+  if (length <= RECORD_MAX && writer.claim(length, length) === length) {
+    const at = writer.payloadOffset();
+    writeHead(writer.data, at, seconds, life, flags, form);
+    writer.data.u8.set(bytes, at + LETTER_HEAD_BYTES);
+    writer.commit(kind, a, b, length);
+    return;
+  }
+  writer.post(kind, a, b, wholeLetter(seconds, life, flags, form, bytes), true);
+}
+
+function writeHead(
+  target: { i32: Int32Array; f64: Float64Array },
+  at: number,
+  seconds: number,
+  life: number,
+  flags: number,
+  form: number,
+): void {
+  const word = at >> 2;
+  target.f64[at >> 3] = seconds;
+  target.i32[word + LIFE_WORD] = life;
+  target.i32[word + FLAGS_WORD] = flags;
+  target.i32[word + FORM_WORD] = form;
+}
+
+/** A letter outside of a ring. */
+export function encodeLetter(life: number, flags: number, value: unknown, what: string): Buffer {
+  const seconds = Date.now() / 1000;
+  if (typeof value === 'string') return wholeLetter(seconds, life, flags, TEXT, Buffer.from(value));
+  if (value instanceof Uint8Array) return wholeLetter(seconds, life, flags, BYTES, value);
+  return wholeLetter(seconds, life, flags, SERIALIZED, serializeValue(value, what));
+}
+
+function wholeLetter(seconds: number, life: number, flags: number, form: number, bytes: Uint8Array): Buffer {
+  const letter = Buffer.allocUnsafe(LETTER_HEAD_BYTES + bytes.length);
+  letter.writeDoubleLE(seconds, 0);
+  letter.writeInt32LE(life, LIFE_WORD * 4);
+  letter.writeInt32LE(flags, FLAGS_WORD * 4);
+  letter.writeInt32LE(form, FORM_WORD * 4);
+  letter.writeInt32LE(0, (FORM_WORD + 1) * 4);
+  letter.set(bytes, LETTER_HEAD_BYTES);
+  return letter;
+}
+
+/** A letter as it was received; one object is filled again and again. */
+export interface Letter {
+  seconds: number;
+  life: number;
+  flags: number;
+  value: unknown;
+}
+
+export function emptyLetter(): Letter {
+  return { seconds: 0, life: 0, flags: 0, value: undefined };
+}
+
+/** A message with a payload of its own, for later. Releases the one that it is a copy of. */
+export function keep(reader: RingReader): Message {
+  const { kind, brokenKind, a, b, length, data, lane, position } = reader;
+  const bytes = reader.bytes ?? Buffer.from(data.u8.slice(reader.offset, reader.offset + length).buffer);
+  reader.release();
+  return { kind, brokenKind, a, b, length, bytes, offset: 0, data, lane, position, release: () => {} };
+}
+
+/**
+ * Fills a letter from a message. Must be called before its release(); the value is a copy of its own. Throws when the
+ * message cannot be a letter: it comes from shared memory.
+ */
+export function readLetter(message: Message, letter: Letter): void {
+  const { bytes, length } = message;
+  if (bytes !== null) {
+    decodeLetter(bytes, letter);
+    return;
+  }
+  if (length < LETTER_HEAD_BYTES) throw new RangeError(`a letter has a head: length=${length}`);
+  const { data, offset } = message;
+  const word = offset >> 2;
+  letter.seconds = data.f64[offset >> 3];
+  letter.life = data.i32[word + LIFE_WORD];
+  letter.flags = data.i32[word + FLAGS_WORD];
+  const start = offset + LETTER_HEAD_BYTES;
+  const end = offset + length;
+  const form = data.i32[word + FORM_WORD];
+  if (form === TEXT) letter.value = data.text.toString('utf8', start, end);
+  else {
+    const copy = Buffer.allocUnsafe(end - start);
+    data.text.copy(copy, 0, start, end);
+    letter.value = form === BYTES ? copy : decodeValue(form, copy);
+  }
+}
+
+/** Its value may share memory with the bytes. Throws when they are no letter. */
+export function decodeLetter(bytes: Buffer, letter: Letter): void {
+  if (bytes.length < LETTER_HEAD_BYTES) throw new RangeError(`a letter has a head: length=${bytes.length}`);
+  letter.seconds = bytes.readDoubleLE(0);
+  letter.life = bytes.readInt32LE(LIFE_WORD * 4);
+  letter.flags = bytes.readInt32LE(FLAGS_WORD * 4);
+  letter.value = decodeValue(bytes.readInt32LE(FORM_WORD * 4), bytes.subarray(LETTER_HEAD_BYTES));
+}
+
+function decodeValue(form: number, bytes: Buffer): unknown {
+  switch (form) {
+    case TEXT:
+      return bytes.toString('utf8');
+    case BYTES:
+      return bytes;
+    case SERIALIZED:
+      return deserialize(bytes);
+    default:
+      throw new RangeError(`a letter has a form: ${form}`);
+  }
+}

@@ -1,0 +1,31 @@
+/**
+ * A task in a System V message queue, where other programs may put some too:
+ *
+ *   0            4               8
+ *   +------------+---------------+--------------------------+
+ *   | task i32   | source i32    | a letter, see letter.ts  |
+ *   +------------+---------------+--------------------------+
+ */
+import { decodeLetter, emptyLetter, encodeLetter, type Letter } from './letter.ts';
+
+const HEAD_BYTES = 8;
+
+export function encodeTask(taskId: number, sourceId: number, life: number, flags: number, data: unknown): Buffer {
+  const head = Buffer.alloc(HEAD_BYTES);
+  head.writeInt32LE(taskId | 0, 0);
+  head.writeInt32LE(sourceId, 4);
+  return Buffer.concat([head, encodeLetter(life, flags, data, 'the data of a task')]);
+}
+
+export interface QueuedTask extends Letter {
+  taskId: number;
+  sourceId: number;
+}
+
+/** Throws when the bytes are no task. */
+export function decodeTask(bytes: Buffer): QueuedTask {
+  if (bytes.length < HEAD_BYTES) throw new RangeError(`a task has a head: length=${bytes.length}`);
+  const letter = emptyLetter();
+  decodeLetter(bytes.subarray(HEAD_BYTES), letter);
+  return { ...letter, taskId: bytes.readInt32LE(0) >>> 0, sourceId: bytes.readInt32LE(4) };
+}
