@@ -2,17 +2,22 @@
 
 export const EPERM = 1;
 export const ENOENT = 2;
+export const ESRCH = 3;
 export const EINTR = 4;
+export const E2BIG = 7;
 export const EIO = 5;
 export const ENXIO = 6;
 export const EBADF = 9;
 export const EAGAIN = 11;
 export const EACCES = 13;
+export const EEXIST = 17;
 export const EINVAL = 22;
 export const ENFILE = 23;
 export const EMFILE = 24;
 export const EPIPE = 32;
 export const ENOSYS = 38;
+export const ENOMSG = 42;
+export const EIDRM = 43;
 export const EPROTO = 71;
 export const EMSGSIZE = 90;
 export const EPROTOTYPE = 91;
@@ -80,6 +85,7 @@ export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
 export const MSG_MORE = 0x8000;
 
+export const SHUT_RD = 0;
 export const SHUT_WR = 1;
 /** Bytes of a socket that its peer has not acknowledged; TIOCOUTQ under its other name. */
 export const SIOCOUTQ = 0x5411;
@@ -99,6 +105,10 @@ export const MFD_CLOEXEC = 0x1;
 
 export const F_GETFD = 1;
 export const F_SETFD = 2;
+export const F_GETFL = 3;
+export const F_SETFL = 4;
+export const F_DUPFD_CLOEXEC = 1030;
+export const O_NONBLOCK = 0x800;
 export const FD_CLOEXEC = 1;
 
 export const PR_SET_PDEATHSIG = 1;
@@ -111,5 +121,14 @@ export const SA_RESTART = 0x10000000;
 
 export const RLIMIT_NOFILE = 7;
 
-/** For poll(2). */
-export const POLLIN = 1;
+export const POLLIN = 0x1;
+export const POLLOUT = 0x4;
+
+// System V message queues.
+export const IPC_PRIVATE = 0;
+export const IPC_CREAT = 0o1000;
+export const IPC_EXCL = 0o2000;
+export const IPC_NOWAIT = 0o4000;
+export const IPC_RMID = 0;
+export const IPC_SET = 1;
+export const IPC_STAT = 2;

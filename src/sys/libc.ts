@@ -36,7 +36,7 @@ export const epollWait = bind<(epfd: N, events: N, max: N, timeoutMs: N) => N>('
   'int',
 ]);
 
-export const poll = bind<(fds: N, count: N, timeoutMs: N) => N>('poll', 'int', [PTR, 'ulong', 'int']);
+export const poll = bind<(entries: N, count: N, timeoutMs: N) => N>('poll', 'int', [PTR, 'ulong', 'int']);
 
 export const eventfd = bind<(initial: N, flags: N) => N>('eventfd', 'int', ['uint', 'int']);
 export const read = bind<(fd: N, addr: N, length: N) => N>('read', SIZE, ['int', PTR, SIZE]);
@@ -64,6 +64,12 @@ export const setsockopt = bind<(fd: N, level: N, name: N, value: N, length: N) =
   'int',
   PTR,
   'uint',
+]);
+export const socketpair = bind<(domain: N, type: N, protocol: N, pair: N) => N>('socketpair', 'int', [
+  'int',
+  'int',
+  'int',
+  PTR,
 ]);
 export const ioctl = bind<(fd: N, request: N, argument: N) => N>('ioctl', 'int', ['int', 'ulong', PTR]);
 export const shutdown = bind<(fd: N, how: N) => N>('shutdown', 'int', ['int', 'int']);
@@ -116,16 +122,36 @@ export const prctl = bind<(option: N, a: N, b: N, c: N, d: N) => N>('prctl', 'in
 export const schedYield = bind<() => N>('sched_yield', 'int', []);
 export const getppid = bind<() => N>('getppid', 'int', []);
 export const kill = bind<(pid: N, signal: N) => N>('kill', 'int', ['int', 'int']);
+export const setpriority = bind<(which: N, who: N, priority: N) => N>('setpriority', 'int', ['int', 'uint', 'int']);
+export const getpriority = bind<(which: N, who: N) => N>('getpriority', 'int', ['int', 'uint']);
+export const setitimer = bind<(which: N, value: N, old: N) => N>('setitimer', 'int', ['int', PTR, PTR]);
+export const execv = bind<(path: N, args: N) => N>('execv', 'int', [PTR, PTR]);
 export const chroot = bind<(path: string) => N>('chroot', 'int', ['str']);
 export const schedSetaffinity = bind<(pid: N, length: N, mask: N) => N>('sched_setaffinity', 'int', ['int', SIZE, PTR]);
+export const schedGetaffinity = bind<(pid: N, length: N, mask: N) => N>('sched_getaffinity', 'int', ['int', SIZE, PTR]);
 export const getrlimit = bind<(resource: N, limit: N) => N>('getrlimit', 'int', ['int', PTR]);
 export const setrlimit = bind<(resource: N, limit: N) => N>('setrlimit', 'int', ['int', PTR]);
 export const sigaction = bind<(signal: N, action: N, old: N) => N>('sigaction', 'int', ['int', PTR, PTR]);
+export const msgget = bind<(key: N, flags: N) => N>('msgget', 'int', ['int', 'int']);
+export const msgsnd = bind<(id: N, message: N, length: N, flags: N) => N>('msgsnd', 'int', ['int', PTR, SIZE, 'int']);
+export const msgrcv = bind<(id: N, message: N, length: N, type: N, flags: N) => N>('msgrcv', SIZE, [
+  'int',
+  PTR,
+  SIZE,
+  'long',
+  'int',
+]);
+export const msgctl = bind<(id: N, command: N, data: N) => N>('msgctl', 'int', ['int', 'int', PTR]);
 export const strerror = bind<(error: N) => string>('strerror', 'str', ['int']);
 
 /** The errno of the last call of this thread. Ask at once after a call that answered -1. */
 export function errno(): number {
   return koffi.errno();
+}
+
+/** For the few calls that may answer -1 when all is well: clear it before, and ask after. */
+export function clearErrno(): void {
+  koffi.errno(0);
 }
 
 /** The address of a C function, for the few places where the kernel or libc calls one. */
