@@ -26,6 +26,7 @@ export const ENOBUFS = 105;
 export const ECONNRESET = 104;
 export const ENOTCONN = 107;
 export const ETIMEDOUT = 110;
+export const ECANCELED = 125;
 export const EHOSTUNREACH = 113;
 export const ECONNREFUSED = 111;
 export const ECONNABORTED = 103;
@@ -49,6 +50,7 @@ export const AF_INET6 = 10;
 
 export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
+export const SOCK_SEQPACKET = 5;
 export const SOCK_NONBLOCK = 0x800;
 export const SOCK_CLOEXEC = 0x80000;
 
