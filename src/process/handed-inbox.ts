@@ -39,8 +39,10 @@ export class HandedInbox {
       setTimeout(() => this.take(), TAKE_RETRY_MS);
       return;
     }
-    this.watch.start();
+    // Before the first message, which may kill us: that is no failure to start.
     this.runtime.tell(MANAGER_INBOX, WORKER_READY, this.runtime.workerId, process.pid);
+    this.runtime.flush();
+    this.watch.start();
   }
 
   /**

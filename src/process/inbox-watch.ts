@@ -100,7 +100,7 @@ export class InboxWatch {
       if (done() || left <= 0) break;
       if (this.linger(set) || !inbox.prepareSleep(set)) continue;
       // What finds no room in a ring of ours is tried again from time to time.
-      const most = runtime.outbox.pump() ? SLEEP_MAX_MS : 1;
+      const most = runtime.pump() ? SLEEP_MAX_MS : 1;
       waitReadable(inbox.doorbell, Math.min(most, Math.ceil(left)));
       clearEventfd(inbox.doorbell);
     }

@@ -30,6 +30,8 @@ export class Runtime {
   endTurn: (() => void) | null = null;
   /** What reads this process's messages; null where it takes none. */
   inboxWatch: InboxWatch | null = null;
+  /** Tries again what found no room elsewhere than in rings; answers true when nothing waits any more. */
+  pumpMore: (() => boolean) | null = null;
   private pumping = false;
 
   constructor(
@@ -63,9 +65,15 @@ export class Runtime {
 
   flush(): void {
     this.endTurn?.();
-    const done = this.outbox.pump();
+    const done = this.pump();
     this.outbox.flush();
     if (!done) this.pumpLater();
+  }
+
+  /** Tries again what found no room. Answers true when nothing waits in this process any more. */
+  pump(): boolean {
+    const more = this.pumpMore?.() ?? true;
+    return this.outbox.pump() && more;
   }
 
   /**

@@ -17,10 +17,13 @@ import { Letters } from './letters.ts';
 import { requestLimit } from './request-limit.ts';
 import type { Runtime } from './runtime.ts';
 import { TASK_FAILED, TaskInHand } from './task-in-hand.ts';
+import type { QueueReader } from './task-queue.ts';
 import { flushOutbox, WorkerLife } from './worker-life.ts';
 
 /** Timers, signals and the like have their turn between tasks at least this often. */
 const TURN_MS = 5;
+/** How often the message queue is looked at for tasks of other programs. */
+const QUEUE_LOOK_MS = 50;
 
 export class TaskWorker {
   private readonly runtime: Runtime;
@@ -28,6 +31,7 @@ export class TaskWorker {
   private readonly settings: ProcessSettings;
   private readonly inbox: HandedInbox;
   private readonly letters: Letters;
+  private readonly queue: QueueReader | null;
   private readonly letter = emptyLetter();
   private readonly life: WorkerLife;
   private readonly hands: TasksInHand;
@@ -51,7 +55,9 @@ export class TaskWorker {
     this.resume();
   };
 
-  constructor(runtime: Runtime, application: Application, settings: ProcessSettings) {
+  /** `queue`: where tasks wait besides the rings; null in task_ipc_mode 1. */
+  constructor(runtime: Runtime, application: Application, settings: ProcessSettings, queue: QueueReader | null) {
+    this.queue = queue;
     this.runtime = runtime;
     this.application = application;
     this.settings = settings;
@@ -85,7 +91,11 @@ export class TaskWorker {
 
   run(): void {
     this.application.workerStart(this.runtime.workerId);
-    if (!this.life.stopping) this.inbox.take();
+    if (this.life.stopping) return;
+    this.inbox.take();
+    if (this.queue === null) return;
+    setInterval(() => this.takeQueued(), QUEUE_LOOK_MS).unref();
+    setImmediate(() => this.takeQueued());
   }
 
   /** One that runs a task at a time finishes it, and then does not wait for anything else. */
@@ -113,7 +123,22 @@ export class TaskWorker {
   }
 
   private resume(): void {
-    if (!this.life.stopping && this.ending === null) this.inbox.watch.drain();
+    if (this.life.stopping || this.ending !== null) return;
+    this.inbox.watch.drain();
+    this.takeQueued();
+  }
+
+  private takeQueued(): void {
+    const { queue } = this;
+    if (queue === null) return;
+    while (!this.holds() && !this.life.stopping && this.ending === null) {
+      const task = queue.next();
+      if (task === null) break;
+      const { taskId, sourceId } = task;
+      const entry = this.hands.take(taskId, sourceId, task.life, task.flags, -1, 0);
+      this.begin(new TaskInHand(this.runtime, this.hands, taskId, sourceId, task, entry));
+    }
+    this.runtime.turn.touch();
   }
 
   private handle(reader: Message): void {
@@ -136,6 +161,7 @@ export class TaskWorker {
         return;
       case TASK_QUEUED:
         reader.release();
+        this.takeQueued();
         return;
       default:
         this.letters.handle(reader);

@@ -101,7 +101,7 @@ export function rest(): void {
 /** Writes what still waits for room in rings, as far as the readers make room in time. */
 export function flushOutbox(runtime: Runtime, deadline: number): void {
   runtime.endTurn?.();
-  while (!runtime.outbox.pump() && Date.now() < deadline) {
+  while (!runtime.pump() && Date.now() < deadline) {
     runtime.outbox.flush();
     rest();
   }

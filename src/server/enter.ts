@@ -1,10 +1,11 @@
 /** What every process of a running server does at its start: take the role, and listen to signals. */
-import { SWOOLE_PROCESS } from '../constants.ts';
+import { SWOOLE_IPC_UNSOCK, SWOOLE_PROCESS } from '../constants.ts';
 import { type Role, Runtime } from '../process/runtime.ts';
+import { QueueRoute } from '../process/task-queue.ts';
 import { RingRoute, type TaskRoute, TaskSender } from '../process/task-sender.ts';
 import { MANAGER_INBOX, MASTER_INBOX } from '../shm/layout.ts';
 import { RELOAD, SHUTDOWN } from '../shm/messages.ts';
-import { type Segment, WORD_RELOADING } from '../shm/segment.ts';
+import { type Segment, WORD_RELOADING, WORD_TASK_QUEUE } from '../shm/segment.ts';
 import { onSigrtmin } from '../sys/signal.ts';
 import { ServerApplication } from './application.ts';
 import type { Control, ServerCore } from './core.ts';
@@ -75,6 +76,13 @@ export function remoteControl(core: ServerCore, runtime: Runtime): Pick<Control,
   };
 }
 
-function makeTaskRoute(_core: ServerCore, runtime: Runtime): TaskRoute {
-  return new RingRoute(runtime);
+function makeTaskRoute(core: ServerCore, runtime: Runtime): TaskRoute {
+  const { taskIpcMode, taskTmpdir } = core.settings!;
+  if (taskIpcMode === SWOOLE_IPC_UNSOCK || runtime.segment.layout.taskWorkerCount === 0) return new RingRoute(runtime);
+  return new QueueRoute(runtime, taskQueueOf(runtime.segment), taskTmpdir);
+}
+
+/** The message queue that the first process has opened. */
+export function taskQueueOf(segment: Segment): number {
+  return segment.load(WORD_TASK_QUEUE) - 1;
 }

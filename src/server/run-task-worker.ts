@@ -1,9 +1,11 @@
+import { SWOOLE_IPC_UNSOCK, SWOOLE_LOG_WARNING } from '../constants.ts';
 import type { ChildDescription } from '../process/environment.ts';
 import { applyPrivileges } from '../process/privileges.ts';
+import { QueueReader } from '../process/task-queue.ts';
 import { TaskWorker } from '../process/task-worker.ts';
 import type { Segment } from '../shm/segment.ts';
 import type { ServerCore } from './core.ts';
-import { enter, handleSignals, remoteControl } from './enter.ts';
+import { enter, handleSignals, remoteControl, taskQueueOf } from './enter.ts';
 
 export function runTaskWorker(
   core: ServerCore,
@@ -15,7 +17,13 @@ export function runTaskWorker(
   const { id, lane } = description;
   const runtime = enter(core, 'task', id, lane, segment, doorbells);
   runtime.counters.beginLife();
-  const worker = new TaskWorker(runtime, core.application!, settings);
+  const queue =
+    settings.taskIpcMode === SWOOLE_IPC_UNSOCK
+      ? null
+      : new QueueReader(taskQueueOf(segment), settings.taskIpcMode, id, (text) =>
+          core.logger.log(SWOOLE_LOG_WARNING, text),
+        );
+  const worker = new TaskWorker(runtime, core.application!, settings, queue);
   let stopping = false;
   const stop = (graceful: boolean): boolean => {
     stopping = true;

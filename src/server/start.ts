@@ -1,11 +1,13 @@
 /** start(): what it means in the first process, in a child, and in a thread that runs the script beside the sockets. */
 import { rmSync, writeFileSync } from 'node:fs';
-import { SWOOLE_BASE, SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING, SWOOLE_PROCESS } from '../constants.ts';
+import { SWOOLE_BASE, SWOOLE_IPC_UNSOCK, SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING, SWOOLE_PROCESS } from '../constants.ts';
 import type { Inherited } from '../process/environment.ts';
 import { SLOT_REST } from '../reactor/limits.ts';
-import { Segment, WORD_MASTER_PID } from '../shm/segment.ts';
+import { Segment, WORD_MASTER_PID, WORD_TASK_QUEUE } from '../shm/segment.ts';
 import { SIGKILL } from '../sys/constants.ts';
+import { errorText } from '../sys/error.ts';
 import { createEventfd } from '../sys/eventfd.ts';
+import { openMessageQueue, removeMessageQueue } from '../sys/message-queue.ts';
 import { dieWithParent } from '../sys/process.ts';
 import { closeDescriptor } from '../sys/socket.ts';
 import { daemonRecord, inheritedSegment, makeBootRecord, reactorConfig } from './boot-record.ts';
@@ -65,6 +67,10 @@ async function startFirst(core: ServerCore): Promise<boolean> {
 
   if (settings.enableReusePort) bindShared(core);
   const segment = createSegment(core);
+  if (!openTaskQueue(core, segment)) {
+    closeAll([segment.fd]);
+    return abandon(core);
+  }
   const doorbells = Array.from({ length: segment.layout.inboxCount }, () => createEventfd());
   // With a listener for each worker the one here only holds the port.
   const apart = settings.enableReusePort && core.mode === SWOOLE_BASE && !alone;
@@ -72,6 +78,7 @@ async function startFirst(core: ServerCore): Promise<boolean> {
     const error = apart && isSpread(port.type) ? 0 : startListening(port, core.portSettings[index]);
     if (error === 0) continue;
     closeAll([segment.fd, ...doorbells]);
+    removeTaskQueue(core, segment);
     return giveUp(core, port, error);
   }
   if (settings.pidFile !== null) writePidFile(core, settings.pidFile);
@@ -84,6 +91,7 @@ async function startFirst(core: ServerCore): Promise<boolean> {
 
   removeSocketFiles(core);
   await core.application!.shutdown();
+  removeTaskQueue(core, segment);
   closeAll([segment.fd, ...doorbells, ...core.ports.map((port) => internalsOf(port).fd)]);
   if (settings.pidFile !== null) rmSync(settings.pidFile, { force: true });
   core.ended = true;
@@ -95,10 +103,33 @@ async function startFirst(core: ServerCore): Promise<boolean> {
 function giveUp(core: ServerCore, port: Port, error: number): false {
   core.lastError = error;
   core.logger.log(SWOOLE_LOG_ERROR, listenFailure(port, error));
+  return abandon(core);
+}
+
+function abandon(core: ServerCore): false {
   removeSocketFiles(core);
   closeAll(core.ports.map((each) => internalsOf(each).fd));
   core.ended = true;
   return false;
+}
+
+/** With task_ipc_mode 2 and 3. Answers false when the kernel has none for us. */
+function openTaskQueue(core: ServerCore, segment: Segment): boolean {
+  const { taskIpcMode, taskWorkerNum, messageQueueKey, user } = core.settings!;
+  if (taskIpcMode === SWOOLE_IPC_UNSOCK || taskWorkerNum === 0) return true;
+  // One with a key is there for other programs too; of a private one only workers under another user must be let in.
+  const queue = openMessageQueue(messageQueueKey, messageQueueKey === 0 && user === null ? 0o600 : 0o666);
+  segment.store(WORD_TASK_QUEUE, queue + 1);
+  if (queue >= 0) return true;
+  core.lastError = -queue;
+  core.logger.log(SWOOLE_LOG_ERROR, `cannot open message queue ${messageQueueKey} for tasks: ${errorText(-queue)}`);
+  return false;
+}
+
+/** One with a key stays, with the tasks that wait in it. */
+function removeTaskQueue(core: ServerCore, segment: Segment): void {
+  const queue = segment.load(WORD_TASK_QUEUE) - 1;
+  if (queue >= 0 && core.settings!.messageQueueKey === 0) removeMessageQueue(queue);
 }
 
 function removeSocketFiles(core: ServerCore): void {

@@ -1,3 +1,4 @@
+import { SWOOLE_IPC_UNSOCK } from '../constants.ts';
 import { workerInbox } from '../shm/layout.ts';
 import { ringUse } from '../shm/ring.ts';
 import { WORD_MAX_FD } from '../shm/segment.ts';
@@ -20,8 +21,10 @@ import {
   total,
   WORKER_IDLE,
 } from '../shm/workers.ts';
+import { messageQueueStatus } from '../sys/message-queue.ts';
 import { firstListeners } from './boot-record.ts';
 import type { ServerCore } from './core.ts';
+import { taskQueueOf } from './enter.ts';
 
 /** What `server.stats()` tells. Totals count from start() and survive workers. */
 export interface Stats {
@@ -121,11 +124,13 @@ function taskStats(core: ServerCore): Partial<Stats> {
   const sent = total(segment, TASKS_SENT);
   // Tasks of a process that died before they found room were counted, and never come.
   const waiting = Math.max(0, sent - total(segment, TASKS_BEGUN));
+  const queue = { count: waiting, bytes, limit: 0 };
+  if (core.settings!.taskIpcMode !== SWOOLE_IPC_UNSOCK) messageQueueStatus(taskQueueOf(segment), queue);
   return {
     task_idle_worker_num: idle,
     tasking_num: waiting,
     task_count: sent,
-    task_queue_num: waiting,
-    task_queue_bytes: bytes,
+    task_queue_num: queue.count,
+    task_queue_bytes: queue.bytes,
   };
 }

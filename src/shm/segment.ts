@@ -9,6 +9,7 @@ import { computeLayout, LAYOUT_VERSION, type Layout, type LayoutNumbers, MAGIC }
  *        12 connections  13 sessions given  14 pipe messages 15 barrier: processes that are ready
  *   f64  16 (word 32) start time, s        17 start session id
  *   word 40 running reload (1) or not       41 highest descriptor seen
+ *        42 id of the message queue + 1
  *   word 64… per port: connections now
  *   byte 8192… the boot record: length i32, then JSON that children read
  * Words 12–15 and the ports' are changed with Atomics by anybody; the rest is written by master or manager.
@@ -28,6 +29,7 @@ export const WORD_MANAGER_PID = 10;
 export const WORD_STATE = 11;
 export const WORD_RELOADING = 40;
 export const WORD_MAX_FD = 41;
+export const WORD_TASK_QUEUE = 42;
 
 export const STATE_STARTING = 0;
 export const STATE_RUNNING = 1;

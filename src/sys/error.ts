@@ -12,6 +12,11 @@ export class SystemError extends Error {
   }
 }
 
+/** What an errno means, in words. */
+export function errorText(error: number): string {
+  return strerror(error);
+}
+
 /** Passes a result through, or throws with the errno when the call answered -1. */
 export function must(syscall: string, result: number, about = ''): number {
   if (result === -1) throw new SystemError(syscall, errno(), about);
