@@ -2,10 +2,10 @@
  * What this process is: the first one, or a child that runs the same script in a role. A child learns its role from one
  * environment variable, and finds what it inherits at fixed descriptors:
  *
- *   3            4 … 3 + inboxes        then
- *   +------------+----------------------+----------------------------+
- *   | segment    | doorbells, by inbox  | sockets, by port           |
- *   +------------+----------------------+----------------------------+
+ *   3            4 … 3 + inboxes        then                         then
+ *   +------------+----------------------+----------------------------+----------------------------------+
+ *   | segment    | doorbells, by inbox  | sockets, by port           | pipes of user processes: two ends |
+ *   +------------+----------------------+----------------------------+----------------------------------+
  *   sockets: of all ports in BASE; in PROCESS of those for datagrams, which every process sends by itself.
  */
 export const ROLE_VARIABLE = 'TSWOOLE_CHILD';
@@ -23,6 +23,7 @@ export interface ChildDescription {
   parent: number;
   doorbellCount: number;
   portCount: number;
+  pipeCount: number;
   /** True exactly when the process replaces one of its id. */
   again: boolean;
 }
@@ -35,6 +36,7 @@ export interface Inherited {
   segmentFd: number;
   doorbells: number[];
   listeners: number[];
+  pipes: number[];
 }
 
 let cached: Inherited | null | undefined;
@@ -51,11 +53,13 @@ export function inherited(): Inherited | null {
   const description = JSON.parse(text) as ChildDescription;
   const firstDoorbell = FIRST_INHERITED_FD + 1;
   const firstListener = firstDoorbell + description.doorbellCount;
+  const firstPipe = firstListener + description.portCount;
   cached = {
     description,
     segmentFd: FIRST_INHERITED_FD,
     doorbells: Array.from({ length: description.doorbellCount }, (_, i) => firstDoorbell + i),
     listeners: Array.from({ length: description.portCount }, (_, i) => firstListener + i),
+    pipes: Array.from({ length: description.pipeCount }, (_, i) => firstPipe + i),
   };
   return cached;
 }

@@ -14,6 +14,7 @@ const DESCRIPTION: ChildDescription = {
   parent: process.pid,
   doorbellCount: 2,
   portCount: 1,
+  pipeCount: 0,
   again: false,
 };
 

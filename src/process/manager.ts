@@ -70,6 +70,7 @@ export interface ManagerOptions {
   launcher: Launcher;
   doorbellCount: number;
   portCount: number;
+  pipeCount: number;
   /** True in SWOOLE_BASE, where sockets live in workers: a replacement must wait for the end of the one before. */
   workersOwnSockets: boolean;
   /** True exactly when this manager replaces one that died. */
@@ -176,7 +177,7 @@ export class Manager {
     if (generation === -1) return;
     const { runtime, options } = this;
     const lane = workerLane(runtime.segment.layout, id, generation);
-    const { doorbellCount, portCount } = options;
+    const { doorbellCount, portCount, pipeCount } = options;
     const description = {
       role: this.role(id),
       id,
@@ -184,6 +185,7 @@ export class Manager {
       parent: process.pid,
       doorbellCount,
       portCount,
+      pipeCount,
       again,
     } as const;
     let started: Process | null = null;
@@ -223,11 +225,12 @@ export class Manager {
     }, pause);
   }
 
-  /** A worker of SWOOLE_PROCESS takes no more work: the next one of its id can start while it finishes. */
+  /** A process takes no more work: unless sockets are its own, the next one of its id can start while it finishes. */
   private replaceStopping(id: number, pid: number): void {
     const process = this.current[id];
     // What it says may come after its end, when the next one has its place already.
-    if (process?.child.pid !== pid || this.stopping || this.options.workersOwnSockets) return;
+    if (process?.child.pid !== pid || this.stopping) return;
+    if (this.options.workersOwnSockets && this.role(id) === 'worker') return;
     process.detached = true;
     this.current[id] = null;
     this.spawn(id, true);

@@ -30,6 +30,7 @@ export interface MasterOptions {
   reactors: ReactorThreads;
   doorbellCount: number;
   portCount: number;
+  pipeCount: number;
   /** Everybody has ended; sockets are still to be closed. */
   onEnd(): void;
 }
@@ -94,7 +95,7 @@ export class Master {
   // ---- the manager ------------------------------------------------------------------------------------------------
 
   private startManager(again: boolean): void {
-    const { launcher, doorbellCount, portCount } = this.options;
+    const { launcher, doorbellCount, portCount, pipeCount } = this.options;
     let exited: () => void = () => {};
     this.managerExit = new Promise((resolve) => {
       exited = resolve;
@@ -106,6 +107,7 @@ export class Master {
       parent: process.pid,
       doorbellCount,
       portCount,
+      pipeCount,
       again,
     } as const;
     try {

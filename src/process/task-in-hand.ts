@@ -36,6 +36,11 @@ export class TaskInHand {
     this.entry = entry;
   }
 
+  /** What users see: Swoole has 0 for master and manager. */
+  get shownSourceId(): number {
+    return Math.max(0, this.sourceId);
+  }
+
   /** True exactly when somebody can be answered. */
   get wantsAnswer(): boolean {
     return (this.flags & SWOOLE_TASK_NOREPLY) === 0 && this.sourceId >= 0 && this.sourceId < this.workerCount;

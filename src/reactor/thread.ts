@@ -2,13 +2,21 @@
  * A reactor thread of the master in SWOOLE_PROCESS: one blocking loop over sockets and rings. It never returns to Node's
  * own loop, so nothing here may rely on timers, promises or streams.
  */
-import { SWOOLE_ERROR_SERVER_NO_IDLE_WORKER, SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING } from '../constants.ts';
+import {
+  SWOOLE_ERROR_SERVER_INVALID_COMMAND,
+  SWOOLE_ERROR_SERVER_NO_IDLE_WORKER,
+  SWOOLE_LOG_ERROR,
+  SWOOLE_LOG_WARNING,
+} from '../constants.ts';
 import { Logger, type LogSettings } from '../log/log.ts';
 import { ConnectionTable } from '../shm/connections.ts';
 import { decodeFileMessage } from '../shm/file-message.ts';
 import { MASTER_INBOX, reactorInbox, reactorLane } from '../shm/layout.ts';
 import { Inbox, Outbox } from '../shm/mailbox.ts';
+import { emptyLetter, postLetter, readLetter } from '../shm/letter.ts';
 import {
+  COMMAND,
+  COMMAND_REPLY,
   FINISH,
   FINISH_CLOSE,
   FINISHED,
@@ -48,9 +56,17 @@ export interface ReactorThreadConfig {
   log: LogSettings;
 }
 
+/** The user's functions that run beside the sockets. */
+export interface UserFunctions {
+  /** dispatch_func */
+  askUser: AskUser | null;
+  /** Runs a command and answers its error number and text. */
+  runCommand(request: string): { code: number; answer: string };
+}
+
 /** Runs until the master says FINISH. */
-export function runReactorThread(config: ReactorThreadConfig, askUser: AskUser | null): void {
-  new ReactorThread(config, askUser).run();
+export function runReactorThread(config: ReactorThreadConfig, functions: UserFunctions | null): void {
+  new ReactorThread(config, functions).run();
 }
 
 class ReactorThread {
@@ -60,14 +76,17 @@ class ReactorThread {
   private readonly outbox: Outbox;
   private readonly logger = new Logger();
   private readonly dispatcher: Dispatcher;
+  private readonly functions: UserFunctions | null;
   private warnedAt = 0;
   /** True exactly when this turn had a message. */
   private handled = false;
   /** When to stop waiting for peers to take their output; 0 = not finishing. */
   private finishBy = 0;
 
-  constructor(config: ReactorThreadConfig, askUser: AskUser | null) {
+  constructor(config: ReactorThreadConfig, functions: UserFunctions | null) {
+    const askUser = functions?.askUser ?? null;
     this.config = config;
+    this.functions = functions;
     const segment = Segment.attach(config.segmentFd);
     const connections = new ConnectionTable(segment);
     const workers = new WorkerTable(segment);
@@ -189,10 +208,22 @@ class ReactorThread {
       case REOPEN_LOG:
         this.logger.reopen();
         break;
+      case COMMAND:
+        this.runCommand(reader);
+        break;
       default:
         this.handleConnection(kind, a, b);
     }
     reader.release();
+  }
+
+  private runCommand(reader: RingReader): void {
+    const letter = emptyLetter();
+    readLetter(reader, letter);
+    const { a: request, b: inbox } = reader;
+    const reply = this.functions?.runCommand(String(letter.value));
+    const code = reply?.code ?? SWOOLE_ERROR_SERVER_INVALID_COMMAND;
+    postLetter(this.outbox.to(inbox), COMMAND_REPLY, request, 0, letter.life, code, reply?.answer ?? '', 'an answer');
   }
 
   private send(reader: RingReader): void {

@@ -61,8 +61,8 @@ export class Commands {
 
   add(name: string, types: number, callback: CommandCallback): boolean {
     const { core } = this;
-    if (typeof name !== 'string' || name === '')
-      throw new TswooleError('ERR_ARGUMENT', `a command has a name, got ${describeValue(name)}`, { key: 'name' });
+    if (typeof name !== 'string' || name === '' || name.includes('\n'))
+      throw new TswooleError('ERR_ARGUMENT', `a command has a name of one line, got ${describeValue(name)}`, { key: 'name' });
     if (typeof callback !== 'function') {
       throw new TswooleError(
         'ERR_ARGUMENT',
@@ -178,15 +178,28 @@ export class Commands {
   /** Runs a command for another process. */
   run(request: number, inbox: number, life: number, value: unknown): void {
     const runtime = this.core.runtime!;
-    const text = String(value);
-    const end = text.indexOf('\n');
-    const name = text.slice(0, end);
+    const [name, json] = partsOf(String(value));
     const send = (code: number, answer: string): void => {
       postLetter(runtime.outbox.to(inbox), COMMAND_REPLY, request, 0, life, code, answer, 'an answer');
       runtime.turn.touch();
     };
     if (!this.byName.has(name)) send(SWOOLE_ERROR_SERVER_INVALID_COMMAND, '');
-    else void this.answer(name, text.slice(end + 1)).then((answer) => send(RAN, answer));
+    else void this.answer(name, json).then((answer) => send(RAN, answer));
+  }
+
+  /** The same in a reactor thread, which waits for no promise. */
+  runNow(request: string): { code: number; answer: string } {
+    const [name, json] = partsOf(request);
+    const command = this.byName.get(name);
+    if (command === undefined) return { code: SWOOLE_ERROR_SERVER_INVALID_COMMAND, answer: '' };
+    try {
+      const answer: unknown = command.callback(this.core.server, json);
+      if (typeof answer === 'string') return { code: RAN, answer };
+      this.refuse(`command "${name}" must answer text at once in a reactor thread, got ${describeValue(answer)}`);
+      return { code: RAN, answer: WRONG_TYPE };
+    } catch (error) {
+      return { code: RAN, answer: this.failed(name, error) };
+    }
   }
 
   private async answer(name: string, json: string): Promise<string> {
@@ -194,16 +207,26 @@ export class Commands {
       const answer: unknown = await this.byName.get(name)!.callback(this.core.server, json);
       return typeof answer === 'string' ? answer : WRONG_TYPE;
     } catch (error) {
-      this.core.logger.log(
-        SWOOLE_LOG_WARNING,
-        `the callback of command "${name}" failed: ${(error as Error).stack ?? error}`,
-      );
-      return FAILED;
+      return this.failed(name, error);
     }
+  }
+
+  private failed(name: string, error: unknown): string {
+    this.core.logger.log(
+      SWOOLE_LOG_WARNING,
+      `the callback of command "${name}" failed: ${(error as Error).stack ?? error}`,
+    );
+    return FAILED;
   }
 
   private fail(code: number): false {
     this.core.lastError = code;
     return false;
   }
+}
+
+/** A command travels as its name, a line break, and JSON. */
+function partsOf(request: string): [name: string, json: string] {
+  const end = request.indexOf('\n');
+  return [request.slice(0, end), request.slice(end + 1)];
 }

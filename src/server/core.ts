@@ -1,5 +1,6 @@
 import type { Logger } from '../log/log.ts';
 import type { Inherited } from '../process/environment.ts';
+import type { Process } from '../process/process.ts';
 import type { Runtime } from '../process/runtime.ts';
 import type { Dispatcher } from '../reactor/dispatch.ts';
 import type { ServerApplication } from './application.ts';
@@ -11,6 +12,8 @@ import type { Server } from './server.ts';
 import type { NormalisedSettings, ResolvedPortSettings, ResolvedServerSettings } from './settings.ts';
 import type { Tasks } from './tasks.ts';
 import type { TlsBasis } from './tls.ts';
+import type { Pipe } from './user-processes.ts';
+
 
 /** What the process does as long as it serves; the server asks it to stop, reload and end. */
 export interface Control {
@@ -35,6 +38,8 @@ export interface ServerCore {
   /** What this process inherits, when it is a child. */
   readonly inherited: Inherited | null;
   readonly commands: Commands;
+  /** User processes, in the order in which they were added. */
+  readonly processes: Process[];
   setting: NormalisedSettings;
   lastError: number;
   /** start() was called; callbacks and settings can no longer change. */
@@ -51,6 +56,8 @@ export interface ServerCore {
   control: Control | null;
   application: ServerApplication | null;
   tasks: Tasks | null;
+  /** By user process; null where it has none. */
+  pipes: (Pipe | null)[];
   /** True exactly when this process is the whole server. */
   alone: boolean;
   /** -1 outside of workers, and before workerStart. */

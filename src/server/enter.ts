@@ -1,5 +1,6 @@
 /** What every process of a running server does at its start: take the role, and listen to signals. */
 import { SWOOLE_IPC_UNSOCK, SWOOLE_PROCESS } from '../constants.ts';
+import { joinServer } from '../process/process.ts';
 import { type Role, Runtime } from '../process/runtime.ts';
 import { QueueRoute } from '../process/task-queue.ts';
 import { RingRoute, type TaskRoute, TaskSender } from '../process/task-sender.ts';
@@ -11,8 +12,12 @@ import { ServerApplication } from './application.ts';
 import type { Control, ServerCore } from './core.ts';
 import { makeDispatcher } from './prepare.ts';
 import { Tasks } from './tasks.ts';
+import { attachProcesses } from './user-processes.ts';
 
 const SYMBOLS = { master: '#', manager: '$', worker: '*', task: '^', user: '@' } as const;
+
+/** Those that mean something to a server. */
+const SIGNALS = ['SIGTERM', 'SIGUSR1', 'SIGUSR2', 'SIGHUP', 'SIGWINCH'] as const satisfies NodeJS.Signals[];
 
 /** The process takes its role: from here on the Server's methods work. */
 export function enter(
@@ -25,7 +30,9 @@ export function enter(
 ): Runtime {
   const runtime = new Runtime(role, workerId, lane, segment, doorbells, core.logger);
   core.runtime = runtime;
-  core.workerId = workerId;
+  core.workerId = role === 'user' ? -1 : workerId;
+  joinServer({ isMaster: role === 'master', signals: role === 'user' ? [] : SIGNALS });
+  attachProcesses(core, runtime);
   core.taskworker = role === 'task';
   core.dispatcher = makeDispatcher(core);
   core.application = new ServerApplication(core);
@@ -42,19 +49,19 @@ interface SignalHandlers {
 }
 
 export function handleSignals(handlers: SignalHandlers): { close(): void } {
-  const list: [NodeJS.Signals, () => void][] = [
-    ['SIGTERM', () => handlers.onTerm()],
-    ['SIGUSR1', () => handlers.onReload?.(false)],
-    ['SIGUSR2', () => handlers.onReload?.(true)],
-    ['SIGHUP', () => {}],
-    ['SIGWINCH', () => handlers.onReopen()],
-  ];
-  for (const [name, handler] of list) process.on(name, handler);
+  const actions: Record<(typeof SIGNALS)[number], () => void> = {
+    SIGTERM: () => handlers.onTerm(),
+    SIGUSR1: () => handlers.onReload?.(false),
+    SIGUSR2: () => handlers.onReload?.(true),
+    SIGHUP: () => {},
+    SIGWINCH: () => handlers.onReopen(),
+  };
+  for (const name of SIGNALS) process.on(name, actions[name]);
   const realtime = onSigrtmin(() => handlers.onReopen());
   realtime?.unref();
   return {
     close: () => {
-      for (const [name, handler] of list) process.off(name, handler);
+      for (const name of SIGNALS) process.off(name, actions[name]);
       realtime?.close();
     },
   };

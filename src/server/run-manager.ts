@@ -8,6 +8,7 @@ import { type Segment, STATE_RUNNING, STATE_STOPPING, WORD_MANAGER_PID, WORD_STA
 import { inheritedSockets } from './boot-record.ts';
 import type { ServerCore } from './core.ts';
 import { enter, handleSignals } from './enter.ts';
+import { pipeDescriptors, standardOf } from './user-processes.ts';
 
 /** The first process in SWOOLE_BASE, when there is something to manage. Resolves when everything has ended. */
 export async function runBaseManager(
@@ -23,13 +24,16 @@ export async function runBaseManager(
   segment.store(WORD_STATE, STATE_RUNNING);
   return new Promise((resolve) => {
     const sockets = inheritedSockets(core);
+  const pipes = pipeDescriptors(core);
     const manager: Manager = new Manager({
       runtime,
       application: core.application!,
       settings,
-      launcher: new ProcessLauncher({ script, fds: [segment.fd, ...doorbells, ...sockets], inspectOffset: 0 }),
+      launcher: new ProcessLauncher({ script, fds: [segment.fd, ...doorbells, ...sockets, ...pipes], inspectOffset: 0 }),
       doorbellCount: doorbells.length,
       portCount: sockets.length,
+      pipeCount: pipes.length,
+      standardOf: (id) => standardOf(core, id),
       workersOwnSockets: true,
       again: false,
       onEnd: () => {
@@ -62,17 +66,20 @@ export function runManager(
   const runtime = enter(core, 'manager', -1, MANAGER_LANE, segment, doorbells);
   const settings = core.settings!;
   const sockets = inheritedSockets(core);
+  const pipes = pipeDescriptors(core);
   const manager: Manager = new Manager({
     runtime,
     application: core.application!,
     settings,
     launcher: new ProcessLauncher({
       script: scriptOf(settings.entryScript),
-      fds: [core.inherited!.segmentFd, ...doorbells, ...sockets],
+      fds: [core.inherited!.segmentFd, ...doorbells, ...sockets, ...pipes],
       inspectOffset: 100,
     }),
     doorbellCount: doorbells.length,
     portCount: sockets.length,
+      pipeCount: pipes.length,
+      standardOf: (id) => standardOf(core, id),
     workersOwnSockets: false,
     again: description.again,
     onEnd: () => process.exit(0),

@@ -7,14 +7,18 @@ import { inheritedSockets } from './boot-record.ts';
 import type { ServerCore } from './core.ts';
 import { enter, handleSignals } from './enter.ts';
 import { reactorPorts } from './prepare.ts';
+import { pipeDescriptors } from './user-processes.ts';
 
 /** The first process in SWOOLE_PROCESS. Resolves when everything has ended. */
 export function runMaster(core: ServerCore, segment: Segment, doorbells: number[], script: string): Promise<void> {
   const settings = core.settings!;
   const runtime = enter(core, 'master', -1, MASTER_LANE, segment, doorbells);
   const userFunctions =
-    settings.dispatchFunc !== null || core.portSettings.some((port) => port.framing.kind === 'lengthFunction');
+    settings.dispatchFunc !== null ||
+    core.commands.needReactors ||
+    core.portSettings.some((port) => port.framing.kind === 'lengthFunction');
   const sockets = inheritedSockets(core);
+  const pipes = pipeDescriptors(core);
   return new Promise((resolve, reject) => {
     const ports = reactorPorts(core).map((port) =>
       port.framing.kind === 'lengthFunction' ? { ...port, framing: { kind: 'raw' } as const } : port,
@@ -44,10 +48,11 @@ export function runMaster(core: ServerCore, segment: Segment, doorbells: number[
       runtime,
       application: core.application!,
       settings,
-      launcher: new ProcessLauncher({ script, fds: [segment.fd, ...doorbells, ...sockets], inspectOffset: 0 }),
+      launcher: new ProcessLauncher({ script, fds: [segment.fd, ...doorbells, ...sockets, ...pipes], inspectOffset: 0 }),
       reactors,
       doorbellCount: doorbells.length,
       portCount: sockets.length,
+      pipeCount: pipes.length,
       onEnd: () => {
         signals.close();
         resolve();

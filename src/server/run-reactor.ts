@@ -24,7 +24,7 @@ export function runReactor(core: ServerCore, config: ReactorThreadConfig): void 
             return Number.NaN;
           }
         };
-  runReactorThread({ ...config, ports }, ask);
+  runReactorThread({ ...config, ports }, { askUser: ask, runCommand: (request) => core.commands.runNow(request) });
   // Ends this thread only. The script may wait for start(), which never resolves here.
   process.exit(0);
 }

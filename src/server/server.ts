@@ -24,6 +24,7 @@ import { describeValue, TswooleError } from '../errors.ts';
 import { Logger } from '../log/log.ts';
 import { Timer } from '../loop/timer.ts';
 import { inherited } from '../process/environment.ts';
+import type { Process } from '../process/process.ts';
 import { keepsWorker } from '../reactor/dispatch.ts';
 import { isDatagram, isUnix } from '../reactor/port.ts';
 import {
@@ -65,6 +66,7 @@ import { startServer } from './start.ts';
 import { readStats, type Stats } from './stats.ts';
 import type { FinishCallback, Tasks } from './tasks.ts';
 import { checkSslFiles, isFirst } from './tls.ts';
+import { addProcess } from './user-processes.ts';
 
 /** How many `getClientList` gives at most. */
 const PAGE_MAX = 100;
@@ -116,6 +118,7 @@ export class Server {
       attempts: [],
       callbacks: Callbacks.ofServer(),
       commands: new Commands(() => core),
+      processes: [],
       logger: new Logger(),
       inherited: inherited(),
       setting: {},
@@ -130,6 +133,7 @@ export class Server {
       control: null,
       application: null,
       tasks: null,
+      pipes: [],
       alone: false,
       workerId: -1,
       workerPid: 0,
@@ -537,6 +541,14 @@ export class Server {
   }
 
   /**
+   * Before start(): a process of the user's that lives as long as the server and is started again whenever it ends. Answers
+   * its number among them, from 0; its worker id follows those of the task workers.
+   */
+  addProcess(process: Process): number | false {
+    return addProcess(this.#core, process);
+  }
+
+  /**
    * Before start(): names a function that processes of these types (SWOOLE_SERVER_COMMAND_*, or-ed) run when they are asked
    * to. It gets JSON and answers text, JSON as a rule.
    */
@@ -646,7 +658,7 @@ export class Server {
   getWorkerPid(workerId = -1): number | false {
     const { runtime } = this.#core;
     if (runtime === null) return false;
-    const id = workerId === -1 ? Math.max(0, this.#core.workerId) : workerId;
+    const id = workerId === -1 ? Math.max(0, runtime.workerId) : workerId;
     return runtime.workers.has(id) ? runtime.workers.pid(id) : false;
   }
 

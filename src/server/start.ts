@@ -17,6 +17,7 @@ import { internalsOf, type Port } from './port.ts';
 import { checkCallbacks, prepareSettings } from './prepare.ts';
 import { removeSocketFile } from './socket-file.ts';
 import { isFirst } from './tls.ts';
+import { createPipes, inheritPipes, pipeDescriptors } from './user-processes.ts';
 
 export async function startServer(core: ServerCore): Promise<boolean> {
   if (core.started) {
@@ -45,10 +46,13 @@ async function startChild(core: ServerCore, inherited: Inherited): Promise<void>
   const { description, doorbells } = inherited;
   const segment = inheritedSegment(inherited);
   dieWithParent(description.parent, SIGKILL);
+  inheritPipes(core, inherited.pipes);
   if (description.role === 'manager')
     (await import('./run-manager.ts')).runManager(core, description, segment, doorbells);
   else if (description.role === 'task')
     (await import('./run-task-worker.ts')).runTaskWorker(core, description, segment, doorbells);
+  else if (description.role === 'user')
+    await (await import('./run-user-process.ts')).runUserProcess(core, description, segment, doorbells);
   else await (await import('./run-worker.ts')).runWorker(core, description, segment, doorbells);
 }
 
@@ -59,7 +63,11 @@ async function startFirst(core: ServerCore): Promise<boolean> {
   const failed = core.ports.find((port) => internalsOf(port).bindError !== 0);
   if (failed !== undefined) return giveUp(core, failed, internalsOf(failed).bindError);
   const alone =
-    core.mode === SWOOLE_BASE && settings.workerNum === 1 && settings.taskWorkerNum === 0 && settings.maxRequest === 0;
+    core.mode === SWOOLE_BASE &&
+    settings.workerNum === 1 &&
+    settings.taskWorkerNum === 0 &&
+    settings.maxRequest === 0 &&
+    core.processes.length === 0;
   core.alone = alone;
   const script = alone ? '' : (await import('../process/launcher.ts')).scriptOf(settings.entryScript);
   if (settings.daemonize && daemonRecord() === null) (await import('./daemon.ts')).becomeDaemon(core);
@@ -81,6 +89,7 @@ async function startFirst(core: ServerCore): Promise<boolean> {
     removeTaskQueue(core, segment);
     return giveUp(core, port, error);
   }
+  createPipes(core);
   if (settings.pidFile !== null) writePidFile(core, settings.pidFile);
 
   // Each process loads the code of its own role only.
@@ -92,7 +101,7 @@ async function startFirst(core: ServerCore): Promise<boolean> {
   removeSocketFiles(core);
   await core.application!.shutdown();
   removeTaskQueue(core, segment);
-  closeAll([segment.fd, ...doorbells, ...core.ports.map((port) => internalsOf(port).fd)]);
+  closeAll([segment.fd, ...doorbells, ...pipeDescriptors(core), ...core.ports.map((port) => internalsOf(port).fd)]);
   if (settings.pidFile !== null) rmSync(settings.pidFile, { force: true });
   core.ended = true;
   core.logger.close();
@@ -160,7 +169,7 @@ function createSegment(core: ServerCore): Segment {
     reactorCount: process_ ? settings.reactorNum : 0,
     workerCount: settings.workerNum,
     taskWorkerCount: settings.taskWorkerNum,
-    userProcessCount: 0,
+    userProcessCount: core.processes.length,
     slotsPerOwner: settings.maxConnection + SLOT_REST,
     ownerCount: process_ ? settings.reactorNum : settings.workerNum,
   });

@@ -75,7 +75,7 @@ export function readStats(core: ServerCore): Stats {
   let idle = 0;
   for (let id = 0; id < layout.workerCount; id++) if (workers.status(id) === WORKER_IDLE) idle++;
   const accepted = total(segment, ACCEPTED);
-  const own = core.workerId >= 0;
+  const own = core.runtime!.workerId >= 0;
   return {
     start_time: Math.floor(segment.startTime),
     connection_num: segment.connections,

@@ -69,5 +69,5 @@ function callbackOf(core: ServerCore): Run | null {
     return (server, task) => withObject(server, new Task(task));
   }
   const plain = callback as unknown as ServerEvents['task'];
-  return (server, task) => plain(server, task.id, task.sourceId, task.data);
+  return (server, task) => plain(server, task.id, task.shownSourceId, task.data);
 }

@@ -19,7 +19,7 @@ export class Task {
   constructor(task: TaskInHand) {
     this.#task = task;
     this.id = task.id;
-    this.worker_id = task.sourceId;
+    this.worker_id = task.shownSourceId;
     this.data = task.data;
     this.flags = task.flags;
     this.dispatch_time = task.seconds;

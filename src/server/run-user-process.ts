@@ -1,0 +1,50 @@
+import { SWOOLE_LOG_ERROR } from '../constants.ts';
+import type { ChildDescription } from '../process/environment.ts';
+import { InboxWatch } from '../process/inbox-watch.ts';
+import { Letters } from '../process/letters.ts';
+import { internalsOf } from '../process/process.ts';
+import { flushOutbox } from '../process/worker-life.ts';
+import { workerInbox } from '../shm/layout.ts';
+import { Inbox } from '../shm/mailbox.ts';
+import type { Segment } from '../shm/segment.ts';
+import type { ServerCore } from './core.ts';
+import { enter, remoteControl } from './enter.ts';
+
+/** Its last messages get this long to find room. */
+const FLUSH_MS = 1000;
+/** What PHP exits with after an uncaught error, and Swoole's users look for. */
+const FAILED_EXIT_CODE = 255;
+
+/** A process of the user's: its callback, and then Node's loop until that is empty. Then the manager starts it again. */
+export async function runUserProcess(
+  core: ServerCore,
+  description: ChildDescription,
+  segment: Segment,
+  doorbells: number[],
+): Promise<void> {
+  const { id, lane } = description;
+  const { layout } = segment;
+  const runtime = enter(core, 'user', id, lane, segment, doorbells);
+  runtime.counters.beginLife();
+  core.control = { ...remoteControl(core, runtime), stopSelf: () => false, exiting: () => false };
+
+  const letters = new Letters(core.application!);
+  const inbox = new Inbox(segment, workerInbox(layout, id), doorbells);
+  const watch = new InboxWatch(runtime, inbox, (message) => letters.handle(message));
+  inbox.take(lane);
+  watch.start();
+  // Messages alone do not keep it alive: its callback, timers and sockets do.
+  watch.unref();
+  const flush = (): void => flushOutbox(runtime, Date.now() + FLUSH_MS);
+  process.on('beforeExit', flush);
+  process.on('exit', flush);
+
+  const index = id - layout.workerCount - layout.taskWorkerCount;
+  try {
+    await internalsOf(core.processes[index]).runAsChild(core.pipes[index]?.child ?? -1, id);
+  } catch (error) {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    core.logger.log(SWOOLE_LOG_ERROR, `the callback of user process ${id} failed: ${text}`);
+    process.exit(FAILED_EXIT_CODE);
+  }
+}
