@@ -92,6 +92,11 @@ export const SWOOLE_IPC_SOCKET = 3;
 export const SWOOLE_MSGQUEUE_ORIENT = 1;
 export const SWOOLE_MSGQUEUE_BALANCE = 2;
 
+// What `Process.setPriority` and `Process.getPriority` are about.
+export const PRIO_PROCESS = 0;
+export const PRIO_PGRP = 1;
+export const PRIO_USER = 2;
+
 // Timers. Swoole's upper limit is 2^63−1 ms, which a JavaScript number cannot hold.
 export const SWOOLE_TIMER_MIN_MS = 1;
 export const SWOOLE_TIMER_MIN_SEC = 0.001;

@@ -1,7 +1,12 @@
 /** What users import. */
 export * from './constants.ts';
 export { TSWOOLE_ERROR_CODES, TswooleError, type TswooleErrorCode } from './errors.ts';
+export { type Descriptor, Event, type EventCallback } from './loop/event.ts';
 export { Timer, type TimerInfo, type TimerStats } from './loop/timer.ts';
+export type { WaitStatus } from './process/family.ts';
+export type { PipeSocket } from './process/pipe-socket.ts';
+export { Process, type ProcessCallback, type ProcessSettings, type QueueStatus } from './process/process.ts';
+export type { SignalNumber } from './process/process-control.ts';
 export type { ClientInfo } from './server/client-info.ts';
 export type { CommandCallback } from './server/commands.ts';
 export type { ConnectionList } from './server/connection-list.ts';

@@ -48,10 +48,14 @@ export class ProcessLauncher implements Launcher {
     this.launched++;
     const first = standard ?? 'inherit';
     const { script, fds } = this.options;
-    const child: ChildProcess = spawn(process.execPath, [...this.execArgv(), script, ...process.argv.slice(2)], {
-      stdio: [first, first, first, ...fds],
-      env: { ...this.cacheVariables, ...process.env, [ROLE_VARIABLE]: JSON.stringify(description) },
-    });
+    const child: ChildProcess = spawn(
+      process.execPath,
+      [...carriedOptions(this.options.inspectOffset + this.launched), script, ...process.argv.slice(2)],
+      {
+        stdio: [first, first, first, ...fds],
+        env: { ...this.cacheVariables, ...process.env, [ROLE_VARIABLE]: JSON.stringify(description) },
+      },
+    );
     child.once('error', () => {
       if (child.pid === undefined) onExit(1, null);
     });
@@ -60,21 +64,21 @@ export class ProcessLauncher implements Launcher {
     if (child.pid === undefined) throw new Error(`cannot start ${process.execPath} ${script}`);
     return { pid: child.pid, kill: (signal) => child.kill(signal) };
   }
+}
 
-  /** Node's own options are carried over; an inspector gets a port of its own. */
-  private execArgv(): string[] {
-    return process.execArgv.map((option) => {
-      const inspect = /^(--inspect(?:-brk|-wait|-port)?|--debug-port)(?:=(.*))?$/.exec(option);
-      if (inspect === null) return option;
-      const [, name, where = ''] = inspect;
-      // A port, a host, or both; an IPv6 host stands in brackets.
-      const [, host, port] = /^\d+$/.test(where)
-        ? ['', '', where]
-        : (/^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(where) ?? []);
-      const own = port === '0' ? 0 : Number(port ?? 9229) + this.options.inspectOffset + this.launched;
-      return `${name}=${host === undefined || host === '' ? '' : `${host}:`}${own}`;
-    });
-  }
+/** Node's own options are carried over; an inspector gets a port of its own, so much above ours. */
+export function carriedOptions(inspectOffset: number): string[] {
+  return process.execArgv.map((option) => {
+    const inspect = /^(--inspect(?:-brk|-wait|-port)?|--debug-port)(?:=(.*))?$/.exec(option);
+    if (inspect === null) return option;
+    const [, name, where = ''] = inspect;
+    // A port, a host, or both; an IPv6 host stands in brackets.
+    const [, host, port] = /^\d+$/.test(where)
+      ? ['', '', where]
+      : (/^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(where) ?? []);
+    const own = port === '0' ? 0 : Number(port ?? 9229) + inspectOffset;
+    return `${name}=${host === undefined || host === '' ? '' : `${host}:`}${own}`;
+  });
 }
 
 /** The script that children run. Throws when there is none that can be run again. */

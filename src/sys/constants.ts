@@ -116,7 +116,9 @@ export const FD_CLOEXEC = 1;
 export const PR_SET_PDEATHSIG = 1;
 
 export const SIGKILL = 9;
+export const SIGPIPE = 13;
 export const SIGTERM = 15;
+export const SIGXFSZ = 25;
 /** The first real-time signal that glibc leaves to programs. */
 export const SIGRTMIN = 34;
 export const SA_RESTART = 0x10000000;

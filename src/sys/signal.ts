@@ -28,3 +28,19 @@ export function onSigrtmin(callback: () => void): Watch | null {
     callback();
   });
 }
+
+/** What the kernel does with a signal when the program says nothing. */
+export function resetSignal(signal: number): void {
+  setDisposition(signal, 0);
+}
+
+export function ignoreSignal(signal: number): void {
+  setDisposition(signal, 1);
+}
+
+/** SIG_DFL is the address 0, SIG_IGN the address 1. */
+function setDisposition(signal: number, handler: number): void {
+  const action = allocate(4096);
+  action.i32[0] = handler;
+  sigaction(signal, action.address, 0);
+}

@@ -5,7 +5,9 @@ import {
   ETIMEDOUT,
   F_DUPFD_CLOEXEC,
   F_GETFL,
+  F_SETFD,
   F_SETFL,
+  FD_CLOEXEC,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
   O_NONBLOCK,
@@ -93,6 +95,11 @@ function wait(fd: number, events: number, timeoutMs: number): number {
 export function duplicate(fd: number): number {
   const copy = libc.fcntl(fd, F_DUPFD_CLOEXEC, 0);
   return copy === -1 ? -libc.errno() : copy;
+}
+
+/** Programs that this process starts do not get the descriptor. */
+export function closeOnExec(fd: number): void {
+  libc.fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
 /** 0 or an errno. */
