@@ -487,11 +487,14 @@ describe('the message queue of a Process', () => {
   it('is one for all, whoever is first; push and pop wait', async () => {
     const run = await runScript(async ({ swoole: { Process }, report }) => {
       const work = async (self: InstanceType<typeof Process>): Promise<void> => {
-        for (let data = await self.pop(); String(data) !== 'stop'; data = await self.pop())
+        self.write('ready');
+        for (let data = await self.pop(); String(data) !== 'stop'; data = await self.pop()) {
           report('job', { value: Number(data) });
+          await new Promise((resolve) => setTimeout(resolve, 1));
+        }
       };
       const children = [1, 2].map(() => {
-        const each = new Process(work, false, 0);
+        const each = new Process(work);
         each.useQueue();
         return each;
       });
@@ -499,6 +502,7 @@ describe('the message queue of a Process', () => {
       report('key', { value: [first.msgQueueId >= 0, first.msgQueueId === children[1].msgQueueId] });
       await first.push('0');
       for (const each of children) each.start();
+      for (const each of children) await each.read();
       // Far more than the queue can hold.
       const pushes = Array.from({ length: 300 }, (_, i) => first.push(String(i + 1).padStart(200)));
       report('pushed', { value: (await Promise.all(pushes)).every(Boolean) });
