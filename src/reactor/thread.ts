@@ -12,8 +12,8 @@ import { Logger, type LogSettings } from '../log/log.ts';
 import { ConnectionTable } from '../shm/connections.ts';
 import { decodeFileMessage } from '../shm/file-message.ts';
 import { MASTER_INBOX, reactorInbox, reactorLane } from '../shm/layout.ts';
-import { Inbox, Outbox } from '../shm/mailbox.ts';
 import { emptyLetter, postLetter, readLetter } from '../shm/letter.ts';
+import { Inbox, Outbox } from '../shm/mailbox.ts';
 import {
   COMMAND,
   COMMAND_REPLY,

@@ -62,7 +62,9 @@ export class Commands {
   add(name: string, types: number, callback: CommandCallback): boolean {
     const { core } = this;
     if (typeof name !== 'string' || name === '' || name.includes('\n'))
-      throw new TswooleError('ERR_ARGUMENT', `a command has a name of one line, got ${describeValue(name)}`, { key: 'name' });
+      throw new TswooleError('ERR_ARGUMENT', `a command has a name of one line, got ${describeValue(name)}`, {
+        key: 'name',
+      });
     if (typeof callback !== 'function') {
       throw new TswooleError(
         'ERR_ARGUMENT',

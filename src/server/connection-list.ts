@@ -35,10 +35,21 @@ export class ConnectionList implements Iterable<number> {
   }
 }
 
-/** The owner whose connections this process may see: -1 for all, -2 for none. */
+/**
+ * The owner whose connections this process may see: -1 for all, -2 for none. Workers of SWOOLE_BASE know their own, as
+ * Swoole has it; task workers and user processes have none, and are there to broadcast to all.
+ */
 export function visibleOwner(core: ServerCore): number {
   if (core.mode !== SWOOLE_BASE) return -1;
-  return core.workerId >= 0 && !core.taskworker ? core.workerId : -2;
+  switch (core.runtime?.role) {
+    case 'worker':
+      return core.workerId;
+    case 'task':
+    case 'user':
+      return -1;
+    default:
+      return -2;
+  }
 }
 
 /** Ids of the connections that this process may see, in ascending order. */

@@ -14,7 +14,6 @@ import type { Tasks } from './tasks.ts';
 import type { TlsBasis } from './tls.ts';
 import type { Pipe } from './user-processes.ts';
 
-
 /** What the process does as long as it serves; the server asks it to stop, reload and end. */
 export interface Control {
   /** Ends the whole server. */

@@ -24,12 +24,16 @@ export async function runBaseManager(
   segment.store(WORD_STATE, STATE_RUNNING);
   return new Promise((resolve) => {
     const sockets = inheritedSockets(core);
-  const pipes = pipeDescriptors(core);
+    const pipes = pipeDescriptors(core);
     const manager: Manager = new Manager({
       runtime,
       application: core.application!,
       settings,
-      launcher: new ProcessLauncher({ script, fds: [segment.fd, ...doorbells, ...sockets, ...pipes], inspectOffset: 0 }),
+      launcher: new ProcessLauncher({
+        script,
+        fds: [segment.fd, ...doorbells, ...sockets, ...pipes],
+        inspectOffset: 0,
+      }),
       doorbellCount: doorbells.length,
       portCount: sockets.length,
       pipeCount: pipes.length,
@@ -78,8 +82,8 @@ export function runManager(
     }),
     doorbellCount: doorbells.length,
     portCount: sockets.length,
-      pipeCount: pipes.length,
-      standardOf: (id) => standardOf(core, id),
+    pipeCount: pipes.length,
+    standardOf: (id) => standardOf(core, id),
     workersOwnSockets: false,
     again: description.again,
     onEnd: () => process.exit(0),

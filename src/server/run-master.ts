@@ -48,7 +48,11 @@ export function runMaster(core: ServerCore, segment: Segment, doorbells: number[
       runtime,
       application: core.application!,
       settings,
-      launcher: new ProcessLauncher({ script, fds: [segment.fd, ...doorbells, ...sockets, ...pipes], inspectOffset: 0 }),
+      launcher: new ProcessLauncher({
+        script,
+        fds: [segment.fd, ...doorbells, ...sockets, ...pipes],
+        inspectOffset: 0,
+      }),
       reactors,
       doorbellCount: doorbells.length,
       portCount: sockets.length,

@@ -22,6 +22,7 @@ import {
 } from '../constants.ts';
 import { describeValue, TswooleError } from '../errors.ts';
 import { Logger } from '../log/log.ts';
+import { Event } from '../loop/event.ts';
 import { Timer } from '../loop/timer.ts';
 import { inherited } from '../process/environment.ts';
 import type { Process } from '../process/process.ts';
@@ -596,7 +597,7 @@ export class Server {
   }
   /** Calls back at the end of the current turn of the loop. */
   defer(callback: () => unknown): void {
-    setImmediate(callback);
+    Event.defer(callback);
   }
 
   // ---- queries ----------------------------------------------------------------------------------------------------
