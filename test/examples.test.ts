@@ -257,6 +257,28 @@ describe('examples', () => {
     assert.match(example.output, /Shut down\n$/);
   });
 
+  it('process.ts works with children over pipes, and runs another program', async () => {
+    const example = new Example('process.ts', []);
+    await example.ends();
+    const lines = example.output.trimEnd().split('\n');
+    assert.deepEqual(lines, [
+      'worker 2: 1 squared is 1',
+      'worker 1: 2 squared is 4',
+      'worker 2: 3 squared is 9',
+      'worker 1: 4 squared is 16',
+      'exec: hello from another program',
+      ...Array.from({ length: 3 }, () => 'A child ended with code 0'),
+    ]);
+  });
+
+  it('message-queue.ts gives every job to one worker', async () => {
+    const example = new Example('message-queue.ts', []);
+    await example.ends();
+    const jobs = [...example.output.matchAll(/^worker [012] takes job (\d)$/gm)].map(([, job]) => Number(job));
+    assert.deepEqual(jobs.sort(), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    assert.match(example.output, /Done, 0 messages left\n$/);
+  });
+
   it('udp.ts answers datagrams', async () => {
     const example = start('udp.ts');
     const port = await example.port();

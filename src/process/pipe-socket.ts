@@ -187,6 +187,17 @@ export class PipeSocket {
   }
 }
 
+/** Stands for the pipe of another process while a script only repeats: sends nothing, and has nothing to read. */
+export class ReplayedPipeSocket extends PipeSocket {
+  constructor() {
+    super(-1, true);
+  }
+
+  override send(data: string | Uint8Array): Promise<number | false> {
+    return Promise.resolve(bytesOf(data).length);
+  }
+}
+
 function finish(waiter: Reader | Writer, answer: Buffer | number | false): void {
   if (waiter.timer !== null) clearTimeout(waiter.timer);
   (waiter.settle as (answer: Buffer | number | false) => void)(answer);

@@ -16,9 +16,10 @@ import {
 import { execute, getPriority, setPriority } from '../sys/process.ts';
 import { closeDescriptor } from '../sys/socket.ts';
 import { closeOnExec, duplicate, openSocketPair, sendNow, shutdownSocket, waitWritable } from '../sys/socket-pair.ts';
+import { isAlive } from './alive.ts';
 import { FIRST_INHERITED_FD } from './environment.ts';
 import { isRunning, lookForChild, startAgain, type WaitStatus, waitForChild } from './family.ts';
-import { badArgument, bytesOf, millisecondsOf, PipeSocket } from './pipe-socket.ts';
+import { badArgument, bytesOf, millisecondsOf, PipeSocket, ReplayedPipeSocket } from './pipe-socket.ts';
 import {
   alarm,
   becomeDaemon,
@@ -132,6 +133,8 @@ export class Process {
   /** The other end, until the child has it. */
   #childEnd = -1;
   #pipeClosed = false;
+  /** True in a child for those that its parent had started before: they run, and their pipe is the parent's. */
+  #isSibling = false;
   #timeout = -1;
   #blocking = true;
   #queue: ProcessQueue | null = null;
@@ -229,6 +232,10 @@ export class Process {
   /** Our end of the pipe, to await. The same object each time; its close() leaves the pipe as it is. `false`: no pipe. */
   exportSocket(): PipeSocket | false {
     if (this.#exported !== null && this.#exported.fd !== -1) return this.#exported;
+    if (isReplaying() && this.#pipeType !== 0) {
+      this.#exported ??= new ReplayedPipeSocket();
+      return this.#exported;
+    }
     const pipe = this.#ownPipe();
     if (pipe === null) return this.#refuse(EBADF, 'there is no pipe to export');
     const copy = duplicate(pipe.fd);
@@ -428,8 +435,13 @@ export class Process {
   }
 
   #launch(): number | false {
-    if (isInServer()) return this.#refuse(EINVAL, 'in a server only processes of addProcess() run, see its manual');
-    if (isRunning(this.pid)) return this.#refuse(EINVAL, 'the process runs already');
+    if (isInServer())
+      return this.#refuse(
+        EINVAL,
+        'a process of a server starts none: give it to addProcess() before the server starts',
+      );
+    if (isRunning(this.pid) || (this.#isSibling && isAlive(this.pid)))
+      return this.#refuse(EINVAL, 'the process runs already');
     if (this.#pipe !== null && this.#childEnd === -1 && !this.#pipeClosed) {
       // The child of this end has ended: the next one has a pipe of its own.
       this.#pipe.close();
@@ -455,6 +467,10 @@ export class Process {
     Timer.clearAll();
     Event.exit();
     forgetSignals();
+    for (const each of constructed) {
+      each.#isSibling = each !== this && each.pid !== 0;
+      if (each.#isSibling) each.#pipeClosed = true;
+    }
     this.#enter(ownRecord()?.hasPipe === true ? FIRST_INHERITED_FD : -1, this.id);
     const result = this.#call();
     const isOver = !this.#enableCoroutine && !isPromise(result) && result !== FAILED;

@@ -52,11 +52,37 @@ export function isReplaying(): boolean {
   return !isMainThread || way.length > 0 || (belongsToServer && !serverStarted);
 }
 
+const speech: (() => void)[] = [];
+
+/** What the script prints on its way was printed by the parent; and a pipe in place of standard output is for the callback. */
+function silence(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    // Usually a method of the stream's class; a loader may have put another one before it.
+    const own = Object.getOwnPropertyDescriptor(stream, 'write');
+    stream.write = (...args: unknown[]): boolean => {
+      const done = args.at(-1);
+      if (typeof done === 'function') process.nextTick(done);
+      return true;
+    };
+    speech.push(() => {
+      Reflect.deleteProperty(stream, 'write');
+      if (own !== undefined) Object.defineProperty(stream, 'write', own);
+    });
+  }
+}
+
+function speak(): void {
+  for (const restore of speech.splice(0)) restore();
+}
+
+if (way.length > 0) silence();
+
 /** The process of this number is to be started. 'become' and 'pass' take the way one step further. */
 export function nextStep(number: number): Step {
   if (!isReplaying()) return 'start';
   if (way[0] !== number) return 'nothing';
   way.shift();
+  if (way.length === 0) speak();
   return way.length === 0 ? 'become' : 'pass';
 }
 
@@ -72,6 +98,7 @@ export function leaveReplayOfServer(): void {
 if (own !== null)
   process.once('beforeExit', () => {
     if (way.length === 0) return;
+    speak();
     process.stderr.write(
       `tswoole: process ${way[0]} was not started in this run of the script. Each child runs the script again: ` +
         'construct processes, and call start(), in the same order in every run, outside of timers and events.\n',

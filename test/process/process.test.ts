@@ -20,7 +20,10 @@ describe('a Process', () => {
   it('runs its callback in a child, and nothing behind start() there', async () => {
     const run = await runScript(async ({ swoole: { Process }, report }) => {
       report('before');
+      console.log('printed once');
+      console.error('this too');
       const child = new Process((self) => {
+        console.log('printed inside');
         report('inside', { value: [self === child, self.pid === process.pid, self.id, process.ppid] });
       });
       const pid = child.start();
@@ -33,7 +36,7 @@ describe('a Process', () => {
     assert.equal(run.events('behind').length, 1);
     assert.deepEqual(inside.value, [true, true, 1, behind.pid]);
     assert.deepEqual(behind.value, [inside.pid, inside.pid, { pid: inside.pid, code: 0, signal: 0 }, false]);
-    assert.equal(run.output, '');
+    assert.equal(run.output, 'printed once\nthis too\nprinted inside\n');
   });
 
   it('is found by its place among others, which a child does not start again', async () => {
@@ -63,6 +66,43 @@ describe('a Process', () => {
       children.map(({ value }) => value),
       [1, 2, 3].map((n) => [n, n, codes.pids.slice(0, n - 1)]),
     );
+  });
+
+  it('can hold sockets, queues and data for its children before they start', async () => {
+    const run = await runScript(async ({ swoole: { Process }, report }) => {
+      const children = ['a', 'b'].map((name) => {
+        const each = new Process(async (self) => {
+          const socket = self.exportSocket();
+          if (socket === false) throw new Error('no socket');
+          const [first] = children;
+          report('child', { value: [name, String(await socket.recv()), first.pid === self.pid || first.start()] });
+          // The pipe of the other one is its parent's.
+          if (name === 'b') report('sibling', { value: [first.write('x'), first.exportSocket()] });
+          if (name === 'a') await socket.recv();
+          await socket.send(`bye from ${name}`);
+        });
+        const socket = each.exportSocket();
+        if (socket === false) throw new Error('no socket');
+        return each;
+      });
+      for (const [index, each] of children.entries()) {
+        const socket = each.exportSocket();
+        if (socket === false || (await socket.send(`${index}`)) === false) throw new Error('cannot send');
+        if (each.start() === false) throw new Error('cannot start');
+      }
+      for (const each of children.reverse()) {
+        const socket = each.exportSocket();
+        each.write('end');
+        report('answer', { value: socket && String(await socket.recv()) });
+      }
+    });
+    assert.deepEqual(run.exit, OK, run.output);
+    assert.deepEqual(valuesOf(run, 'child').sort(), [
+      ['a', '0', true],
+      ['b', '1', false],
+    ]);
+    assert.deepEqual(valuesOf(run, 'sibling'), [[false, false]]);
+    assert.deepEqual(valuesOf(run, 'answer'), ['bye from b', 'bye from a']);
   });
 
   it('starts from functions and async functions that nobody awaits', async () => {
