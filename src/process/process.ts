@@ -15,7 +15,15 @@ import {
 } from '../sys/message-queue.ts';
 import { execute, getPriority, setPriority } from '../sys/process.ts';
 import { closeDescriptor } from '../sys/socket.ts';
-import { closeOnExec, duplicate, openSocketPair, sendNow, shutdownSocket, waitWritable } from '../sys/socket-pair.ts';
+import {
+  becomeStandard,
+  closeOnExec,
+  duplicate,
+  openSocketPair,
+  sendNow,
+  shutdownSocket,
+  waitWritable,
+} from '../sys/socket-pair.ts';
 import { isAlive } from './alive.ts';
 import { FIRST_INHERITED_FD } from './environment.ts';
 import { isRunning, lookForChild, startAgain, type WaitStatus, waitForChild } from './family.ts';
@@ -77,7 +85,8 @@ export interface ProcessInternals {
   /** This process holds that end; -1 where there is no pipe. Takes the descriptor over, and changes the id. */
   attach(end: 'parent' | 'child', fd: number, id: number): void;
   /**
-   * This process is the child: runs the callback. Resolves when the process may end (the callback has returned and its
+   * This process is the child: ties standard input and output to the pipe if that was asked for, and runs the callback.
+   * Resolves when the process may end (the callback has returned and its
    * promise has settled; with enable_coroutine when Node's loop is empty), rejects when the callback has failed.
    */
   runAsChild(fd: number, id: number): Promise<void>;
@@ -567,6 +576,8 @@ export class Process {
       attach: (_end, fd, id) => this.#attach(fd, id),
       runAsChild: async (fd, id) => {
         this.#enter(fd, id);
+        // Where Node writes to a terminal it does so by a descriptor of its own: that output stays there.
+        if (this.#redirect) becomeStandard(fd);
         await this.#settled(this.callback(this));
       },
       setPid: (pid) => {

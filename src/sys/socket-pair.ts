@@ -102,6 +102,12 @@ export function closeOnExec(fd: number): void {
   libc.fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
+/** Standard input, output and error of this process become the socket: 0 or an errno. */
+export function becomeStandard(fd: number): number {
+  for (const standard of [0, 1, 2]) if (fd !== standard && libc.dup3(fd, standard, 0) === -1) return libc.errno();
+  return 0;
+}
+
 /** 0 or an errno. */
 export function shutdownSocket(fd: number, how: number): number {
   return libc.shutdown(fd, how) === -1 ? libc.errno() : 0;
