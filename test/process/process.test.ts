@@ -258,6 +258,7 @@ describe('a Process', () => {
         report('alone');
       });
       child.write(String(process.pid));
+      child.exportSocket();
       child.start();
     });
     assert.deepEqual(run.exit, OK, run.output);
