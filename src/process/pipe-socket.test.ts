@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { afterEach, describe, it } from 'node:test';
-import { within } from '../../test/support/until.ts';
+import { DEADLINE_MS, within } from '../../test/support/until.ts';
 import { TswooleError } from '../errors.ts';
 import {
   EBADF,
@@ -122,8 +122,8 @@ for (const [name, type] of [
       const [one, other] = pair(type);
       let turns = 0;
       const timer = setInterval(() => turns++, 1);
-      const deadline = Date.now() + 100;
-      while (Date.now() < deadline) {
+      const deadline = Date.now() + DEADLINE_MS;
+      while (turns <= 3 && Date.now() < deadline) {
         await one.send('x');
         await other.recv(1);
       }
