@@ -12,15 +12,8 @@ export interface Child {
 }
 
 export interface Launcher {
-  /**
-   * Starts a child; `onExit` is called once, when it has ended. Throws when the kernel refuses. `standard`: the descriptor
-   * that becomes its standard input, output and error, or null for those of this process.
-   */
-  launch(
-    description: ChildDescription,
-    onExit: (code: number, signal: string | null) => void,
-    standard?: number | null,
-  ): Child;
+  /** Starts a child; `onExit` is called once, when it has ended. Throws when the kernel refuses. */
+  launch(description: ChildDescription, onExit: (code: number, signal: string | null) => void): Child;
 }
 
 export interface ProcessLauncherOptions {
@@ -40,19 +33,14 @@ export class ProcessLauncher implements Launcher {
     this.options = options;
   }
 
-  launch(
-    description: ChildDescription,
-    onExit: (code: number, signal: string | null) => void,
-    standard: number | null = null,
-  ): Child {
+  launch(description: ChildDescription, onExit: (code: number, signal: string | null) => void): Child {
     this.launched++;
-    const first = standard ?? 'inherit';
     const { script, fds } = this.options;
     const child: ChildProcess = spawn(
       process.execPath,
       [...carriedOptions(this.options.inspectOffset + this.launched), script, ...process.argv.slice(2)],
       {
-        stdio: [first, first, first, ...fds],
+        stdio: ['inherit', 'inherit', 'inherit', ...fds],
         env: { ...this.cacheVariables, ...process.env, [ROLE_VARIABLE]: JSON.stringify(description) },
       },
     );

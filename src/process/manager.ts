@@ -81,8 +81,6 @@ export interface ManagerOptions {
   onShutdownRequest(): void;
   /** Called before all workers are replaced; answers false to leave everything as it is. */
   beforeReload?(): boolean;
-  /** The descriptor that is standard input, output and error of a process; null where they are those of the manager. */
-  standardOf?(id: number): number | null;
   /** In BASE the workers' connections die with them. */
   onOwnerDeath?(workerId: number): void;
 }
@@ -190,10 +188,9 @@ export class Manager {
     } as const;
     let started: Process | null = null;
     try {
-      const onExit = (code: number, signal: string | null): void => {
+      const child = options.launcher.launch(description, (code, signal) => {
         if (started !== null) this.exited(started, code, signal);
-      };
-      const child = options.launcher.launch(description, onExit, options.standardOf?.(id) ?? null);
+      });
       started = { id, generation, child, startedAt: Date.now(), ready: false, detached: false, told: false };
     } catch (error) {
       runtime.logger.log(SWOOLE_LOG_ERROR, `cannot start ${this.nameOf(id)}: ${(error as Error).message}`);

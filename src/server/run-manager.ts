@@ -8,7 +8,7 @@ import { type Segment, STATE_RUNNING, STATE_STOPPING, WORD_MANAGER_PID, WORD_STA
 import { inheritedSockets } from './boot-record.ts';
 import type { ServerCore } from './core.ts';
 import { enter, handleSignals } from './enter.ts';
-import { pipeDescriptors, standardOf } from './user-processes.ts';
+import { pipeDescriptors } from './user-processes.ts';
 
 /** The first process in SWOOLE_BASE, when there is something to manage. Resolves when everything has ended. */
 export async function runBaseManager(
@@ -37,7 +37,6 @@ export async function runBaseManager(
       doorbellCount: doorbells.length,
       portCount: sockets.length,
       pipeCount: pipes.length,
-      standardOf: (id) => standardOf(core, id),
       workersOwnSockets: true,
       again: false,
       onEnd: () => {
@@ -83,7 +82,6 @@ export function runManager(
     doorbellCount: doorbells.length,
     portCount: sockets.length,
     pipeCount: pipes.length,
-    standardOf: (id) => standardOf(core, id),
     workersOwnSockets: false,
     again: description.again,
     onEnd: () => process.exit(0),

@@ -61,11 +61,3 @@ export function attachProcesses(core: ServerCore, runtime: Runtime): void {
     internals.setPid(runtime.workers.pid(id));
   });
 }
-
-/** The descriptor that is standard input and output of a process, or null where it is that of its parent. */
-export function standardOf(core: ServerCore, workerId: number): number | null {
-  const { workerNum, taskWorkerNum } = core.settings!;
-  const index = workerId - workerNum - taskWorkerNum;
-  if (index < 0 || !internalsOf(core.processes[index]).redirect) return null;
-  return core.pipes[index]?.child ?? null;
-}
