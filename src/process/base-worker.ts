@@ -31,7 +31,7 @@ import type { Message } from '../shm/ring.ts';
 import { DISPATCHES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS, WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
 import { peerAddressText, peerPort } from '../sys/datagram.ts';
 import { type Watch, watchReadable } from '../sys/libc.ts';
-import { allocate, copyBytes } from '../sys/memory.ts';
+import { Slab } from '../sys/slab.ts';
 import type { Application } from './application.ts';
 import type { ProcessSettings } from './config.ts';
 import { InboxWatch } from './inbox-watch.ts';
@@ -64,7 +64,7 @@ export class BaseWorker implements Delivery, PacketDelivery {
   private readonly application: Application;
   private readonly settings: ProcessSettings;
   private readonly hasManager: boolean;
-  private readonly input = allocate(READ_BYTES);
+  private readonly slab = new Slab();
   private readonly inbox: Inbox;
   private readonly inboxWatch: InboxWatch;
   private readonly letters: Letters;
@@ -243,25 +243,32 @@ export class BaseWorker implements Delivery, PacketDelivery {
   }
 
   reserve(): number {
-    this.address = this.input.address;
-    return READ_BYTES;
+    const room = this.slab.reserve(READ_BYTES);
+    this.address = this.slab.address;
+    return room;
   }
 
   deliver(connection: Connection, length: number): void {
-    this.deliverPackage(connection, this.input.u8, 0, length);
+    if (this.wants(connection)) this.receive(connection, this.slab.take(length));
   }
 
   deliverPackage(connection: Connection, bytes: Uint8Array, start: number, length: number): boolean {
+    if (this.wants(connection)) this.receive(connection, this.slab.copy(bytes, start, length));
+    return true;
+  }
+
+  private wants(connection: Connection): boolean {
+    return (this.words[connection.base + FLAGS] & FLAG_CLOSE_TAKEN) === 0;
+  }
+
+  private receive(connection: Connection, data: Buffer): void {
     const { words, numbers, counters } = this;
-    if ((words[connection.base + FLAGS] & FLAG_CLOSE_TAKEN) !== 0) return true;
-    const data = copyBytes(bytes, start, length);
     numbers[connection.numberBase + TAKEN_TIME] = numbers[connection.numberBase + RECEIVE_TIME];
     words[this.statusWord] = WORKER_BUSY;
     numbers[counters + DISPATCHES]++;
     numbers[counters + LIFE_DISPATCHES]++;
     this.application.receive(connection.slot, connection.serial, data);
     this.served();
-    return true;
   }
 
   packet({ port, batch, next }: PacketSource, nowMs: number): boolean {
@@ -269,7 +276,7 @@ export class BaseWorker implements Delivery, PacketDelivery {
     const { u8 } = batch.memory;
     const addressAt = batch.addressAt(next);
     const addressLength = batch.addressLength(next);
-    const data = copyBytes(u8, batch.dataAt(next), batch.length(next));
+    const data = this.slab.copy(u8, batch.dataAt(next), batch.length(next));
     const address = peerAddressText(u8, addressAt, addressLength);
     words[this.statusWord] = WORKER_BUSY;
     numbers[counters + DISPATCHES]++;

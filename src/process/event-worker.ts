@@ -28,7 +28,7 @@ import { type PacketView, readPacket } from '../shm/packet-message.ts';
 import type { Message } from '../shm/ring.ts';
 import { DISPATCHES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS, WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
 import { peerAddressText, peerPort } from '../sys/datagram.ts';
-import { copyBytes } from '../sys/memory.ts';
+import { Slab } from '../sys/slab.ts';
 import type { Application } from './application.ts';
 import type { ProcessSettings } from './config.ts';
 import { HandedInbox } from './handed-inbox.ts';
@@ -53,6 +53,7 @@ export class EventWorker {
   private readonly numbers: Float64Array;
   private readonly counters: number;
   private readonly statusWord: number;
+  private readonly slab = new Slab();
   private readonly keepsWorker: boolean;
   private readonly requestsMax: number;
   private requests = 0;
@@ -151,11 +152,7 @@ export class EventWorker {
 
   private receive(reader: Message): void {
     const { a: slot, b: serial, length } = reader;
-    let data = reader.bytes;
-    if (data === null) {
-      data = Buffer.allocUnsafe(length);
-      data.set(reader.data.u8.subarray(reader.offset, reader.offset + length), 0);
-    }
+    const data = reader.bytes ?? this.slab.copy(reader.data.u8, reader.offset, length);
     const { words, numbers, counters } = this;
     const base = this.runtime.connections.wordBase(slot);
     const live = words[base + SERIAL] === serial && words[base + STATE] !== STATE_FREE;
@@ -189,7 +186,7 @@ export class EventWorker {
     const { a: portIndex } = reader;
     readPacket(reader, view);
     const { bytes, addressAt, addressLength, seconds } = view;
-    const data = copyBytes(bytes, view.dataAt, view.dataLength);
+    const data = this.slab.copy(bytes, view.dataAt, view.dataLength);
     const address = peerAddressText(bytes, addressAt, addressLength);
     const port = peerPort(bytes, addressAt, addressLength);
     reader.release();

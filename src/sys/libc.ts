@@ -159,6 +159,11 @@ export function functionAddress(name: string): number {
   return Number(koffi.address(c.symbol(name)));
 }
 
+/** Where the bytes lie. They stay there as long as their ArrayBuffer lives and is not transferred. */
+export function addressOf(bytes: Uint8Array): number {
+  return Number(koffi.address(bytes));
+}
+
 /** The memory at address as an ArrayBuffer. It does not own the memory: unmapping it under a live view is a crash. */
 export function viewMemory(address: number, length: number): ArrayBuffer {
   return koffi.view(BigInt(address), length);
