@@ -40,6 +40,8 @@ export class Input {
   private readonly framers: (Framer | null)[];
   /** Where framed connections are read to. */
   private readonly scratch: Region;
+  /** What has come in this turn. */
+  turnBytes = 0;
 
   constructor(
     table: ConnectionTable,
@@ -105,6 +107,7 @@ export class Input {
 
   /** Book-keeping of a read: a short one has emptied the socket, and a new event will come. */
   private received(connection: Connection, count: number, room: number): void {
+    this.turnBytes += count;
     this.counters.numbers[this.counters.base + RECEIVED_BYTES] += count;
     this.numbers[connection.numberBase + RECEIVE_TIME] = this.host.now / 1000;
     if (count === room || connection.hangup || connection.tls?.more === true) this.host.queueToRead(connection);

@@ -7,6 +7,11 @@ export const EVENTS_MAX = 512;
 export const ACCEPTS_MAX = 64;
 /** The most that one read takes, and so the longest unframed `receive`. */
 export const READ_BYTES = 65536;
+/**
+ * What all connections bring in one turn. More would leave the processor's cache before anybody has looked at it, and keep
+ * workers waiting.
+ */
+export const TURN_READ_BYTES = 256 * 1024;
 /** The least room in a worker's ring that is worth a read. */
 export const READ_LEAST_BYTES = 4096;
 /** Messages handled from one ring before the others, and the sockets, have their turn. */

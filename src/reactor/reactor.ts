@@ -97,6 +97,7 @@ import {
   LINGER_CHECK_MS,
   READ_BYTES,
   TICK_MS,
+  TURN_READ_BYTES,
 } from './limits.ts';
 import { Lingerers } from './linger.ts';
 import { Output } from './output.ts';
@@ -262,14 +263,21 @@ export class Reactor {
     const epoll = this.epoll;
     const count = epoll.wait(timeoutMs);
     this.now = Date.now();
+    this.reading.turnBytes = 0;
+    // Those of the turn before come first: events may fill this one.
+    if (this.ready.length !== 0) this.readReady();
     for (let i = 0; i < count; i++) {
       const low = epoll.lowAt(i);
       if (low >= 0) this.socketEvent(this.connections[low], epoll.highAt(i), epoll.eventsAt(i));
       else if (low === PROXY_GATE) this.proxyGate!.event(epoll.highAt(i));
       else if (low !== DOORBELL) this.portEvent(this.ports[-1 - low]);
     }
-    if (this.ready.length !== 0) this.readReady();
     return count;
+  }
+
+  /** True exactly when this turn has read all that one may. */
+  get hadFill(): boolean {
+    return this.reading.turnBytes >= TURN_READ_BYTES;
   }
 
   /** Hands this turn's output to the kernel and looks after what is due. */
@@ -307,14 +315,23 @@ export class Reactor {
     } else if (connection.paused) {
       // Nobody will read to find out, so it is told now.
       if (failed) this.lose(connection, this.socketError(connection));
-    } else if (!connection.waits) this.reading.read(connection);
+    } else if (!connection.waits) {
+      if (this.hadFill) this.queueToRead(connection);
+      else this.reading.read(connection);
+    }
   }
 
   /** Goes on with connections that had more to read than one turn allows, or whose reason to wait has gone. */
   private readReady(): void {
     const list = this.ready;
     this.ready = [];
-    for (const connection of list) {
+    for (let i = 0; i < list.length; i++) {
+      if (this.hadFill) {
+        // Before those that had their helping in this turn.
+        this.ready = list.slice(i).concat(this.ready);
+        return;
+      }
+      const connection = list[i];
       connection.queuedToRead = false;
       if (connection.open && connection.tls?.opening === true) {
         this.shakeHands(connection, connection.tls);

@@ -153,6 +153,8 @@ class ReactorThread {
         if (this.dispatcher.busyRounds !== 0) this.warnOfBusyWorkers();
         outbox.pump();
         outbox.flush();
+        // Where the worker shares our processor it has its turn now, with the bytes still in the cache.
+        if (reactor.hadFill) yieldProcessor();
       }
     } catch (error) {
       this.logger.log(SWOOLE_LOG_ERROR, `reactor ${this.config.id} failed: ${(error as Error).stack}`);

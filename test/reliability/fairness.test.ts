@@ -1,0 +1,63 @@
+/** A turn of the reactor takes a limited number of bytes: nobody is forgotten in it, and nobody waits for the loud ones. */
+import assert from 'node:assert/strict';
+import { connect, type Socket } from 'node:net';
+import { describe, test } from 'node:test';
+import { Client } from '../support/client.ts';
+import { startServer } from '../support/server.ts';
+import { SUBJECTS } from '../support/subjects.ts';
+import { within } from '../support/until.ts';
+
+/** With a read of up to 64 KiB each they fill a turn several times over. */
+const LOUD = 24;
+const BYTES_EACH = 4 * 1024 * 1024;
+const PINGS = 50;
+
+for (const { name, mode, workerNum } of SUBJECTS) {
+  describe(`many who send without a pause in ${name}`, () => {
+    test('all their bytes arrive, and a quiet client is answered meanwhile', async () => {
+      const server = await startServer({
+        mode,
+        settings: { worker_num: workerNum },
+        setup: ({ server }) => {
+          const received = new Map<number, number>();
+          server.on('receive', (server, fd, _reactorId, data) => {
+            if (data.toString('latin1', 0, 4) === 'ping') {
+              server.send(fd, data);
+              return;
+            }
+            const total = (received.get(fd) ?? 0) + data.length;
+            received.set(fd, total);
+            if (total === 4 * 1024 * 1024) server.send(fd, 'done');
+          });
+        },
+      });
+      const loud: Socket[] = [];
+      try {
+        const quiet = await Client.connect(server.port);
+        const done: Promise<unknown>[] = [];
+        for (let i = 0; i < LOUD; i++) {
+          const socket = connect({ port: server.port, host: '127.0.0.1' });
+          loud.push(socket);
+          done.push(
+            new Promise((resolve, reject) => {
+              socket.once('data', (data) => resolve(data.toString()));
+              socket.once('error', reject);
+              socket.once('close', () => reject(new Error('closed')));
+            }),
+          );
+          socket.write(Buffer.alloc(BYTES_EACH, i));
+        }
+        for (let i = 0; i < PINGS; i++) {
+          await quiet.write('ping');
+          assert.equal((await within(quiet.read(4), `answer ${i} for the quiet client`)).toString(), 'ping');
+        }
+        const answers = await within(Promise.all(done), 'everything of the loud clients');
+        assert.deepEqual(new Set(answers), new Set(['done']));
+        quiet.destroy();
+      } finally {
+        for (const socket of loud) socket.destroy();
+        await server.stop();
+      }
+    });
+  });
+}
