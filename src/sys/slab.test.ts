@@ -71,6 +71,7 @@ describe('Slab', () => {
     });
     const slab = new Slab();
     const bytes = message(16 * KIB, 1);
+    const global = globalThis.gc;
     for (let i = 0; i < 5000; i++) slab.copy(bytes, 0, bytes.length);
     observer.observe({ entryTypes: ['gc'] });
     // 640 MiB.
@@ -80,6 +81,7 @@ describe('Slab', () => {
     const minor = kinds.get(constants.NODE_PERFORMANCE_GC_MINOR) ?? 0;
     const major = kinds.get(constants.NODE_PERFORMANCE_GC_MAJOR) ?? 0;
     assert.ok(minor >= 20, `minor=${minor}`);
+    assert.equal(globalThis.gc, global);
     assert.ok(major <= 1, `major=${major} minor=${minor}`);
   });
 });

@@ -71,7 +71,9 @@ export class Slab {
 }
 
 let sinceCollection = 0;
-let collect: ((options: { type: 'minor' }) => void) | null = null;
+let collect: Collect | null = null;
+
+type Collect = (options: { type: 'minor' }) => void;
 
 /**
  * V8 counts the memory of ArrayBuffers, but collects young objects by the few hundred bytes that each message leaves on its
@@ -87,9 +89,11 @@ function countLong(bytes: number): void {
 }
 
 /** The function that --expose-gc makes global, without making it global. */
-function findCollect(): (options: { type: 'minor' }) => void {
+function findCollect(): Collect {
+  // Then the user wants the flag to stay as it is.
+  if (globalThis.gc !== undefined) return globalThis.gc as Collect;
   setFlagsFromString('--expose-gc');
-  const gc = runInNewContext('gc') as (options: { type: 'minor' }) => void;
+  const gc = runInNewContext('gc') as Collect;
   setFlagsFromString('--no-expose-gc');
   return gc;
 }
