@@ -2,7 +2,7 @@
  * The memory of what a server has received. A long message gets a slice of a slab, so that several share one ArrayBuffer,
  * and can be received straight into it. A slice is given out once: the slab is collected when the last of its slices is.
  *
- * A user who keeps one slice keeps SLAB_BYTES, at most 1 / LONG_BYTES of it his own. Short messages are copied into
+ * A user who keeps one slice keeps its slab: SLAB_BYTES, at most sixteen times LONG_BYTES. Short messages are copied into
  * Node's pool instead, as `Buffer.allocUnsafe` does, so that a slab is never kept for a few bytes.
  */
 import { setFlagsFromString } from 'node:v8';
