@@ -6,7 +6,7 @@
 import { EAGAIN, SHUT_WR } from '../sys/constants.ts';
 import { errno, recv, shutdown } from '../sys/libc.ts';
 import type { Region } from '../sys/memory.ts';
-import { closeDescriptor, unsentBytes } from '../sys/socket.ts';
+import { closeDescriptor, isTcpOver, unsentBytes } from '../sys/socket.ts';
 import { LINGER_CHECK_MS, LINGER_MAX_MS, LINGER_STALL_MS, READ_BYTES } from './limits.ts';
 
 interface Lingerer {
@@ -37,7 +37,7 @@ export class Lingerers {
   /** Closes the socket of a connection that has ended, now or as soon as nothing is lost by it. */
   close(fd: number, now: number): void {
     const unsent = unsentBytes(fd);
-    if (unsent <= 0) {
+    if (unsent <= 0 || isTcpOver(fd)) {
       this.closeNow(fd);
       return;
     }
@@ -69,8 +69,8 @@ export class Lingerers {
   private peerGone(fd: number): boolean {
     for (let i = 0; i < DISCARDS_MAX; i++) {
       const count = recv(fd, this.scratch.address, READ_BYTES, 0);
-      // The end of its output says nothing about whether it still reads.
-      if (count === 0) return false;
+      // The end of its output says nothing about whether it still reads, and behind it recv() does not tell of a reset.
+      if (count === 0) return isTcpOver(fd);
       if (count < 0) return errno() !== EAGAIN;
     }
     return false;

@@ -65,6 +65,9 @@ export const SO_REUSEPORT = 15;
 
 export const IPPROTO_TCP = 6;
 export const TCP_NODELAY = 1;
+export const TCP_INFO = 11;
+/** The state of a TCP socket that is over: reset, or everything acknowledged on both sides. */
+export const TCP_CLOSE = 7;
 export const TCP_KEEPIDLE = 4;
 export const TCP_KEEPINTVL = 5;
 export const TCP_KEEPCNT = 6;

@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { afterEach, describe, it } from 'node:test';
+import { AF_INET, EAGAIN, MSG_NOSIGNAL, SHUT_WR, SOCK_STREAM } from '../sys/constants.ts';
+import { errno, recv, send, shutdown } from '../sys/libc.ts';
+import { allocate } from '../sys/memory.ts';
+import { acceptFrom, bindTo, closeDescriptor, connectTo, listenOn, localPort, openSocket } from '../sys/socket.ts';
+import { LINGER_CHECK_MS, LINGER_STALL_MS, READ_BYTES } from './limits.ts';
+import { Lingerers } from './linger.ts';
+
+const memory = allocate(READ_BYTES);
+const lingerers = new Lingerers(memory);
+const open = new Set<number>();
+/** Lingerers are told the time: no test has to wait for it. */
+let now = 1_000_000;
+
+function listener(): number {
+  const fd = openSocket(AF_INET, SOCK_STREAM);
+  assert.equal(bindTo(fd, { family: AF_INET, host: '127.0.0.1', port: 0 }), 0);
+  assert.equal(listenOn(fd, 16), 0);
+  return fd;
+}
+
+/** Two ends of a connection over loopback, where the kernel carries every packet before the call returns. */
+function connection(): { server: number; client: number } {
+  const listening = listener();
+  const client = openSocket(AF_INET, SOCK_STREAM);
+  connectTo(client, { family: AF_INET, host: '127.0.0.1', port: localPort(listening) });
+  const server = acceptFrom(listening);
+  assert.ok(server > 0);
+  closeDescriptor(listening);
+  open.add(client);
+  return { server, client };
+}
+
+function closeClient(client: number): void {
+  open.delete(client);
+  closeDescriptor(client);
+}
+
+function sendUntilFull(fd: number): number {
+  let total = 0;
+  for (;;) {
+    const count = send(fd, memory.address, READ_BYTES, MSG_NOSIGNAL);
+    if (count > 0) total += count;
+    else {
+      assert.equal(errno(), EAGAIN);
+      return total;
+    }
+  }
+}
+
+function check(): number {
+  now += LINGER_CHECK_MS;
+  lingerers.check(now);
+  return lingerers.count;
+}
+
+function isOpen(fd: number): boolean {
+  return existsSync(`/proc/self/fd/${fd}`);
+}
+
+describe('a socket whose connection has ended', () => {
+  afterEach(() => {
+    lingerers.closeAll();
+    for (const fd of open) closeDescriptor(fd);
+    open.clear();
+  });
+
+  it('is closed at once when the peer has everything', () => {
+    const { server } = connection();
+    lingerers.close(server, now);
+    assert.equal(lingerers.count, 0);
+    assert.ok(!isOpen(server));
+  });
+
+  it('stays as long as its peer takes something, and loses nothing', () => {
+    const { server, client } = connection();
+    const sent = sendUntilFull(server);
+    // What nobody reads would make the kernel destroy what we have sent.
+    send(client, memory.address, 1000, MSG_NOSIGNAL);
+    lingerers.close(server, now);
+    assert.equal(lingerers.count, 1);
+    let received = 0;
+    for (;;) {
+      const count = recv(client, memory.address, READ_BYTES, 0);
+      if (count > 0) received += count;
+      else if (count === 0) break;
+      else assert.equal(errno(), EAGAIN);
+      check();
+    }
+    assert.equal(received, sent);
+    assert.equal(check(), 0);
+    assert.ok(!isOpen(server));
+  });
+
+  it('is closed at once when the peer has closed and refused what came after', () => {
+    const { server, client } = connection();
+    closeClient(client);
+    // The end of the peer's output; then the refusal, which recv() does not tell of any more.
+    assert.equal(recv(server, memory.address, READ_BYTES, 0), 0);
+    assert.equal(send(server, memory.address, 24, MSG_NOSIGNAL), 24);
+    lingerers.close(server, now);
+    assert.equal(lingerers.count, 0);
+    assert.ok(!isOpen(server));
+  });
+
+  it('is closed when the peer resets it, whether it had finished writing or not', () => {
+    for (const finished of [false, true]) {
+      const { server, client } = connection();
+      sendUntilFull(server);
+      if (finished) shutdown(client, SHUT_WR);
+      lingerers.close(server, now);
+      assert.equal(check(), 1);
+      // With unread bytes: that is a reset.
+      closeClient(client);
+      assert.equal(check(), 0, `finished: ${finished}`);
+      assert.ok(!isOpen(server));
+    }
+  });
+
+  it('is given up when its peer takes nothing', () => {
+    const { server } = connection();
+    sendUntilFull(server);
+    lingerers.close(server, now);
+    const since = now;
+    while (check() !== 0) assert.ok(now - since < 2 * LINGER_STALL_MS);
+    assert.ok(now - since >= LINGER_STALL_MS);
+    assert.ok(!isOpen(server));
+  });
+});
