@@ -239,6 +239,8 @@ export class Output {
       if (count === length) {
         output.shift();
         written += count;
+        // What has been encrypted is not with the kernel yet: a mark or a file behind it is not due.
+        stopped = tls !== null && tls.unsent !== null;
       } else if (count >= 0) {
         chunk.start += count;
         written += count;

@@ -304,11 +304,14 @@ export class TlsContexts implements HandshakeQuestions {
   }
 
   private withBio<T>(bytes: Buffer, use: (bio: number) => T): T {
-    const bio = this.lib.bioOf(bytes, bytes.length);
+    const { lib } = this;
+    // A copy: the bytes may be collected while OpenSSL reads.
+    const bio = lib.newBio(lib.memoryBio());
     try {
+      lib.writeBioBytes(bio, bytes, bytes.length);
       return use(bio);
     } finally {
-      this.lib.freeBio(bio);
+      lib.freeBio(bio);
     }
   }
 

@@ -112,6 +112,11 @@ export class TlsEngine {
   clearInput(): void {
     this.lib.bioControl(this.input, BIO_CTRL_RESET, 0, 0);
   }
+
+  /** Forgets what a session wanted to send, so that nobody sends it for the next one. */
+  clearOutput(): void {
+    this.lib.bioControl(this.output, BIO_CTRL_RESET, 0, 0);
+  }
 }
 
 export class TlsSession {
@@ -208,6 +213,7 @@ export class TlsSession {
         : lib.writeBytes(this.ssl, start === 0 ? bytes : bytes.subarray(start, start + length), length);
     if (count === length) return true;
     this.broken = true;
+    this.engine.clearOutput();
     return false;
   }
 
@@ -312,19 +318,21 @@ export class TlsSession {
     if (!config.verifyPeer && config.clientCertFile === null) return true;
     const { lib } = this.engine;
     const certificate = lib.peerCertificate(this.ssl);
-    if (certificate === 0) return !config.verifyPeer;
+    if (certificate === 0) return !config.verifyPeer || this.refuse('no certificate');
     try {
-      if (this.contexts.checksHere && !this.verify(certificate)) {
-        this.broken = true;
-        this.reason = 'certificate verify failed';
-        this.engine.clearInput();
-        return false;
-      }
+      if (this.contexts.checksHere && !this.verify(certificate)) return this.refuse('certificate verify failed');
       if (config.clientCertFile !== null) this.certificate = this.pemOf(certificate);
       return true;
     } finally {
       lib.freeCertificate(certificate);
     }
+  }
+
+  private refuse(reason: string): false {
+    this.broken = true;
+    this.reason = reason;
+    this.engine.clearInput();
+    return false;
   }
 
   private verify(certificate: number): boolean {

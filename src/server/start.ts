@@ -73,7 +73,10 @@ async function startFirst(core: ServerCore): Promise<boolean> {
   if (settings.daemonize && daemonRecord() === null) (await import('./daemon.ts')).becomeDaemon(core);
   if (settings.daemonize) process.chdir('/');
 
-  if (settings.enableReusePort) bindShared(core);
+  if (settings.enableReusePort) {
+    const taken = bindShared(core);
+    if (taken !== null) return giveUp(core, taken, internalsOf(taken).bindError);
+  }
   const segment = createSegment(core);
   if (!openTaskQueue(core, segment)) {
     closeAll([segment.fd]);
@@ -152,13 +155,18 @@ function closeAll(fds: number[]): void {
   for (const fd of fds) if (fd >= 0) closeDescriptor(fd);
 }
 
-function bindShared(core: ServerCore): void {
+/** Answers the port that somebody else took in the meantime, if there is one. */
+function bindShared(core: ServerCore): Port | null {
   for (const port of core.ports) {
     if (!isSpread(port.type)) continue;
     const own = internalsOf(port);
     closeDescriptor(own.fd);
-    own.fd = bindListener(port, true).fd;
+    const bound = bindListener(port, true);
+    own.fd = bound.fd;
+    own.bindError = bound.error;
+    if (bound.error !== 0) return port;
   }
+  return null;
 }
 
 function createSegment(core: ServerCore): Segment {

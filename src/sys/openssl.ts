@@ -177,7 +177,6 @@ function bindAll() {
     // Memory as input and output.
     newBio: one('BIO_new'),
     memoryBio: bind<() => N>('BIO_s_mem', PTR, []),
-    bioOf: bind<(bytes: Uint8Array, length: N) => N>('BIO_new_mem_buf', PTR, ['void *', 'int']),
     freeBio: bind<(bio: N) => N>('BIO_free', 'int', [PTR]),
     shareBio: bind<(bio: N) => N>('BIO_up_ref', 'int', [PTR]),
     readBio: bind<(bio: N, address: N, length: N) => N>('BIO_read', 'int', [PTR, PTR, 'int']),
