@@ -2,7 +2,7 @@ import { isUnix } from '../reactor/port.ts';
 import type { ServerCore } from './core.ts';
 import { Packet, type PortObjectEvents } from './event-objects.ts';
 import type { PortEvents } from './events.ts';
-import { internalsOf, type Port } from './port.ts';
+import { internalsOf, type Port, type PortInternals } from './port.ts';
 
 /** Where a datagram came from, and to which of our sockets. */
 export interface PacketInfo {
@@ -25,11 +25,13 @@ export class PacketCallbacks {
   private readonly core: ServerCore;
   private readonly asObject: boolean;
   private readonly callbacks: (((...args: never[]) => unknown) | null)[];
+  private readonly sockets: PortInternals[];
 
   constructor(core: ServerCore) {
     this.core = core;
     this.asObject = core.settings!.eventObject;
     const primary = internalsOf(core.ports[0]).callbacks;
+    this.sockets = core.ports.map(internalsOf);
     this.callbacks = core.ports.map((port) => internalsOf(port).callbacks.get('packet') ?? primary.get('packet'));
   }
 
@@ -38,14 +40,13 @@ export class PacketCallbacks {
     const callback = this.callbacks[portIndex];
     if (callback === null) return undefined;
     const { server, ports } = this.core;
-    const info = describe(ports[portIndex], address, port, seconds);
+    const info = describe(ports[portIndex], this.sockets[portIndex].fd, address, port, seconds);
     if (this.asObject) return (callback as PortObjectEvents['packet'])(server, new Packet(info, port, data));
     return (callback as PortEvents['packet'])(server, data, info);
   }
 }
 
-function describe(own: Port, address: string, port: number, dispatch_time: number): PacketInfo {
-  const server_socket = internalsOf(own).fd;
+function describe(own: Port, server_socket: number, address: string, port: number, dispatch_time: number): PacketInfo {
   if (isUnix(own.type)) return { server_socket, server_port: own.port, address, dispatch_time } as PacketInfo;
   return { server_socket, server_port: own.port, address, port, dispatch_time };
 }

@@ -68,6 +68,11 @@ describe('addresses to send to', () => {
     assert.ok(aimIPv6('::1', 1) && aimIPv6('fe80::1%lo', 1) && aimIPv6('fe80::1%1', 1) && aimIPv4('1.2.3.4', 1));
     for (const wrong of ['', ':', ':::', '1::2::3', 'fe80::1%', 'fe80::1%nowhere', '::1%a\0b', '1.2.3.4'])
       assert.equal(aimIPv6(wrong, 1), false, wrong);
+    // Also where the destination before was one, or has been replaced.
+    for (const wrong of ['', '1.2.3.', '1.2.3.4 ', '::1']) {
+      assert.equal(aimIPv4(wrong, 1), false, wrong);
+      assert.equal(aimIPv4(wrong, 1), false, wrong);
+    }
     assert.ok(aimUnix(`/${'x'.repeat(106)}`) && aimUnix('\0name\0with\0zeros'));
     for (const wrong of ['', `/${'x'.repeat(107)}`, '/a\0b', `/${'ü'.repeat(54)}`]) assert.equal(aimUnix(wrong), false);
     assert.equal(interfaceIndex(-1), -1);

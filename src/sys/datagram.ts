@@ -199,16 +199,22 @@ const TEXT_CHARS_MAX = 65536;
 const outgoing = allocate(ADDRESS_BYTES + 3 * TEXT_CHARS_MAX);
 const OUTGOING_DATA = outgoing.address + ADDRESS_BYTES;
 let destinationLength = 0;
+/** The IPv4 address that is written there already; null = another kind is. */
+let aimedAt: string | null = null;
 
 /** Aims the next sendDatagram() at an IPv4 address. False when it is none. */
 export function aimIPv4(host: string, port: number): boolean {
   const { u8 } = outgoing;
-  if (!parseIPv4(host, u8, 4)) return false;
-  setFamily(AF_INET);
+  if (host !== aimedAt) {
+    aimedAt = null;
+    if (!parseIPv4(host, u8, 4)) return false;
+    setFamily(AF_INET);
+    u8.fill(0, IPV4_BYTES, 16);
+    destinationLength = 16;
+    aimedAt = host;
+  }
   u8[2] = port >> 8;
   u8[3] = port & 255;
-  u8.fill(0, IPV4_BYTES, 16);
-  destinationLength = 16;
   return true;
 }
 
@@ -269,6 +275,7 @@ function sendOnce(fd: number, data: string | Uint8Array): number {
 }
 
 function setFamily(family: number): void {
+  aimedAt = null;
   outgoing.u8[0] = family;
   outgoing.u8[1] = 0;
 }

@@ -76,9 +76,16 @@ export function mapMirrored(fd: number, offset: number, length: number): Region 
   return new Region(address, 2 * length);
 }
 
+/** Up to this length a loop is the fastest way to copy. */
+const LOOP_BYTES_MAX = 32;
+const copyPart: (this: Uint8Array, target: Uint8Array, at: number, start: number, end: number) => number =
+  Buffer.prototype.copy;
+
 /** A Buffer of its own with bytes[start, start + length), for users who may keep it. */
 export function copyBytes(bytes: Uint8Array, start: number, length: number): Buffer {
   const copy = Buffer.allocUnsafe(length);
-  copy.set(bytes.subarray(start, start + length), 0);
+  if (length <= LOOP_BYTES_MAX) for (let i = 0; i < length; i++) copy[i] = bytes[start + i];
+  // A subarray would be one more object for the collector.
+  else copyPart.call(bytes, copy, 0, start, start + length);
   return copy;
 }
