@@ -36,6 +36,21 @@ describe('addresses of peers', () => {
     assert.equal(peerPort(memory, at, 110), 0);
   });
 
+  test('whatever bytes stand there are read within their length, and never fail', () => {
+    for (let seed = 1; seed <= 20_000; seed++) {
+      const random = prng(seed);
+      const bytes = Uint8Array.from(random.bytes(128));
+      const family = [AF_INET, AF_INET6, AF_UNIX, random.int(65536)][random.int(4)];
+      bytes[0] = family & 255;
+      bytes[1] = family >> 8;
+      const length = random.int(129);
+      const told = [peerAddressText(bytes, 0, length), peerPort(bytes, 0, length)];
+      // What lies behind the length changes nothing.
+      bytes.fill(random.int(256), length);
+      assert.deepEqual([peerAddressText(bytes, 0, length), peerPort(bytes, 0, length)], told, `seed ${seed}`);
+    }
+  });
+
   test('a path ends at its zero byte or where the kernel says; a name begins with one', () => {
     const path = [...Buffer.from('/tmp/ü')];
     put(AF_UNIX, 0, ...path, 0, 0x42, 0x42);
