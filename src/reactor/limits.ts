@@ -61,6 +61,8 @@ export const LINGER_TURNS = 8;
 
 /** A client that has not finished its TLS handshake after this is no client. */
 export const HANDSHAKE_MS = 10_000;
+/** Steps of handshakes in one turn: one takes a millisecond and more, and whoever is in already must not wait for a crowd. */
+export const HANDSHAKES_MAX = 8;
 /** How much is encrypted at once: four records, as long as TLS has them. */
 export const SEAL_BYTES = 65536;
 /** Renegotiations, changes of keys and the like that one TLS connection may ask for in so long. */

@@ -94,6 +94,7 @@ import {
   CLOSE_STALL_MS,
   EVENTS_MAX,
   HANDSHAKE_MS,
+  HANDSHAKES_MAX,
   LINGER_CHECK_MS,
   READ_BYTES,
   TICK_MS,
@@ -306,7 +307,8 @@ export class Reactor {
     connection.readable = true;
     if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0) connection.hangup = true;
     if (connection.tls?.opening === true) {
-      this.shakeHands(connection, connection.tls);
+      // In turn with the others: their arithmetic is slow.
+      this.queueToRead(connection);
       return;
     }
     const failed = (events & EPOLLERR) !== 0 || (events & EPOLLHUP) !== 0;
@@ -325,6 +327,7 @@ export class Reactor {
   private readReady(): void {
     const list = this.ready;
     this.ready = [];
+    let handshakes = 0;
     for (let i = 0; i < list.length; i++) {
       if (this.hadFill) {
         // Before those that had their helping in this turn.
@@ -334,7 +337,8 @@ export class Reactor {
       const connection = list[i];
       connection.queuedToRead = false;
       if (connection.open && connection.tls?.opening === true) {
-        this.shakeHands(connection, connection.tls);
+        if (handshakes++ < HANDSHAKES_MAX) this.shakeHands(connection, connection.tls);
+        else this.queueToRead(connection);
         continue;
       }
       if (!connection.open || connection.finished || connection.paused || connection.waits) continue;
