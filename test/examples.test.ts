@@ -12,6 +12,7 @@ import { connect as connectTls } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { SWOOLE_SOCK_TCP, TSWOOLE_ERROR_CODES } from '../src/index.ts';
 import { KNOWN_SETTINGS } from '../src/server/settings-table.ts';
+import { openMessageQueue, removeMessageQueue } from '../src/sys/message-queue.ts';
 import { DatagramClient, socketDirectory } from './support/datagram-client.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -522,6 +523,168 @@ describe('examples', () => {
       await client.closes();
       assert.equal(client.received, '0\n');
     }
+    await example.stop();
+  });
+
+  it('task.ts answers to a callback and to the finish event', async () => {
+    const example = start('task.ts');
+    const client = await example.connect();
+    await client.ask('hello\n', /^task 1 is on its way\n$/);
+    await example.prints(/callback: task 0 answered "HELLO"/);
+    await example.prints(/finish: task 1 answered "HELLO"/);
+    // The second task is for the first task worker, whose id follows those of the workers.
+    await example.prints(/task worker 2 has task 1 of worker [01]: hello/);
+    await example.stop();
+  });
+
+  it('finish.ts answers many times, and once more by what it returns', async () => {
+    const example = start('finish.ts');
+    const client = await example.connect();
+    await client.ask('3\n', /^step 1\nstep 2\nstep 3\ndone\n$/);
+    await example.stop();
+  });
+
+  it('taskwait.ts waits for results, and is told why there are none', async () => {
+    const example = start('taskwait.ts');
+    const client = await example.connect();
+    // Task workers that still start may need longer than a task is waited for.
+    const sum = async (line: string): Promise<string> => (await client.ask(`${line}\n`, /^(.+)\n$/))[1];
+    while ((await sum('add 1 2 3')) !== '6');
+    assert.equal(await sum('sync 4 5'), '9');
+    assert.equal(await sum('slow'), 'error 10018');
+    assert.equal(await sum('throw'), 'error 2002');
+    assert.equal(await sum('crash'), 'error 9003');
+    while ((await sum('add 1')) !== '1');
+    await example.prints(/this task cannot be done/);
+    await example.stop();
+  });
+
+  it('task-wait-multi.ts keeps the order, and leaves out what is late', async () => {
+    const example = start('task-wait-multi.ts');
+    const client = await example.connect();
+    await example.prints(/(task worker \d waits for tasks[\s\S]*){3}/);
+    await client.ask('10 20 0\n', /^task 1: 10 ms.*\ntask 2: 20 ms.*\ntask 3: 0 ms.*\n$/);
+    await client.ask('10 2000 20\n', /^task 1: 10 ms.*\ntask 2 was not in time\ntask 3: 20 ms.*\n$/);
+    await example.stop();
+  });
+
+  it('task-co.ts has false in the place of what is late', async () => {
+    const example = start('task-co.ts');
+    const client = await example.connect();
+    await example.prints(/(#\d waits for tasks[\s\S]*){2}/);
+    await client.ask('x', /^(\[false,\{"data":1234,"code":200\}\]|\["hello world",false\])\n$/);
+    await example.stop();
+  });
+
+  it('task-object.ts works on several tasks at a time', async () => {
+    const example = start('task-object.ts');
+    const client = await example.connect();
+    await client.ask('300 100 200\n', /^task 1: 100 ms.*\ntask 2: 200 ms.*\ntask 0: 300 ms.*\n$/);
+    await example.stop();
+  });
+
+  it('task-queue.ts finds tasks of another program in the queue of the kernel', async () => {
+    const key = 1_000_000_000 + process.pid;
+    try {
+      const other = start('task-queue.ts', 'push', `${key}`, 'while nobody is there');
+      await other.prints(/^pushed$/m);
+      await other.ends();
+      const example = start('task-queue.ts', '0', `${key}`);
+      await example.prints(/task worker [12]: while nobody is there/);
+      const client = await example.connect();
+      await client.ask('hello\n', /^task worker [12] has done: hello\n$/);
+      await example.stop();
+    } finally {
+      removeMessageQueue(openMessageQueue(key));
+    }
+  });
+
+  it('send-message.ts sends to workers and task workers', async () => {
+    const example = start('send-message.ts');
+    const client = await example.connect();
+    client.write('message\n');
+    await example.prints(/#[01] message from #[01]: hello worker/);
+    await example.prints(/#2 message from #[01]: hello task process/);
+    await example.prints(/#3 message from #[01]: hello task process/);
+    client.write('task\n');
+    await example.prints(/#[23] task 0 of #[01]: async task coming/);
+    await example.stop();
+  });
+
+  it('command.ts asks its processes for their pids, and ends', async () => {
+    const example = start('command.ts');
+    await example.ends();
+    assert.equal(
+      example.output,
+      [
+        'master: the pid is right',
+        'worker 1: the pid is right',
+        'manager: the pid is right',
+        'test_not_found: false, error 9012',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('user-process.ts broadcasts through a process of its own', async () => {
+    const example = start('user-process.ts');
+    const everybody: Client[] = [];
+    for (let i = 0; i < 5; i++) everybody.push(await example.connect());
+    // The last one has been accepted when it is answered.
+    await everybody[4].ask('ping', /\d+: ping/);
+    everybody[0].write('hello');
+    for (const client of everybody) await client.gets(/\d+: hello/);
+    await example.stop();
+  });
+
+  it('timers.ts calls back in workers and task workers, again and again or once', async () => {
+    const example = start('timers.ts');
+    await example.prints(/worker 0: timer 1/);
+    await example.prints(/task worker 1: once/);
+    const client = await example.connect();
+    await client.ask('tick\n', /hello world\nhello world\n/);
+    await client.ask('stop\n', /stopped: true\n$/);
+    await client.ask('later\n', /^that is all\n$/);
+    await client.ask('stop\n', /^stopped: false\n$/);
+    await client.ask('tick\n', /^hello world\n/);
+    await example.stop();
+  });
+
+  it('defer.ts does the rest when the answer is sent', async () => {
+    const example = start('defer.ts');
+    const client = await example.connect();
+    await client.ask('everything', /^the answer to everything$/);
+    await example.prints(/the answer is sent\nthe database is closed\n/);
+    await example.stop();
+  });
+
+  it('reload-tasks.ts replaces task workers only', async () => {
+    const example = start('reload-tasks.ts');
+    const client = await example.connect();
+    const who = async (): Promise<string[]> =>
+      (await client.ask('who\n', /^worker (\d+), task workers (\d+) (\d+)\n$/)).slice(1, 4);
+    const first = await who();
+    await client.ask('reload\n', /^reload: true\n$/);
+    await example.prints(/reload is complete/);
+    const second = await who();
+    assert.deepEqual(
+      second.map((pid, i) => pid === first[i]),
+      [true, false, false],
+    );
+    await client.ask('stop\n', /^stop: true\n$/);
+    await example.prints(new RegExp(`task worker 1 \\(${second[1]}\\) stops`));
+    const third = await who();
+    assert.deepEqual(
+      third.map((pid, i) => pid === second[i]),
+      [true, false, true],
+    );
+    process.kill(example.pid, 'SIGUSR2');
+    await example.prints(/(reload is complete[\s\S]*){2}/);
+    const fourth = await who();
+    assert.deepEqual(
+      fourth.map((pid, i) => pid === third[i]),
+      [true, false, false],
+    );
     await example.stop();
   });
 });
