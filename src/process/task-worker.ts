@@ -9,7 +9,7 @@ import { emptyLetter, postLetter, readLetter } from '../shm/letter.ts';
 import { REOPEN_LOG, RESULT, STOP_WORKER, TASK, TASK_QUEUED } from '../shm/messages.ts';
 import { BROKEN, type Message, type RingWriter } from '../shm/ring.ts';
 import { TasksInHand } from '../shm/tasks-in-hand.ts';
-import { LIFE_REQUESTS, REQUESTS, TASKS_BEGUN, WORKER_BUSY, WORKER_EXIT, WORKER_IDLE } from '../shm/workers.ts';
+import { LIFE_REQUESTS, TASKS_BEGUN, WORKER_BUSY, WORKER_EXIT, WORKER_IDLE } from '../shm/workers.ts';
 import type { Application } from './application.ts';
 import type { ProcessSettings } from './config.ts';
 import { HandedInbox } from './handed-inbox.ts';
@@ -200,7 +200,6 @@ export class TaskWorker {
 
   private end(task: TaskInHand): void {
     const { numbers, counters } = this;
-    numbers[counters + REQUESTS]++;
     numbers[counters + LIFE_REQUESTS]++;
     if (task.wantsAnswer && task.writer().blocked) this.unsent.push(task);
     else task.leave();

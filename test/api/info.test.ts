@@ -417,3 +417,32 @@ for (const subject of ALL_SUBJECTS) {
       );
   });
 }
+
+describe('stats with task workers', () => {
+  test('a task is no request, but for the process that has done it', async () => {
+    await using server = await startServer({
+      mode: PROCESS.mode,
+      settings: { worker_num: 1, task_worker_num: 1 },
+      setup: ({ server, control }) => {
+        server.on('task', (server) => {
+          const stats = server.stats();
+          return stats === false ? -1 : stats.worker_request_count;
+        });
+        server.on('receive', () => {});
+        control();
+      },
+    });
+    using worker = await Remote.connect(server);
+    const [before, done, after] = await worker.run(async ({ server }) => {
+      const before = server.stats();
+      const done = [await server.taskwait('first', 10), await server.taskwait('second', 10)];
+      return [before, done, server.stats()] as const;
+    });
+    assert.ok(before !== false && after !== false);
+    assert.deepEqual(done, [0, 1]);
+    assert.equal(after.task_count, 2);
+    assert.equal(after.tasking_num, 0);
+    // The call that has asked for both is one itself.
+    assert.equal(after.request_count, before.request_count + 1);
+  });
+});
