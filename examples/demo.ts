@@ -1,5 +1,5 @@
 /**
- * What `npm start` runs: a chat over plain TCP, served by four processes. Reload it or kill its workers while people
+ * What `npm start` runs: a chat over plain TCP, served by five processes. Reload it or kill its workers while people
  * talk: nobody is disconnected. Everything below is what any program of yours could do.
  */
 import { readFileSync } from 'node:fs';
@@ -9,11 +9,15 @@ import { Server, SWOOLE_LOG_WARNING, SWOOLE_PROCESS } from 'tswoole';
 const HOST = '127.0.0.1';
 const PORT = 9501;
 const WORKERS = 2;
+const TASK_WORKERS = 1;
+/** What the task worker counts in about a second. */
+const PRIMES_MAX = 100_000_000;
 
 const HELP = `\
   help      this text
   who       everybody who is connected
   stats     what the server has counted
+  primes N  counts the prime numbers below N, in the task worker: the chat goes on
   reload    replaces every worker by a new process; you stay connected
   crash     kills the worker that serves you; you stay connected
   quit      good bye
@@ -38,6 +42,7 @@ function makeServer(port: number): Server {
   const server = new Server(HOST, port, SWOOLE_PROCESS);
   server.set({
     worker_num: WORKERS,
+    task_worker_num: TASK_WORKERS,
     reactor_num: 1,
     open_eof_split: true, // a package is a line …
     package_eof: '\n',
@@ -53,8 +58,8 @@ function makeServer(port: number): Server {
   server.on('managerStart', () => {
     process.title = 'tswoole demo: manager';
   });
-  server.on('workerStart', (_server, workerId) => {
-    process.title = `tswoole demo: worker ${workerId}`;
+  server.on('workerStart', (server, workerId) => {
+    process.title = `tswoole demo: ${server.taskworker ? 'task worker' : 'worker'} ${workerId}`;
   });
   server.on('afterReload', (server) => {
     sayToAll(server, '* every worker is a new process now, and you are still here\n');
@@ -67,6 +72,7 @@ function makeServer(port: number): Server {
   server.on('receive', (server, fd, _reactorId, line) => {
     answer(server, fd, line.toString().trim());
   });
+  server.on('task', (_server, _taskId, _sourceWorkerId, limit: number) => countPrimes(limit));
   server.on('close', (server, fd) => {
     sayToAll(server, `* guest ${fd} has gone\n`, fd);
   });
@@ -74,6 +80,11 @@ function makeServer(port: number): Server {
 }
 
 function answer(server: Server, fd: number, line: string): void {
+  const [word, argument] = line.split(' ');
+  if (word === 'primes' && argument !== undefined) {
+    startCounting(server, fd, Number(argument));
+    return;
+  }
   switch (line) {
     case '':
       return;
@@ -101,6 +112,32 @@ function answer(server: Server, fd: number, line: string): void {
       sayToAll(server, `guest ${fd}: ${line}\n`, fd);
       server.send(fd, `* said to ${server.connections.count() - 1} others by ${whoAmI(server)}\n`);
   }
+}
+
+/** The worker does not wait: it serves others until the result calls it back. */
+function startCounting(server: Server, fd: number, limit: number): void {
+  if (!(limit >= 0 && limit <= PRIMES_MAX)) {
+    server.send(fd, `* N is a number up to ${PRIMES_MAX}\n`);
+    return;
+  }
+  const began = Date.now();
+  server.task(limit, -1, (server, _taskId, count) => {
+    const text = count === false ? 'the task worker died over it' : `there are ${count} primes below ${limit}`;
+    server.send(fd, `* ${text} (${Date.now() - began} ms)\n`);
+  });
+  server.send(fd, '* counting …\n');
+}
+
+/** The sieve of Eratosthenes, odd numbers only. */
+function countPrimes(limit: number): number {
+  const composite = new Uint8Array(limit >> 1);
+  let count = limit > 2 ? 1 : 0;
+  for (let n = 3; n < limit; n += 2) {
+    if (composite[n >> 1] === 1) continue;
+    count++;
+    for (let multiple = n * n; multiple < limit; multiple += 2 * n) composite[multiple >> 1] = 1;
+  }
+  return count;
 }
 
 function whoAmI(server: Server): string {
@@ -139,9 +176,13 @@ function counters(server: Server): string {
 /** Shows the processes once all of them run, and what to do with them. */
 async function introduce(server: Server): Promise<void> {
   const manager = server.getManagerPid();
-  const workers = (): number[] => Array.from({ length: WORKERS }, (_, id) => Number(server.getWorkerPid(id)));
+  const count = WORKERS + TASK_WORKERS;
+  const workers = (): number[] => Array.from({ length: count }, (_, id) => Number(server.getWorkerPid(id)));
   while (![manager, ...workers()].every(isUp)) await delay(10, undefined, { ref: false });
-  const tree = workers().map((pid, id) => `      ${id === WORKERS - 1 ? '└' : '├'}─ ${pid}  worker ${id}`);
+  const tree = workers().map((pid, id) => {
+    const name = id < WORKERS ? `worker ${id}` : `task worker ${id}: works while the others talk`;
+    return `      ${id === count - 1 ? '└' : '├'}─ ${pid}  ${name}`;
+  });
   console.log(`\
 A chat listens on ${HOST}:${server.port}. Its processes:
 

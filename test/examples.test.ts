@@ -695,13 +695,15 @@ describe('examples/demo.ts', () => {
     const example = new Example('demo.ts', []);
     await example.prints(/Ctrl\+C ends it/);
     const pid = (role: string): number => Number(new RegExp(`(\\d+)  ${role}`).exec(example.output)?.[1]);
-    return { example, master: pid('master'), manager: pid('manager'), workers: [pid('worker 0'), pid('worker 1')] };
+    const workers = ['worker 0', 'worker 1', 'task worker 2'].map(pid);
+    return { example, master: pid('master'), manager: pid('manager'), workers };
   }
 
   it('shows its processes as they are', async () => {
     const { example, master, manager, workers } = await startDemo();
     assert.equal(master, example.pid);
-    assert.deepEqual(descendants(master), [manager, ...workers]);
+    // Task workers are started first.
+    assert.deepEqual(descendants(master), [manager, workers[2], workers[0], workers[1]]);
     await example.stop('SIGINT');
     assert.match(example.output, /The server has ended\.\n$/);
   });
@@ -727,7 +729,7 @@ describe('examples/demo.ts', () => {
     assert.notEqual(second, first);
 
     for (const worker of descendants(manager)) process.kill(worker, 'SIGKILL');
-    await example.prints(/(ended abnormally[\s\S]*){2}/);
+    await example.prints(/(ended abnormally[\s\S]*){3}/);
     assert.notEqual(await served(), second);
     await example.stop('SIGINT');
   });
@@ -742,6 +744,9 @@ describe('examples/demo.ts', () => {
     await anna.ask('help\n', /reload {4}replaces every worker/);
     await anna.ask('who\n', /guest 1 from 127\.0\.0\.1:\d+, silent for 0 s, you\n {2}guest 2 from/);
     await anna.ask('stats\n', /connections now 2, accepted 2, closed 0/);
+    await anna.ask('primes 1000000\n', /\* counting [^\n]*\n/);
+    await anna.gets(/there are 78498 primes below 1000000 \(\d+ ms\)\n/);
+    await anna.ask('primes -1\n', /N is a number up to/);
     await anna.ask('hello\r\n', /said to 1 others by worker \d/);
     await otto.gets(/guest 1: hello\n/);
     await anna.ask('crash\n', /worker \d \(process \d+\) dies now/);
