@@ -10,7 +10,7 @@ import { afterEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { fileURLToPath } from 'node:url';
-import { SWOOLE_SOCK_TCP, TSWOOLE_ERROR_CODES } from '../src/index.ts';
+import { Server, SWOOLE_SOCK_TCP, TSWOOLE_ERROR_CODES } from '../src/index.ts';
 import { KNOWN_SETTINGS } from '../src/server/settings-table.ts';
 import { openMessageQueue, removeMessageQueue } from '../src/sys/message-queue.ts';
 import { DatagramClient, socketDirectory } from './support/datagram-client.ts';
@@ -780,6 +780,19 @@ describe('documentation', () => {
   });
 
   const read = (file: string): string => readFileSync(join(ROOT, 'docs', file), 'utf8');
+
+  it('tells of every method and property of Server', () => {
+    // In a heading, at the beginning of a signature, or in the table of properties.
+    const lines = read('server.md')
+      .split('\n')
+      .filter((line) => /^(### |[a-zA-Z_]+[(<]|\| `)/.test(line))
+      .map((line) => line.replace(/[(<].*/, ''));
+    const names = Object.getOwnPropertyNames(Server.prototype).filter((name) => name !== 'constructor');
+    assert.deepEqual(
+      names.filter((name) => !lines.some((line) => new RegExp(`\\b${name}\\b`).test(line))),
+      [],
+    );
+  });
 
   it('lists every setting by each of its names', () => {
     const text = read('settings.md');
