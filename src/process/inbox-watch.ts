@@ -10,6 +10,10 @@ import type { Runtime } from './runtime.ts';
 const MESSAGES_MAX = 1024;
 /** How often we look again for messages before Node's loop has its turn. */
 const PASSES_MAX = 32;
+/** However many messages there are: timers, signals and sockets of the user's have their turn this often. */
+const TURN_MS = 10;
+/** Looking at the clock costs: only every so many messages. */
+const CLOCK_EVERY = 4;
 
 /** How long a blocked process sleeps at most before it looks around. */
 const SLEEP_MAX_MS = 60_000;
@@ -32,11 +36,23 @@ export class InboxWatch {
   private readonly lingerTurns: number;
   private watch: Watch | null = null;
   private again = false;
+  /** On the clock of performance.now(). */
+  private turnEnd = 0;
+  private late = false;
+  private sinceClock = 0;
   /** Messages that came while the process was blocked, and are not what it waited for; in order. */
   private kept: Message[] = [];
   private readonly drainAgain = (): void => {
     this.again = false;
     this.drain();
+  };
+  /** Asked after each message: true when no more may be taken, or others are to have their turn. */
+  private readonly stopOrLate = (): boolean => {
+    if (this.late || this.stop?.() === true) return true;
+    if (++this.sinceClock < CLOCK_EVERY) return false;
+    this.sinceClock = 0;
+    this.late = performance.now() >= this.turnEnd;
+    return this.late;
   };
 
   /** Once `stop` answers true, nothing more is taken. `lingerTurns`: see LINGER_TURNS of the reactor's limits. */
@@ -124,12 +140,14 @@ export class InboxWatch {
 
   drain(): void {
     const { inbox, runtime } = this;
-    for (let pass = 0; pass < PASSES_MAX; pass++) {
+    this.late = false;
+    this.turnEnd = performance.now() + TURN_MS;
+    for (let pass = 0; pass < PASSES_MAX && !this.late; pass++) {
       if (this.watch === null) return;
       inbox.wake();
       runtime.turn.begin();
       this.handleKept();
-      const more = inbox.drain(this.handle, MESSAGES_MAX, this.stop);
+      const more = inbox.drain(this.handle, MESSAGES_MAX, this.stopOrLate);
       runtime.turn.finish();
       // Async callbacks go on now, not after all the passes.
       runNextTicks();

@@ -219,7 +219,8 @@ export class Manager {
     );
     setTimeout(() => {
       if (!this.stopping && this.current[id] === null) this.spawn(id, true);
-    }, pause);
+      // A server that has ended must not be kept by it.
+    }, pause).unref();
   }
 
   /** A process takes no more work: unless sockets are its own, the next one of its id can start while it finishes. */
@@ -400,7 +401,6 @@ export class Manager {
   reopenLogs(): void {
     this.runtime.logger.reopen();
     const { layout } = this.runtime.segment;
-    for (let id = 0; id < layout.workerCount + layout.taskWorkerCount; id++)
-      this.runtime.tell(workerInbox(layout, id), REOPEN_LOG);
+    for (let id = 0; id < layout.workerIdCount; id++) this.runtime.tell(workerInbox(layout, id), REOPEN_LOG);
   }
 }

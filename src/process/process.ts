@@ -78,8 +78,8 @@ export interface ProcessInternals {
   /** 0: none, 1: bytes, 2: messages. */
   readonly pipeType: number;
   readonly enableCoroutine: boolean;
-  /** The server starts it: start() answers `false` from here on. */
-  add(): void;
+  /** The server starts it: start() answers `false` from here on. Answers false when start() was called before. */
+  add(): boolean;
   /** Two ends, closed on exec; null without a pipe. Throws a SystemError when the kernel refuses. */
   createPipe(): { parent: number; child: number } | null;
   /** This process holds that end; -1 where there is no pipe. Takes the descriptor over, and changes the id. */
@@ -90,8 +90,8 @@ export interface ProcessInternals {
    * promise has settled; with enable_coroutine when Node's loop is empty), rejects when the callback has failed.
    */
   runAsChild(fd: number, id: number): Promise<void>;
-  /** The pid, in processes that are not the child. */
-  setPid(pid: number): void;
+  /** What tells the pid, in processes that are not the child. */
+  followPid(pidOf: () => number): void;
 }
 
 let openInternals: (process: Process) => ProcessInternals;
@@ -124,8 +124,6 @@ export class Process {
   readonly callback: ProcessCallback;
   /** Counts from 1 in the order of construction; in a server the worker id. */
   id: number;
-  /** 0 before start(). In the child its own. */
-  pid = 0;
   /** The id and key of useQueue(); -1 before it. */
   msgQueueId = -1;
   msgQueueKey = -1;
@@ -135,7 +133,9 @@ export class Process {
   readonly #pipeType: number;
   readonly #internals: ProcessInternals;
   #enableCoroutine: boolean;
+  #pid: number | (() => number) = 0;
   #added = false;
+  #startCalled = false;
   /** Our end, and a second descriptor of it that exportSocket() gave away. */
   #pipe: PipeSocket | null = null;
   #exported: PipeSocket | null = null;
@@ -165,6 +165,11 @@ export class Process {
     this.#internals = this.#makeInternals();
   }
 
+  /** 0 before it was started. In the child its own. */
+  get pid(): number {
+    return typeof this.#pid === 'number' ? this.#pid : this.#pid();
+  }
+
   /** The descriptor of our end of the pipe, for `Event`; -1 without one. */
   get pipe(): number {
     return this.#ownPipe()?.fd ?? -1;
@@ -182,14 +187,15 @@ export class Process {
    */
   start(): number | false {
     if (this.#added) return this.#refuse(EINVAL, 'the server starts this process, not start()');
+    this.#startCalled = true;
     switch (nextStep(this.#number)) {
       case 'nothing':
-        this.pid = ownRecord()?.pids[this.#number] ?? 0;
+        this.#pid = ownRecord()?.pids[this.#number] ?? 0;
         return this.pid === 0 ? false : this.pid;
       case 'become':
         return this.#become();
       case 'pass':
-        this.pid = ownRecord()?.pids[this.#number] ?? 0;
+        this.#pid = ownRecord()?.pids[this.#number] ?? 0;
         this.#call();
         return endScript();
       case 'start':
@@ -467,7 +473,7 @@ export class Process {
       return this.#refuse(Math.abs(errno ?? EAGAIN), `cannot start the process: ${result.message}`);
     }
     this.#closeChildEnd();
-    this.pid = result;
+    this.#pid = result;
     return result;
   }
 
@@ -490,7 +496,7 @@ export class Process {
 
   #enter(fd: number, id: number): void {
     inside = this;
-    this.pid = process.pid;
+    this.#pid = process.pid;
     this.#attach(fd, id);
     if (fd !== -1) closeOnExec(fd);
   }
@@ -570,7 +576,8 @@ export class Process {
         return self.#enableCoroutine;
       },
       add: () => {
-        this.#added = true;
+        this.#added = !this.#startCalled;
+        return this.#added;
       },
       createPipe: () => (this.#pipeType === 0 ? null : this.#createPipe()),
       attach: (_end, fd, id) => this.#attach(fd, id),
@@ -580,8 +587,8 @@ export class Process {
         if (this.#redirect) becomeStandard(fd);
         await this.#settled(this.callback(this));
       },
-      setPid: (pid) => {
-        this.pid = pid;
+      followPid: (pidOf) => {
+        this.#pid = pidOf;
       },
     };
   }

@@ -10,6 +10,7 @@ import type { ServerCore } from './core.ts';
 import type { Address, Bound } from './listen.ts';
 import { internalsOf } from './port.ts';
 import type { TlsBasis } from './tls.ts';
+import { marksOf } from './user-processes.ts';
 
 /** A port that the script has asked for: the server's own, then one for each listen(). */
 export interface ListenAttempt extends Address, Bound {}
@@ -25,6 +26,8 @@ export interface BootRecord {
   attempts: BootAttempt[];
   /** Null where children have no TLS sockets. */
   tls: TlsBasis | null;
+  /** Of user processes. */
+  processes: number[];
 }
 
 export function makeBootRecord(core: ServerCore): BootRecord {
@@ -36,6 +39,7 @@ export function makeBootRecord(core: ServerCore): BootRecord {
     })),
     // The keys of sessions are for those who speak with clients, and for nobody else.
     tls: core.mode === SWOOLE_BASE ? core.tls : null,
+    processes: marksOf(core),
   };
 }
 

@@ -6,6 +6,7 @@ import { internalsOf } from '../process/process.ts';
 import { flushOutbox } from '../process/worker-life.ts';
 import { workerInbox } from '../shm/layout.ts';
 import { Inbox } from '../shm/mailbox.ts';
+import { REOPEN_LOG } from '../shm/messages.ts';
 import type { Segment } from '../shm/segment.ts';
 import type { ServerCore } from './core.ts';
 import { enter, remoteControl } from './enter.ts';
@@ -30,13 +31,21 @@ export async function runUserProcess(
 
   const letters = new Letters(core.application!);
   const inbox = new Inbox(segment, workerInbox(layout, id), doorbells);
-  const watch = new InboxWatch(runtime, inbox, (message) => letters.handle(message));
-  inbox.take(lane);
+  const watch = new InboxWatch(runtime, inbox, (message) => {
+    if (message.kind === REOPEN_LOG) core.logger.reopen();
+    letters.handle(message);
+  });
+  // The manager has freed it after the end of the one before us.
+  if (!inbox.take(lane)) throw new Error(`another process reads the messages of user process ${id}`);
   watch.start();
   // Messages alone do not keep it alive: its callback, timers and sockets do.
   watch.unref();
   const flush = (): void => flushOutbox(runtime, Date.now() + FLUSH_MS);
-  process.on('beforeExit', flush);
+  process.on('beforeExit', () => {
+    flush();
+    // A script that awaits start() has not come to its end. That is no failure.
+    process.exitCode ??= 0;
+  });
   process.on('exit', flush);
 
   const index = id - layout.workerCount - layout.taskWorkerCount;

@@ -10,14 +10,14 @@ import { createEventfd } from '../sys/eventfd.ts';
 import { openMessageQueue, removeMessageQueue } from '../sys/message-queue.ts';
 import { dieWithParent } from '../sys/process.ts';
 import { closeDescriptor } from '../sys/socket.ts';
-import { daemonRecord, inheritedSegment, makeBootRecord, reactorConfig } from './boot-record.ts';
+import { type BootRecord, daemonRecord, inheritedSegment, makeBootRecord, reactorConfig } from './boot-record.ts';
 import type { ServerCore } from './core.ts';
 import { bindListener, isSpread, listenFailure, startListening } from './listen.ts';
 import { internalsOf, type Port } from './port.ts';
 import { checkCallbacks, prepareSettings } from './prepare.ts';
 import { removeSocketFile } from './socket-file.ts';
 import { isFirst } from './tls.ts';
-import { createPipes, inheritPipes, pipeDescriptors } from './user-processes.ts';
+import { closePipes, createPipes, inheritPipes } from './user-processes.ts';
 
 export async function startServer(core: ServerCore): Promise<boolean> {
   if (core.started) {
@@ -46,7 +46,7 @@ async function startChild(core: ServerCore, inherited: Inherited): Promise<void>
   const { description, doorbells } = inherited;
   const segment = inheritedSegment(inherited);
   dieWithParent(description.parent, SIGKILL);
-  inheritPipes(core, inherited.pipes);
+  inheritPipes(core, inherited.pipes, (segment.readBootRecord() as BootRecord).processes);
   if (description.role === 'manager')
     (await import('./run-manager.ts')).runManager(core, description, segment, doorbells);
   else if (description.role === 'task')
@@ -77,6 +77,7 @@ async function startFirst(core: ServerCore): Promise<boolean> {
     const taken = bindShared(core);
     if (taken !== null) return giveUp(core, taken, internalsOf(taken).bindError);
   }
+  if (!createPipes(core)) return abandon(core);
   const segment = createSegment(core);
   if (!openTaskQueue(core, segment)) {
     closeAll([segment.fd]);
@@ -92,7 +93,6 @@ async function startFirst(core: ServerCore): Promise<boolean> {
     removeTaskQueue(core, segment);
     return giveUp(core, port, error);
   }
-  createPipes(core);
   if (settings.pidFile !== null) writePidFile(core, settings.pidFile);
 
   // Each process loads the code of its own role only.
@@ -104,7 +104,8 @@ async function startFirst(core: ServerCore): Promise<boolean> {
   removeSocketFiles(core);
   await core.application!.shutdown();
   removeTaskQueue(core, segment);
-  closeAll([segment.fd, ...doorbells, ...pipeDescriptors(core), ...core.ports.map((port) => internalsOf(port).fd)]);
+  closePipes(core);
+  closeAll([segment.fd, ...doorbells, ...core.ports.map((port) => internalsOf(port).fd)]);
   if (settings.pidFile !== null) rmSync(settings.pidFile, { force: true });
   core.ended = true;
   core.logger.close();
@@ -120,6 +121,7 @@ function giveUp(core: ServerCore, port: Port, error: number): false {
 
 function abandon(core: ServerCore): false {
   removeSocketFiles(core);
+  closePipes(core);
   closeAll(core.ports.map((each) => internalsOf(each).fd));
   core.ended = true;
   return false;

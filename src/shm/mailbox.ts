@@ -49,6 +49,8 @@ export class Inbox {
   private readonly doorbells: readonly number[];
   private readonly readers: (RingReader | undefined)[];
   private piecesOnly = false;
+  /** Where drain() was told to stop: the others have their turn first. */
+  private stoppedAt = 0;
 
   constructor(segment: Segment, index: number, doorbells: readonly number[]) {
     this.index = index;
@@ -91,13 +93,20 @@ export class Inbox {
 
   /**
    * Handles what has arrived, at most about `limit` messages of each ring. Answers true when there may be more. Stops
-   * early when `stop` answers true after a message. With `lanes`, looks at their rings only.
+   * early when `stop` answers true after a message; the next call goes on with the next ring, or a long ring could keep
+   * all others waiting. With `lanes`, looks at their rings only.
    */
   drain(handle: MessageHandler, limit: number, stop?: () => boolean, lanes?: LaneSet): boolean {
+    const { pendingWords } = this;
+    const first = this.stoppedAt >> 5;
+    const below = (1 << (this.stoppedAt & 31)) - 1;
     let more = false;
-    for (let word = 0; word < this.pendingWords; word++) {
+    // From high bits to low ones. The first word comes twice: at last for its bits from `stoppedAt` up.
+    for (let turn = 0; turn <= pendingWords; turn++) {
+      const word = (first + turn) % pendingWords;
       const at = this.base + PENDING_WORD + word;
-      const wanted = lanes === undefined ? -1 : lanes.bits[word];
+      const mask = turn === 0 ? below : turn === pendingWords ? ~below : -1;
+      const wanted = lanes === undefined ? mask : lanes.bits[word] & mask;
       if ((Atomics.load(this.words, at) & wanted) === 0) continue;
       let bits = Atomics.and(this.words, at, ~wanted) & wanted;
       while (bits !== 0) {
@@ -111,6 +120,7 @@ export class Inbox {
         }
         if (stop?.() === true) {
           if (bits !== 0) Atomics.or(this.words, at, bits);
+          this.stoppedAt = lane;
           return true;
         }
       }

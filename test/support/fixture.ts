@@ -5,8 +5,9 @@
 import { openSync, writeSync } from 'node:fs';
 import { deserialize, serialize } from 'node:v8';
 import { isMainThread } from 'node:worker_threads';
-import type { Port, Server, ServerEvents, ServerSettings } from '../../src/index.ts';
+import type { Port, Process, Server, ServerEvents, ServerSettings } from '../../src/index.ts';
 import * as swoole from '../../src/index.ts';
+import { takeOrders } from './orders.ts';
 
 /** The environment variables by which the harness and its scripts know each other. */
 export const EVENTS_VARIABLE = 'TSWOOLE_TEST_EVENTS';
@@ -36,6 +37,8 @@ export interface Fixture<Args> {
   args: Args;
   /** Listens on a further port over which the test can run functions in workers: see remote.ts. */
   control(): Port;
+  /** Registers pipeMessage, so that the test can run functions in all processes: see orders.ts. */
+  takeOrders(...processes: Process[]): void;
 }
 
 /** What functions that run in a worker get: see remote.ts. */
@@ -70,7 +73,11 @@ export async function runFixture(
     const { host, port, mode, type, settings, args } = options;
     const server = new swoole.Server(host, port, mode, type);
     if (settings !== null) server.set(settings);
-    await setup({ server, swoole, report, args, control: () => listenForControl(server) });
+    await setup({
+      ...{ server, swoole, report, args },
+      control: () => listenForControl(server),
+      takeOrders: (...processes) => takeOrders({ server, swoole, report, processes }),
+    });
     reportReadiness(server);
     const result = await server.start();
     report('$end', { result, error: server.getLastError() });

@@ -1,0 +1,405 @@
+/** How user processes end and come back, and what that costs everybody else: nothing. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import type { ServerSettings } from '../../src/index.ts';
+import { Client } from '../support/client.ts';
+import { Orders } from '../support/orders.ts';
+import { descriptorCount, isAlive } from '../support/process-info.ts';
+import { Remote } from '../support/remote.ts';
+import { type Event, runScript, startServer, type TestServer } from '../support/server.ts';
+import { PROCESS, SUBJECTS } from '../support/subjects.ts';
+import { until } from '../support/until.ts';
+
+const SIGKILL = 9;
+
+/** The pid of the user process with this id, once it runs; `than`: of one that came after. */
+async function userPid(server: TestServer, id: number, than = 0): Promise<number> {
+  const isNext = (event: Event): boolean => event.id === id && event.pid !== than;
+  return (await server.until(() => server.events('user').findLast(isNext), `user process ${id}`)).pid;
+}
+
+interface StartOptions {
+  settings?: ServerSettings;
+  /** What each user process does, as the setup knows it by name. */
+  behaviours: string[];
+  argv?: string[];
+  waitUntilReady?: boolean;
+}
+
+/** A worker (id 0), a task worker (id 1), and user processes from id 2. */
+function startUsers(mode: number, { settings, behaviours, ...rest }: StartOptions): Promise<TestServer> {
+  return startServer({
+    mode,
+    settings: { worker_num: 1, task_worker_num: 1, ...settings },
+    args: { behaviours },
+    ...rest,
+    setup: ({ server, swoole, report, args, control, takeOrders }) => {
+      const known: Record<string, () => unknown> = {
+        idle: () => {
+          setInterval(() => {}, 60_000);
+        },
+        waits: () => new Promise((resolve) => setTimeout(resolve, 60_000)),
+        returns: () => {},
+        resolves: async () => {
+          await new Promise((resolve) => setTimeout(resolve, 1));
+        },
+        exits3: () => process.exit(3),
+        exits0: () => process.exit(0),
+        throws: () => {
+          throw new Error('thrown on purpose');
+        },
+        rejects: async () => {
+          await null;
+          throw new Error('rejected on purpose');
+        },
+        throwsLater: () => {
+          setTimeout(() => {
+            throw new Error('thrown later on purpose');
+          }, 1);
+        },
+        rejectsLater: () => {
+          setTimeout(() => {
+            void Promise.reject(new Error('rejected later on purpose'));
+          }, 1);
+        },
+        handlesTerm: () => {
+          const timer = setInterval(() => {}, 60_000);
+          process.on('SIGTERM', async () => {
+            report('term');
+            await new Promise((resolve) => setTimeout(resolve, 300));
+            report('done');
+            clearInterval(timer);
+          });
+        },
+        ignoresTerm: () => {
+          setInterval(() => {}, 60_000);
+          process.on('SIGTERM', () => report('ignored'));
+        },
+      };
+      const processes = args.behaviours.map(
+        (name) =>
+          new swoole.Process((self) => {
+            report('user', { id: self.id });
+            return known[name]();
+          }),
+      );
+      for (const each of processes) server.addProcess(each);
+      server.on('receive', (server, fd, _reactorId, data) => server.send(fd, data));
+      server.on('task', () => {});
+      server.on('workerError', (_, id, pid, code, signal) =>
+        report('workerError', { id, workerPid: pid, code, signal }),
+      );
+      server.on('managerStart', () => report('managerStart'));
+      server.on('afterReload', () => report('afterReload'));
+      control();
+      takeOrders(...processes);
+    },
+  });
+}
+
+for (const { name, mode } of SUBJECTS) {
+  describe(`the life of a user process in ${name}`, { concurrency: false }, () => {
+    it('begins again whenever it ends, later each time, and is an error only when it fails', async () => {
+      const behaviours = [
+        'returns',
+        'resolves',
+        'exits0',
+        'exits3',
+        'throws',
+        'rejects',
+        'throwsLater',
+        'rejectsLater',
+      ];
+      await using server = await startUsers(mode, { behaviours });
+      const codes = [0, 0, 0, 3, 255, 255, 1, 1];
+      for (const [index, code] of codes.entries()) {
+        const id = index + 2;
+        const starts = await server.until(() => {
+          const found = server.events('user').filter((event) => event.id === id);
+          return found.length >= 3 && found;
+        }, `three lives of ${behaviours[index]}`);
+        const errors = (): Event[] => server.events('workerError').filter((event) => event.id === id);
+        if (code === 0) assert.deepEqual(errors(), [], behaviours[index]);
+        else {
+          await server.until(() => errors().length >= 2, `errors of ${behaviours[index]}`);
+          for (const [n, error] of errors().slice(0, 2).entries())
+            assert.deepEqual([error.workerPid, error.code, error.signal], [starts[n].pid, code, 0], behaviours[index]);
+        }
+        const pauses = [
+          ...server.output.matchAll(new RegExp(`user process ${id} ended as soon.*next start is in (\\d+) ms`, 'g')),
+        ];
+        assert.ok(pauses.length >= 2, server.output);
+        for (let n = 1; n < pauses.length; n++) assert.ok(Number(pauses[n][1]) > Number(pauses[n - 1][1]));
+      }
+      for (const text of ['thrown', 'rejected', 'thrown later', 'rejected later'])
+        assert.match(server.output, new RegExp(`Error: ${text} on purpose`));
+      assert.doesNotMatch(server.output, /unsettled|exit code 13/);
+    });
+
+    it('costs nobody a descriptor, however often it is killed', async () => {
+      const USERS = 6;
+      const ROUNDS = 5;
+      await using server = await startUsers(mode, { behaviours: new Array(USERS).fill('idle') });
+      using remote = await Remote.connect(server);
+      const orders = new Orders(server, remote);
+      const ids = Array.from({ length: USERS }, (_, n) => n + 2);
+      const pids = await Promise.all(ids.map((id) => userPid(server, id)));
+      // Everybody has used the pipes, and knows all others.
+      const use = async (): Promise<void> => {
+        for (const id of [0, 1])
+          await orders.run(id, ({ processes }) =>
+            processes.map((each) => Number(each.exportSocket() !== false && each.pid)),
+          );
+        for (const id of ids) await orders.run(id, ({ server }) => server.sendMessage('hello', 0));
+      };
+      await use();
+      const manager = await remote.run(({ server }) => server.getManagerPid());
+      const watched = [
+        ...new Set([
+          server.pid,
+          manager,
+          await orders.run(0, () => process.pid),
+          await orders.run(1, () => process.pid),
+        ]),
+      ];
+      const before = watched.map(descriptorCount);
+      for (let round = 0; round < ROUNDS; round++) {
+        for (const pid of pids) process.kill(pid, 'SIGKILL');
+        await Promise.all(ids.map(async (id, n) => (pids[n] = await userPid(server, id, pids[n]))));
+      }
+      await use();
+      await server.waitForCount('workerError', USERS * ROUNDS);
+      assert.equal(server.events('workerError').filter(({ signal }) => signal !== SIGKILL).length, 0);
+      await server.until(
+        () => watched.every((pid, n) => descriptorCount(pid) <= before[n]),
+        `as few descriptors as before: ${before} → ${watched.map(descriptorCount)}`,
+      );
+      const fresh = descriptorCount(pids[0]);
+      assert.ok(fresh <= before[before.length - 1] + 4, `${fresh} in a new one, ${before} in others`);
+    });
+
+    it('is not touched by reloads under load, and ends at once with the server', async () => {
+      await using server = await startUsers(mode, { behaviours: ['idle', 'waits'] });
+      const pids = [await userPid(server, 2), await userPid(server, 3)];
+      await server.waitForCount('$worker', 2);
+      const client = await Client.connect(server.port);
+      for (let round = 1; round <= 3; round++) {
+        process.kill(server.pid, 'SIGUSR1');
+        if (mode === PROCESS.mode) for (let n = 0; n < 50; n++) assert.equal(await client.echo(`${n}\n`), `${n}\n`);
+        await server.waitForCount('afterReload', round);
+        await server.waitForCount('$worker', 2 * (round + 1));
+      }
+      client.destroy();
+      assert.ok(pids.every(isAlive));
+      assert.equal(server.events('user').length, 2);
+      await server.stop();
+      assert.equal(server.events('workerError').length, 0, 'the end by SIGTERM at shutdown is no failure');
+      assert.equal(server.events('user').length, 2);
+    });
+
+    it('gets time when it handles SIGTERM, and is killed when it never ends', async () => {
+      await using server = await startUsers(mode, {
+        behaviours: ['handlesTerm', 'ignoresTerm'],
+        settings: { max_wait_time: 1 },
+      });
+      const pids = [await userPid(server, 2), await userPid(server, 3)];
+      process.kill(server.pid, 'SIGTERM');
+      assert.deepEqual(await server.exited(), { code: 0, signal: null });
+      assert.deepEqual(
+        ['term', 'done', 'ignored'].map((event) => server.events(event).map(({ pid }) => pid)),
+        [[pids[0]], [pids[0]], [pids[1]]],
+      );
+      assert.ok(!pids.some(isAlive));
+      const [error, ...more] = server.events('workerError');
+      assert.deepEqual([error?.id, error?.signal, more.length], [3, SIGKILL, 0]);
+    });
+
+    it('does not outlive a server that is killed', async () => {
+      await using server = await startUsers(mode, { behaviours: ['idle', 'ignoresTerm'] });
+      const pids = [await userPid(server, 2), await userPid(server, 3)];
+      process.kill(server.pid, 'SIGKILL');
+      await until(() => !pids.some(isAlive), 'the end of the user processes');
+    });
+
+    it('keeps no server alive that has ended', async () => {
+      const run = await runScript(
+        async ({ swoole: { Process, Server }, report, args }) => {
+          const server = new Server('127.0.0.1', 0, args.mode);
+          server.set({ worker_num: 1, log_level: 5 });
+          let starts = 0;
+          server.addProcess(new Process(() => report('user')));
+          server.on('receive', () => {});
+          server.on('workerStart', () => {
+            setInterval(() => ++starts > 40 && server.shutdown(), 10);
+          });
+          await server.start();
+          report('left', { value: process.getActiveResourcesInfo().filter((each) => each === 'Timeout') });
+        },
+        { mode },
+      );
+      assert.ok(run.events('user').length > 1);
+      assert.deepEqual(run.events('left')[0].value, []);
+    });
+
+    it('survives a parent that closes its end, or writes before anybody reads', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: 1, task_worker_num: 1 },
+        setup: ({ server, swoole, report, control, takeOrders }) => {
+          const users = [0, 1].map(
+            () =>
+              new swoole.Process(async (self) => {
+                report('user', { id: self.id });
+                for (;;) report('got', { id: self.id, text: String(await self.read()) });
+              }),
+          );
+          for (const each of users) server.addProcess(each);
+          server.on('managerStart', () => {
+            const wrote = users[0].write('from the manager');
+            report('closed', { value: [wrote, ...users.map((each) => each.close()), users[0].write('x')] });
+          });
+          server.on('start', () => {
+            // In SWOOLE_BASE a worker, which has a descriptor of its own anyway.
+            users[1].write('from the start');
+            report('closed in start', { value: users[0].close() });
+          });
+          server.on('receive', () => {});
+          server.on('task', () => {});
+          control();
+          takeOrders(...users);
+        },
+      });
+      using remote = await Remote.connect(server);
+      const orders = new Orders(server, remote);
+      const [closed] = await server.waitForCount('closed', 1);
+      assert.deepEqual(closed.value, [16, true, true, false]);
+      for (const id of [2, 3]) {
+        const pid = await userPid(server, id);
+        process.kill(pid, 'SIGKILL');
+        await userPid(server, id, pid);
+      }
+      // A new task worker, with descriptors from the manager.
+      const task = await orders.run(1, () => process.pid);
+      process.kill(task, 'SIGKILL');
+      await server.until(
+        () => server.events('$worker').some(({ id, pid }) => id === 1 && pid !== task),
+        'a task worker',
+      );
+      await orders.run(1, ({ processes }) => processes.map((each, n) => each.write(`from a task worker to ${n}`)));
+      for (const [id, text] of [
+        [2, 'from the manager'],
+        [3, 'from the start'],
+        [2, 'from a task worker to 0'],
+        [3, 'from a task worker to 1'],
+      ])
+        await server.waitFor('got', (event) => event.id === id && event.text === text);
+    });
+
+    it('is the same in every process, or the script is told so', async () => {
+      for (const [kind, expected] of [
+        ['missing', /number 1 is there in the first process only/],
+        ['added', /number 2 is not there in the first process/],
+        ['swapped', /number 0 is another one than in the first process/],
+      ] as const) {
+        await using server = await startServer({
+          mode,
+          settings: { worker_num: 1 },
+          args: { kind },
+          waitUntilReady: false,
+          setup: ({ server, swoole, report, args }) => {
+            const one = new swoole.Process(() => report('one'));
+            const two = new swoole.Process(() => report('two'), false, 1);
+            const isChild = process.env.TEST_IS_CHILD !== undefined;
+            process.env.TEST_IS_CHILD = 'yes';
+            const added = { missing: [one], added: [one, two, new swoole.Process(() => {})], swapped: [two, one] };
+            for (const each of isChild ? added[args.kind] : [one, two]) server.addProcess(each);
+            server.on('receive', () => {});
+          },
+        });
+        await server.waitForOutput(expected);
+        assert.equal(server.events('one').length + server.events('two').length, 0);
+        await server.stop();
+      }
+    });
+
+    it('lives in a daemon beside task workers, with a port for each worker', async () => {
+      const directory = mkdtempSync(join(tmpdir(), 'tswoole-daemon-'));
+      const pidFile = join(directory, 'pid');
+      let daemon = 0;
+      try {
+        const server = await startUsers(mode, {
+          behaviours: ['idle', 'waits'],
+          settings: { daemonize: true, pid_file: pidFile, log_file: join(directory, 'log'), enable_reuse_port: true },
+        });
+        await server.until(() => readFileSync(pidFile, 'utf8') !== '', 'a pid');
+        daemon = Number(readFileSync(pidFile, 'utf8'));
+        {
+          using remote = await Remote.connect(server);
+          const orders = new Orders(server, remote);
+          for (const id of [2, 3]) await userPid(server, id);
+          assert.deepEqual(await orders.run(2, ({ processes }) => processes.map((each) => each.write('x'))), [1, 1]);
+          const first = await userPid(server, 2);
+          process.kill(first, 'SIGKILL');
+          const second = await userPid(server, 2, first);
+          assert.equal(await orders.run(1, ({ processes: [user] }) => user.pid), second);
+          assert.equal(await orders.run(2, ({ server }) => server.task('x')), 0);
+        }
+        process.kill(daemon, 'SIGTERM');
+        await until(() => !isAlive(daemon), 'the end of the daemon');
+        await server.assertGone();
+      } finally {
+        if (daemon !== 0 && isAlive(daemon)) process.kill(daemon, 'SIGKILL');
+        rmSync(directory, { recursive: true });
+      }
+    });
+
+    const skip = process.getuid?.() === 0 ? false : 'needs root';
+    it('reaches workers of another user, whose tasks wait in a message queue', { skip }, async () => {
+      await using server = await startUsers(mode, {
+        behaviours: ['idle'],
+        settings: { user: 'nobody', task_ipc_mode: 2, worker_num: 2 },
+      });
+      using remote = await Remote.connect(server);
+      const orders = new Orders(server, remote);
+      await userPid(server, 3);
+      assert.notEqual(await remote.run(() => process.getuid!()), 0);
+      const answers = await remote.run(async ({ server }) => [await server.taskwait('x', 10), server.task('y')]);
+      assert.equal(answers[1], 1, server.output);
+      for (const id of [remote.worker, 2])
+        assert.equal(await orders.run(id, ({ processes: [user] }) => user.write('x')), 1);
+      const texts = orders.run(3, async ({ processes: [user] }) => [
+        String(await user.read()),
+        String(await user.read()),
+      ]);
+      assert.deepEqual(await texts, ['x', 'x']);
+      assert.equal(await orders.run(3, ({ processes: [user] }) => user.write('back')), 4);
+      assert.equal(await orders.run(2, async ({ processes: [user] }) => String(await user.read())), 'back');
+    });
+  });
+}
+
+describe('a manager that is killed in SWOOLE_PROCESS', () => {
+  it('takes user processes along, and the next one starts them again', async () => {
+    await using server = await startUsers(PROCESS.mode, { behaviours: ['idle', 'ignoresTerm'] });
+    const client = await Client.connect(server.port);
+    assert.equal(await client.echo('before'), 'before');
+    const pids = [await userPid(server, 2), await userPid(server, 3)];
+    process.kill((await server.waitFor('managerStart')).pid, 'SIGKILL');
+    const next = [await userPid(server, 2, pids[0]), await userPid(server, 3, pids[1])];
+    assert.ok(!pids.some(isAlive));
+    assert.equal(await client.echo('after'), 'after');
+    using remote = await Remote.connect(server);
+    const orders = new Orders(server, remote);
+    assert.deepEqual(
+      await orders.run(2, ({ server, processes }) => [
+        [...server.connections].length,
+        ...processes.map((each) => each.pid),
+      ]),
+      [2, ...next],
+    );
+    client.destroy();
+  });
+});
