@@ -46,9 +46,8 @@ interface Process {
   id: number;
   generation: number;
   child: Child;
-  startedAt: number;
-  /** It has served: its death is no reason to wait before the next try. */
-  ready: boolean;
+  /** When it had taken its role; 0 before. One that has served is replaced at once when it dies. */
+  readyAt: number;
   /** It takes no more work, and its replacement has been started: its end concerns nobody. */
   detached: boolean;
   /** It was sent SIGTERM: one that dies of it, because it was too young to handle it, has not failed. */
@@ -138,8 +137,9 @@ export class Manager {
     switch (kind) {
       case WORKER_READY: {
         const process = this.current[a];
-        if (process?.child.pid === b) process.ready = true;
-        this.failures[a] = 0;
+        if (process?.child.pid !== b) break;
+        process.readyAt = Date.now();
+        if (this.role(a) !== 'user') this.failures[a] = 0;
         break;
       }
       case WORKER_STOPPING:
@@ -191,7 +191,7 @@ export class Manager {
       const child = options.launcher.launch(description, (code, signal) => {
         if (started !== null) this.exited(started, code, signal);
       });
-      started = { id, generation, child, startedAt: Date.now(), ready: false, detached: false, told: false };
+      started = { id, generation, child, readyAt: 0, detached: false, told: false };
     } catch (error) {
       runtime.logger.log(SWOOLE_LOG_ERROR, `cannot start ${this.nameOf(id)}: ${(error as Error).message}`);
       this.spawnLater(id);
@@ -266,10 +266,13 @@ export class Manager {
     this.continueReload(ended);
   }
 
-  /** A user process is to live as long as the server: one that ends at once must not be started again at full speed. */
-  private endedTooSoon({ id, ready, startedAt }: Process, failed: boolean): boolean {
-    if (this.role(id) !== 'user') return !ready && failed;
-    if (Date.now() - startedAt < USER_PROCESS_LIFE_MS) return true;
+  /**
+   * A user process is to live as long as the server: one that ends at once must not be started again at full speed. How
+   * long it took to start is not part of its life, or a slow machine would start it all the more often.
+   */
+  private endedTooSoon({ id, readyAt }: Process, failed: boolean): boolean {
+    if (this.role(id) !== 'user') return readyAt === 0 && failed;
+    if (readyAt === 0 || Date.now() - readyAt < USER_PROCESS_LIFE_MS) return true;
     this.failures[id] = 0;
     return false;
   }

@@ -4,9 +4,9 @@ import { InboxWatch } from '../process/inbox-watch.ts';
 import { Letters } from '../process/letters.ts';
 import { internalsOf } from '../process/process.ts';
 import { flushOutbox } from '../process/worker-life.ts';
-import { workerInbox } from '../shm/layout.ts';
+import { MANAGER_INBOX, workerInbox } from '../shm/layout.ts';
 import { Inbox } from '../shm/mailbox.ts';
-import { REOPEN_LOG } from '../shm/messages.ts';
+import { REOPEN_LOG, WORKER_READY } from '../shm/messages.ts';
 import type { Segment } from '../shm/segment.ts';
 import type { ServerCore } from './core.ts';
 import { enter, remoteControl } from './enter.ts';
@@ -37,16 +37,14 @@ export async function runUserProcess(
   });
   // The manager has freed it after the end of the one before us.
   if (!inbox.take(lane)) throw new Error(`another process reads the messages of user process ${id}`);
+  runtime.tell(MANAGER_INBOX, WORKER_READY, id, process.pid);
+  runtime.flush();
   watch.start();
   // Messages alone do not keep it alive: its callback, timers and sockets do.
   watch.unref();
-  const flush = (): void => flushOutbox(runtime, Date.now() + FLUSH_MS);
-  process.on('beforeExit', () => {
-    flush();
-    // A script that awaits start() has not come to its end. That is no failure.
-    process.exitCode ??= 0;
-  });
-  process.on('exit', flush);
+  process.on('exit', () => flushOutbox(runtime, Date.now() + FLUSH_MS));
+  // Left to itself, Node would tear down what still watches the doorbell, and call a script a failure that awaits start().
+  process.on('beforeExit', () => process.exit());
 
   const index = id - layout.workerCount - layout.taskWorkerCount;
   try {

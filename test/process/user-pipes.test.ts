@@ -6,16 +6,7 @@ import { type OrderScope, Orders } from '../support/orders.ts';
 import { Remote } from '../support/remote.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { SUBJECTS } from '../support/subjects.ts';
-
-/** The pid of the user process with this id, once it runs; `than`: of one that came after. */
-async function userPid(server: TestServer, id: number, than = 0): Promise<number> {
-  return (
-    await server.until(
-      () => server.events('user').findLast((event) => event.id === id && event.pid !== than),
-      `user process ${id}`,
-    )
-  ).pid;
-}
+import { userPid } from '../support/users.ts';
 
 for (const { name, mode } of SUBJECTS) {
   describe(`the pipe of a user process in ${name}`, { concurrency: false }, () => {

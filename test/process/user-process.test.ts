@@ -8,12 +8,7 @@ import { isAlive } from '../support/process-info.ts';
 import { Remote } from '../support/remote.ts';
 import { runScript, startServer, type TestServer } from '../support/server.ts';
 import { SUBJECTS } from '../support/subjects.ts';
-
-/** The pid of the user process with this id, once it runs; `than`: of one that came after. */
-async function userPid(server: TestServer, id: number, than = 0): Promise<number> {
-  const isNext = (event: { id?: number; pid: number }): boolean => event.id === id && event.pid !== than;
-  return (await server.until(() => server.events('user').findLast(isNext), `user process ${id}`)).pid;
-}
+import { userPid } from '../support/users.ts';
 
 describe('addProcess', () => {
   it('counts, and refuses what it cannot take', async () => {
