@@ -61,11 +61,15 @@ export function pipeDescriptors(core: ServerCore): number[] {
   return core.pipes.flatMap((pipe) => (pipe === null ? [] : [pipe.parent, pipe.child]));
 }
 
-/** One number for each user process, by which children see that theirs are the same. */
+/**
+ * One number for each user process, by which children see that theirs are the same. With entry_script their callbacks
+ * stand in another script.
+ */
 export function marksOf(core: ServerCore): number[] {
+  const { entryScript } = core.settings!;
   return core.processes.map((process) => {
     const { pipeType, redirect, callback } = internalsOf(process);
-    return hash(`${pipeType} ${redirect} ${callback}`);
+    return hash(`${pipeType} ${redirect} ${entryScript === null ? callback : ''}`);
   });
 }
 

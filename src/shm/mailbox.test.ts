@@ -422,3 +422,24 @@ describe('in every order of the two sides', () => {
     });
   });
 });
+
+describe('an inbox that is told to stop after each message', () => {
+  it('takes from all rings in turn', () => {
+    const { segment, doorbells, inbox } = post({ workerCount: 30 });
+    // In three words of pending bits, at their ends too.
+    const lanes = [LANE, OTHER_LANE, 31, 32, 63, 64, 70];
+    for (const lane of lanes) {
+      const outbox = new Outbox(segment, lane, doorbells);
+      for (let n = 0; n < 3; n++) outbox.to(INBOX).post(1, lane, n);
+      outbox.flush();
+    }
+    for (let round = 0; round < 3; round++) {
+      const seen = lanes.map(() => collect(inbox, 1000, () => true).seen);
+      assert.deepEqual(
+        seen.flat().sort((a, b) => a - b),
+        lanes,
+      );
+    }
+    assert.deepEqual(collect(inbox), { seen: [], more: false });
+  });
+});

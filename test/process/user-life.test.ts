@@ -391,3 +391,111 @@ describe('a manager that is killed in SWOOLE_PROCESS', () => {
     client.destroy();
   });
 });
+
+describe('a broadcast in SWOOLE_PROCESS', () => {
+  it('loses no connection when its user process is killed again and again', async () => {
+    const CLIENTS = 40;
+    const KILLS = 5;
+    await using server = await startServer({
+      mode: PROCESS.mode,
+      settings: { worker_num: 2, open_eof_split: true, package_eof: '\n' },
+      setup: ({ server, swoole, report }) => {
+        const user = new swoole.Process(async (self) => {
+          report('user', { id: self.id });
+          const socket = self.exportSocket();
+          for (let n = 1; socket !== false; n++) {
+            const message = await socket.recv();
+            if (message === false) return;
+            for (const fd of server.connections) server.send(fd, message);
+            if (n % 20 === 0) report('broadcast', { n });
+          }
+        });
+        server.addProcess(user);
+        server.on('receive', (_server, _fd, _reactorId, data) => {
+          const socket = user.exportSocket();
+          // The pipe is full while nobody reads it: what comes then is not for this test.
+          if (socket !== false) void socket.send(data, 0.2);
+        });
+        server.on('close', (_, fd) => report('close', { fd }));
+        server.on('workerError', (_, id, pid, code, signal) =>
+          report('workerError', { id, workerPid: pid, code, signal }),
+        );
+      },
+    });
+    const clients = await Promise.all(Array.from({ length: CLIENTS }, () => Client.connect(server.port)));
+    let speaking = true;
+    const speakers = clients.slice(0, 4).map(async (client, speaker) => {
+      for (let n = 0; speaking; n++) {
+        await client.write(`${speaker}:${n}:\n`);
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+    });
+    const heard = clients.map(async (client) => {
+      const last = new Map<string, number>();
+      for (;;) {
+        const line = await client.readLine();
+        if (line === 'end') return last;
+        const [speaker, number] = line.split(':');
+        assert.match(line, /^\d:\d+:$/, 'whole lines only');
+        assert.ok(Number(number) > (last.get(speaker) ?? -1), 'in order, each once');
+        last.set(speaker, Number(number));
+      }
+    });
+    let pid = 0;
+    for (let kill = 0; kill < KILLS; kill++) {
+      pid = await userPid(server, 2, pid);
+      const own = pid;
+      await server.waitFor('broadcast', (event) => event.pid === own);
+      process.kill(pid, 'SIGKILL');
+    }
+    await userPid(server, 2, pid);
+    await server.waitForCount('workerError', KILLS);
+    speaking = false;
+    await Promise.all(speakers);
+    await clients[0].write('end\n');
+    for (const last of await Promise.all(heard)) assert.equal(last.size, 4);
+    assert.equal(server.events('close').length, 0);
+    assert.equal(server.events('workerError').filter(({ signal }) => signal !== SIGKILL).length, 0);
+    for (const client of clients) {
+      assert.ok(!client.socket.destroyed);
+      client.destroy();
+    }
+  });
+});
+
+describe('a worker with slow callbacks and much to do', () => {
+  it('hears signals and timers between few of them', async () => {
+    const PACKAGES = 300;
+    await using server = await startServer({
+      mode: PROCESS.mode,
+      settings: { worker_num: 1, open_eof_split: true, package_eof: '\n' },
+      setup: ({ server, report }) => {
+        let received = 0;
+        let atTimer = 0;
+        let longest = 0;
+        setInterval(() => {
+          longest = Math.max(longest, received - atTimer);
+          atTimer = received;
+        }, 1).unref();
+        server.on('receive', (_server, _fd, _reactorId, data) => {
+          received++;
+          report('receive', { number: Number(data), longest });
+          if (Number(data) === 50) process.kill(process.pid, 'SIGTERM');
+          const end = performance.now() + 5;
+          while (performance.now() < end);
+        });
+      },
+    });
+    const client = await Client.connect(server.port);
+    await client.write(Array.from({ length: PACKAGES }, (_, n) => `${n}\n`).join(''));
+    const all = await server.waitForCount('receive', PACKAGES);
+    assert.deepEqual(
+      all.map(({ number }) => number),
+      Array.from({ length: PACKAGES }, (_, n) => n),
+    );
+    const first = all.filter(({ pid }) => pid === all[0].pid);
+    assert.ok(first.length > 50 && first.length <= 50 + 16, `the first worker took ${first.length} packages`);
+    assert.ok(all[PACKAGES - 1].longest <= 16, `${all[PACKAGES - 1].longest} packages between two timers`);
+    client.destroy();
+  });
+});
