@@ -1,7 +1,9 @@
 /** start(): what it means in the first process, in a child, and in a thread that runs the script beside the sockets. */
 import { rmSync, writeFileSync } from 'node:fs';
 import { SWOOLE_BASE, SWOOLE_IPC_UNSOCK, SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING, SWOOLE_PROCESS } from '../constants.ts';
+import { TswooleError } from '../errors.ts';
 import type { Inherited } from '../process/environment.ts';
+import { ownRecord } from '../process/replay.ts';
 import { SLOT_REST } from '../reactor/limits.ts';
 import { Segment, WORD_MASTER_PID, WORD_TASK_QUEUE } from '../shm/segment.ts';
 import { SIGKILL } from '../sys/constants.ts';
@@ -69,6 +71,13 @@ async function startFirst(core: ServerCore): Promise<boolean> {
     settings.maxRequest === 0 &&
     core.processes.length === 0;
   core.alone = alone;
+  if (!alone && (ownRecord()?.path.length ?? 0) > 0) {
+    core.started = false;
+    throw new TswooleError(
+      'ERR_UNSUPPORTED',
+      'a server of several processes cannot start inside a Process: its children run the script from the beginning, and would not come to this place. Start it in a script of its own, as with child_process',
+    );
+  }
   const script = alone ? '' : (await import('../process/launcher.ts')).scriptOf(settings.entryScript);
   if (settings.daemonize && daemonRecord() === null) (await import('./daemon.ts')).becomeDaemon(core);
   if (settings.daemonize) process.chdir('/');

@@ -48,6 +48,23 @@ describe('addProcess', () => {
     assert.deepEqual(run.events('end')[0].value, [true, 1]);
   });
 
+  it('is of no use inside a Process, where a server of several processes cannot start', async () => {
+    const run = await runScript(async ({ swoole: { Process, Server, SWOOLE_BASE }, report }) => {
+      const child = new Process(async () => {
+        const server = new Server('127.0.0.1', 0, SWOOLE_BASE);
+        server.set({ worker_num: 2 });
+        server.on('receive', () => {});
+        await server.start().catch(({ code, message }) => report('threw', { code, message }));
+      });
+      child.start();
+      report('ended', { value: await Process.wait() });
+    });
+    const [threw] = run.events('threw');
+    assert.equal(threw?.code, 'ERR_UNSUPPORTED', run.output);
+    assert.match(threw.message, /inside a Process/);
+    assert.equal(run.events('ended')[0].value.code, 0);
+  });
+
   it('refuses a process that was started already', async () => {
     const run = await runScript(async ({ swoole: { Process, Server, SWOOLE_BASE }, report }) => {
       const started = new Process(() => new Promise(() => setTimeout(() => {}, 60_000)));
