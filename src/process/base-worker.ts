@@ -170,6 +170,7 @@ export class BaseWorker implements Delivery, PacketDelivery {
   /** Every connection that is left ends here: close events, then what is queued goes out as far as peers take it in time. */
   private finish(deadline: number): void {
     const { reactor, runtime, application } = this;
+    this.inboxWatch.handleKept(true);
     this.watch?.close();
     if (this.ticker !== null) clearInterval(this.ticker);
     reactor.forEachOpen((connection) => {

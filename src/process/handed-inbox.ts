@@ -56,10 +56,15 @@ export class HandedInbox {
       setTimeout(() => this.give(graceful), TAKE_RETRY_MS);
       return;
     }
+    this.watch.handleKept(true);
     this.gave = true;
     this.watch.close();
     this.inbox.give(this.runtime.lane);
     if (graceful) this.runtime.tell(MANAGER_INBOX, WORKER_STOPPING, this.runtime.workerId, process.pid);
+  }
+
+  get given(): boolean {
+    return this.gave;
   }
 
   /** One that ends at once does not live to see the timer of give(): what has begun to arrive is taken here. */

@@ -42,6 +42,8 @@ export class InboxWatch {
   private sinceClock = 0;
   /** Messages that came while the process was blocked, and are not what it waited for; in order. */
   private kept: Message[] = [];
+  /** Those before it were handled. */
+  private keptNext = 0;
   private readonly drainAgain = (): void => {
     this.again = false;
     this.drain();
@@ -55,7 +57,7 @@ export class InboxWatch {
     return this.late;
   };
 
-  /** Once `stop` answers true, nothing more is taken. `lingerTurns`: see LINGER_TURNS of the reactor's limits. */
+  /** While `stop` answers true, nothing more is taken. `lingerTurns`: see LINGER_TURNS of the reactor's limits. */
   constructor(
     runtime: Runtime,
     inbox: Inbox,
@@ -97,6 +99,17 @@ export class InboxWatch {
     return false;
   }
 
+  private get stopped(): boolean {
+    return this.stop?.() === true;
+  }
+
+  /** False exactly where the inbox is no longer ours: then nothing that we might wait for comes here. */
+  canBlock(): boolean {
+    if (this.stopped) return false;
+    // Before start(), as in workerStart, we may already be the reader.
+    return this.watch !== null || this.inbox.take(this.runtime.lane);
+  }
+
   /**
    * Blocks the process until what it waits for has come, taking messages of some lanes only. Whatever else is in their
    * rings is kept, and handled before anything that comes later.
@@ -130,12 +143,15 @@ export class InboxWatch {
     setImmediate(this.drainAgain);
   }
 
-  private handleKept(): void {
-    const { kept } = this;
-    if (kept.length === 0) return;
-    let count = 0;
-    while (count < kept.length && this.stop?.() !== true) this.handle(kept[count++]);
-    kept.splice(0, count);
+  /**
+   * With `all` even where nothing more may be taken: what is kept is in no ring any more, and nobody else will handle it.
+   * A handler may come back here, and may block again.
+   */
+  handleKept(all: boolean): void {
+    while (this.keptNext < this.kept.length && (all || !this.stopped)) this.handle(this.kept[this.keptNext++]);
+    if (this.keptNext < this.kept.length) return;
+    this.kept.length = 0;
+    this.keptNext = 0;
   }
 
   drain(): void {
@@ -146,12 +162,16 @@ export class InboxWatch {
       if (this.watch === null) return;
       inbox.wake();
       runtime.turn.begin();
-      this.handleKept();
-      const more = inbox.drain(this.handle, MESSAGES_MAX, this.stopOrLate);
+      let more = true;
+      // The doorbell rings for other things too, as room in a ring: that is no reason to take anything.
+      if (!this.stopped) {
+        this.handleKept(false);
+        if (!this.stopped) more = inbox.drain(this.handle, MESSAGES_MAX, this.stopOrLate);
+      }
       runtime.turn.finish();
       // Async callbacks go on now, not after all the passes.
       runNextTicks();
-      if (this.stop?.() === true) return;
+      if (this.stopped) return;
       if (!more && !this.linger() && inbox.prepareSleep()) return;
     }
     this.drainSoon();

@@ -22,6 +22,8 @@ import { flushOutbox, WorkerLife } from './worker-life.ts';
 
 /** Timers, signals and the like have their turn between tasks at least this often. */
 const TURN_MS = 5;
+/** How often one that is told to stop looks whether it may. */
+const END_LOOK_MS = 2;
 /** How often the message queue is looked at for tasks of other programs. */
 const QUEUE_LOOK_MS = 50;
 
@@ -47,13 +49,17 @@ export class TaskWorker {
   private unsent: TaskInHand[] = [];
   /** The time of this turn is over: others of Node's loop are next. */
   private late = false;
+  /** When the first task of this turn of Node's loop began; 0 before it. */
   private turnBegan = 0;
   /** Told to stop while a task goes on. */
-  private ending: (() => void) | null = null;
+  private ending = false;
   private readonly nextTurn = (): void => {
+    this.turnBegan = 0;
+    if (!this.late) return;
     this.late = false;
     this.resume();
   };
+  private readonly endLater = (): void => this.endWhenDone();
 
   /** `queue`: where tasks wait besides the rings; null in task_ipc_mode 1. */
   constructor(runtime: Runtime, application: Application, settings: ProcessSettings, queue: QueueReader | null) {
@@ -100,38 +106,61 @@ export class TaskWorker {
 
   /** One that runs a task at a time finishes it, and then does not wait for anything else. */
   stop(graceful: boolean): void {
-    if (this.life.stopping || this.ending !== null) return;
-    if (this.settings.taskEnableCoroutine) {
-      this.life.stop(graceful);
+    const { life, settings } = this;
+    if (life.stopping || this.ending) return;
+    if (settings.taskEnableCoroutine) {
+      life.stop(graceful);
       return;
     }
-    const end = (): void => this.life.stop(false);
-    if (!graceful || this.running === 0 || this.settings.maxWaitMs === 0) {
-      end();
+    const done = this.running === 0 && !this.inbox.inbox.midMessage;
+    if (!graceful || done || settings.maxWaitMs === 0) {
+      life.stop(false);
       return;
     }
-    this.ending = end;
+    this.ending = true;
     Atomics.store(this.words, this.statusWord, WORKER_EXIT);
     this.inbox.give(true);
-    setTimeout(end, this.settings.maxWaitMs);
+    setTimeout(() => life.stop(false), settings.maxWaitMs);
+    this.endWhenDone();
+  }
+
+  /** A task of which the beginning has arrived is ours to run: its pieces are in our memory. */
+  private endWhenDone(): void {
+    if (this.running > 0) return;
+    this.inbox.watch.drain();
+    if (this.inbox.given && this.running === 0) this.life.stop(false);
+    else setTimeout(this.endLater, END_LOOK_MS);
   }
 
   /** True while nothing more may be taken: a task goes on, or others are to have their turn. */
   private holds(): boolean {
-    if (this.late || this.hands.full) return true;
-    return this.running > 0 && !this.settings.taskEnableCoroutine;
+    if (this.hands.full) return true;
+    // Then only the rest of what has begun to arrive is taken.
+    if (this.life.stopping) return false;
+    return this.late || (this.running > 0 && !this.settings.taskEnableCoroutine);
   }
 
   private resume(): void {
-    if (this.life.stopping || this.ending !== null) return;
+    if (this.life.stopping || this.ending) return;
     this.inbox.watch.drain();
     this.takeQueued();
+  }
+
+  private resumeSoon(): void {
+    this.late = true;
+    this.beginTurn();
+  }
+
+  private beginTurn(): void {
+    if (this.turnBegan !== 0) return;
+    this.turnBegan = performance.now();
+    setImmediate(this.nextTurn);
   }
 
   private takeQueued(): void {
     const { queue } = this;
     if (queue === null) return;
-    while (!this.holds() && !this.life.stopping && this.ending === null) {
+    while (!this.holds() && !this.life.stopping && !this.ending) {
       const task = queue.next();
       if (task === null) break;
       const { taskId, sourceId } = task;
@@ -149,7 +178,7 @@ export class TaskWorker {
         return;
       case BROKEN:
         reader.release();
-        if (reader.brokenKind === TASK) this.tellBroken(a, b);
+        if (reader.brokenKind === TASK) this.tellBroken(a, b, reader.lane);
         return;
       case STOP_WORKER:
         reader.release();
@@ -181,8 +210,9 @@ export class TaskWorker {
   private begin(task: TaskInHand): void {
     const { words, numbers, counters } = this;
     this.letter.value = undefined;
-    words[this.statusWord] = WORKER_BUSY;
+    if (!this.ending && !this.life.stopping) words[this.statusWord] = WORKER_BUSY;
     numbers[counters + TASKS_BEGUN]++;
+    this.beginTurn();
     const promise = this.application.task(task);
     if (promise === undefined) {
       this.end(task);
@@ -192,9 +222,8 @@ export class TaskWorker {
     void promise.then(() => {
       this.running--;
       this.end(task);
-      if (this.ending !== null) {
-        if (this.running === 0) this.ending();
-      } else this.resume();
+      if (this.ending) this.endWhenDone();
+      else this.resume();
     });
   }
 
@@ -204,17 +233,19 @@ export class TaskWorker {
     if (task.wantsAnswer && task.writer().blocked) this.unsent.push(task);
     else task.leave();
     if (++this.tasks === this.tasksMax) this.stop(true);
-    const now = performance.now();
-    if (now - this.turnBegan < TURN_MS || this.late) return;
-    this.late = true;
-    this.turnBegan = now;
-    setImmediate(this.nextTurn);
+    if (this.turnBegan !== 0 && performance.now() - this.turnBegan >= TURN_MS) this.late = true;
   }
 
   /** Everything that was there has been taken: idle, unless something goes on. */
   private endTurn(): void {
-    if (this.unsent.length > 0) this.releaseSent();
-    if (this.life.stopping || this.ending !== null) return;
+    if (this.unsent.length > 0) {
+      const wasFull = this.hands.full;
+      this.runtime.pump();
+      this.releaseSent();
+      // Senders do not ring for one that is awake, and it stopped in the middle of their rings.
+      if (wasFull && !this.hands.full) this.resumeSoon();
+    }
+    if (this.life.stopping || this.ending) return;
     if (this.running === 0 && !this.late) this.words[this.statusWord] = WORKER_IDLE;
   }
 
@@ -232,9 +263,11 @@ export class TaskWorker {
   }
 
   /** The process before us died when it had the beginning of a large task: whoever waits for it is told. */
-  private tellBroken(taskId: number, sourceId: number): void {
+  private tellBroken(taskId: number, sourceId: number, lane: number): void {
     const { segment, outbox, workers, workerId, turn } = this.runtime;
     if (!(sourceId >= 0 && sourceId < segment.layout.workerCount)) return;
+    // One that was replaced, and is still ending, gets no results any more: its task must not fail another's.
+    if (workers.lane(sourceId) !== lane) return;
     const writer = outbox.to(workerInbox(segment.layout, sourceId));
     // The process that sent it still lives: its successor would have dropped what it left.
     postLetter(

@@ -85,6 +85,11 @@ export class Tasks {
     if (!this.mayWait('taskwaitSync') || !this.mayTask('taskwaitSync', data, target)) return false;
     const { runtime } = this;
     const ms = timeoutMs(timeout, 'taskwaitSync');
+    if (!runtime.inboxWatch!.canBlock()) {
+      this.warn('taskwaitSync() does not work in a worker that ends: its messages are for the next one');
+      this.core.lastError = SWOOLE_ERROR_WRONG_OPERATION;
+      return false;
+    }
     let answer: unknown = false;
     let code = SWOOLE_ERROR_CO_TIMEDOUT;
     let done = false;

@@ -96,7 +96,8 @@ function reportReadiness(server: Server): void {
       return onStart?.(started);
     } finally {
       const ports = started.ports.map(({ host, port, type }) => ({ host, port, type }));
-      report('$start', { workers: started.setting.worker_num, ports });
+      const { worker_num = 1, task_worker_num = 0 } = started.setting;
+      report('$start', { workers: worker_num + task_worker_num, ports });
     }
   });
   server.on('workerStart', (started, id) => {
