@@ -134,14 +134,22 @@ export class Tasks {
       this.core.lastError = SWOOLE_ERROR_TASK_DISPATCH_FAIL;
       return Promise.resolve(false);
     }
+    const hole = Array.from(tasks).indexOf(undefined);
+    if (hole !== -1)
+      throw new TswooleError('ERR_ARGUMENT', `${method}() needs the data of each task: [${hole}] has none`, {
+        key: 'tasks',
+      });
     const ms = timeoutMs(timeout, method);
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       const results: unknown[] = new Array(tasks.length);
       let left = tasks.length;
       const ids: number[] = [];
-      const finish = (): void => {
+      const leave = (): void => {
         if (timer !== null) clearTimeout(timer);
         for (const id of ids) this.waiting.delete(id);
+      };
+      const finish = (): void => {
+        leave();
         resolve(results);
       };
       const timer =
@@ -152,19 +160,29 @@ export class Tasks {
               if (!leaveOut) for (let i = 0; i < tasks.length; i++) if (!(i in results)) results[i] = false;
               finish();
             }, ms);
-      tasks.forEach((data, index) => {
-        const id = this.post(data, -1, SWOOLE_TASK_COROUTINE, (value, code) => {
-          results[index] = value;
-          if (code !== 0) this.core.lastError = code;
-          if (--left === 0) finish();
+      try {
+        tasks.forEach((data, index) => {
+          const id = this.post(data, -1, SWOOLE_TASK_COROUTINE, (value, code) => {
+            results[index] = value;
+            if (code !== 0) this.core.lastError = code;
+            if (--left === 0) finish();
+          });
+          if (id !== false) ids.push(id);
+          else {
+            results[index] = false;
+            left--;
+          }
         });
-        if (id !== false) ids.push(id);
-        else {
-          results[index] = false;
-          left--;
-        }
-      });
-      if (left === 0) finish();
+      } catch (error) {
+        // Data that no process can be given. Those before it are on their way, but nobody waits for them.
+        leave();
+        reject(error);
+        return;
+      }
+      if (left > 0) return;
+      leave();
+      this.core.lastError = SWOOLE_ERROR_TASK_DISPATCH_FAIL;
+      resolve(false);
     });
   }
 
