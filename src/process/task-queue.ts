@@ -8,23 +8,31 @@
  */
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { SWOOLE_IPC_PREEMPTIVE, SWOOLE_TASK_TMPFILE } from '../constants.ts';
 import { workerInbox } from '../shm/layout.ts';
-import { decodeLetter, encodeLetter } from '../shm/letter.ts';
+import { decodeLetter } from '../shm/letter.ts';
 import { TASK_QUEUED } from '../shm/messages.ts';
-import { decodeTask, encodeTask, type QueuedTask } from '../shm/queued-task.ts';
-import { EAGAIN, EINVAL } from '../sys/constants.ts';
-import { receiveMessage, sendMessage } from '../sys/message-queue.ts';
+import { decodeTask, encodeTask, letterOfTask, type QueuedTask } from '../shm/queued-task.ts';
+import { EAGAIN, EIO, ENOMSG } from '../sys/constants.ts';
+import { receiveMessage, removeMessageQueue, sendMessage } from '../sys/message-queue.ts';
 import type { Runtime } from './runtime.ts';
 import type { TaskRoute } from './task-sender.ts';
 
 /** What Swoole puts into a message; more goes through a file. The kernel's limit is 8192 unless it was changed. */
 const MESSAGE_BYTES_MAX = 8152;
+const FILE_PREFIX = 'swoole.task.';
 
-interface Waiting {
-  workerId: number;
+/** A task on its way into the queue. */
+interface Outgoing {
+  readonly workerId: number;
+  readonly taskId: number;
+  readonly sourceId: number;
+  readonly flags: number;
+  /** The whole task; once it is in a file, what names that. */
   bytes: Buffer;
+  /** Its file, or '' where it has none (yet). */
+  path: string;
 }
 
 /** The sender's side. What the queue has no room for waits in this process, in order. */
@@ -32,36 +40,37 @@ export class QueueRoute implements TaskRoute {
   private readonly runtime: Runtime;
   private readonly queue: number;
   private readonly directory: string;
-  private waiting: Waiting[] = [];
+  private readonly onLost: (taskId: number, error: number) => void;
+  private waiting: Outgoing[] = [];
   /** Those before it have gone. */
   private next = 0;
 
-  constructor(runtime: Runtime, queue: number, directory: string) {
+  /** `onLost` is told of tasks that were accepted, and then found the queue gone or the disk full. */
+  constructor(runtime: Runtime, queue: number, directory: string, onLost: (taskId: number, error: number) => void) {
     this.runtime = runtime;
     this.queue = queue;
     this.directory = directory;
+    this.onLost = onLost;
     runtime.pumpMore = () => this.pump();
   }
 
   post(workerId: number, taskId: number, sourceId: number, flags: number, data: unknown): number {
-    const whole = encodeTask(taskId, sourceId, process.pid, flags, data);
-    const bytes = whole.length <= MESSAGE_BYTES_MAX ? whole : this.throughFile(taskId, sourceId, flags, data);
-    if (this.waiting.length > 0) {
-      this.waiting.push({ workerId, bytes });
-      return 0;
-    }
-    const error = this.send(workerId, bytes);
-    if (error === EAGAIN) this.waiting.push({ workerId, bytes });
-    return error === EAGAIN ? 0 : error;
+    const bytes = encodeTask(taskId, sourceId, process.pid, flags, data);
+    const task: Outgoing = { workerId, taskId, sourceId, flags, bytes, path: '' };
+    const error = this.waiting.length > 0 ? EAGAIN : this.send(task);
+    if (error !== EAGAIN) return error;
+    this.waiting.push(task);
+    return 0;
   }
 
   /** Answers true when nothing waits any more. */
   pump(): boolean {
     const { waiting } = this;
     for (; this.next < waiting.length; this.next++) {
-      const { workerId, bytes } = waiting[this.next];
-      // Any other error means that the queue is gone: whoever waits for these tasks will see the time run out.
-      if (this.send(workerId, bytes) === EAGAIN) break;
+      const task = waiting[this.next];
+      const error = this.send(task);
+      if (error === EAGAIN) break;
+      if (error !== 0) this.onLost(task.taskId, error);
     }
     if (this.next * 2 > waiting.length) {
       waiting.splice(0, this.next);
@@ -70,18 +79,28 @@ export class QueueRoute implements TaskRoute {
     return this.next === waiting.length;
   }
 
-  private send(workerId: number, bytes: Buffer): number {
+  /** Answers 0 or an errno; EAGAIN: the queue is full, try again. */
+  private send(task: Outgoing): number {
     const { segment, outbox } = this.runtime;
-    const error = sendMessage(this.queue, workerId + 1, bytes);
-    if (error === 0) outbox.to(workerInbox(segment.layout, workerId)).post(TASK_QUEUED, 0, 0);
+    let error = task.bytes.length > MESSAGE_BYTES_MAX ? this.putIntoFile(task) : 0;
+    if (error === 0) error = sendMessage(this.queue, task.workerId + 1, task.bytes);
+    if (error === 0) outbox.to(workerInbox(segment.layout, task.workerId)).post(TASK_QUEUED, 0, 0);
+    else if (error !== EAGAIN && task.path !== '') rmSync(task.path, { force: true });
     return error;
   }
 
-  private throughFile(taskId: number, sourceId: number, flags: number, data: unknown): Buffer {
-    mkdirSync(this.directory, { recursive: true });
-    const path = join(this.directory, `swoole.task.${randomUUID()}`);
-    writeFileSync(path, encodeLetter(process.pid, flags, data, 'the data of a task'), { mode: 0o600, flag: 'wx' });
-    return encodeTask(taskId, sourceId, process.pid, flags | SWOOLE_TASK_TMPFILE, path);
+  /** Only now, and not while it waits: what dies with its sender leaves no file behind. */
+  private putIntoFile(task: Outgoing): number {
+    const path = join(this.directory, `${FILE_PREFIX}${randomUUID()}`);
+    task.path = path;
+    try {
+      mkdirSync(this.directory, { recursive: true });
+      writeFileSync(path, letterOfTask(task.bytes), { mode: 0o600, flag: 'wx' });
+    } catch (error) {
+      return -((error as NodeJS.ErrnoException).errno ?? -EIO);
+    }
+    task.bytes = encodeTask(task.taskId, task.sourceId, process.pid, task.flags | SWOOLE_TASK_TMPFILE, path);
+    return 0;
   }
 }
 
@@ -90,12 +109,15 @@ export class QueueReader {
   private readonly queue: number;
   /** 0: any. */
   private readonly type: number;
+  private readonly directory: string;
   private readonly onDamage: (text: string) => void;
   private readonly answer = { error: 0 };
+  private isGone = false;
 
-  constructor(queue: number, mode: number, workerId: number, onDamage: (text: string) => void) {
+  constructor(queue: number, mode: number, workerId: number, directory: string, onDamage: (text: string) => void) {
     this.queue = queue;
     this.type = mode === SWOOLE_IPC_PREEMPTIVE ? 0 : workerId + 1;
+    this.directory = directory;
     this.onDamage = onDamage;
   }
 
@@ -104,12 +126,12 @@ export class QueueReader {
     for (;;) {
       const message = receiveMessage(this.queue, this.type, this.answer);
       if (message === null) {
-        if (this.answer.error === EINVAL) throw new Error('the message queue of the tasks was removed');
+        if (this.answer.error !== ENOMSG) this.gone();
         return null;
       }
       try {
         const task = decodeTask(message.data);
-        if ((task.flags & SWOOLE_TASK_TMPFILE) !== 0) fromFile(task);
+        if ((task.flags & SWOOLE_TASK_TMPFILE) !== 0) fromFile(task, this.directory);
         return task;
       } catch (error) {
         this.onDamage(
@@ -118,13 +140,40 @@ export class QueueReader {
       }
     }
   }
+
+  /** Somebody has removed it. To die would not bring it back, and our successors would die as well. */
+  private gone(): void {
+    if (this.isGone) return;
+    this.isGone = true;
+    this.onDamage(`the message queue of the tasks is gone (errno ${this.answer.error}): no task comes any more`);
+  }
 }
 
-function fromFile(task: QueuedTask): void {
-  const path = String(task.value);
-  const { taskId, sourceId } = task;
+/** Ends a queue with what is left in it, files too. */
+export function discardTaskQueue(queue: number, directory: string): void {
+  for (;;) {
+    const message = receiveMessage(queue, 0, { error: 0 });
+    if (message === null) break;
+    try {
+      const task = decodeTask(message.data);
+      if ((task.flags & SWOOLE_TASK_TMPFILE) !== 0) rmSync(fileOf(task, directory), { force: true });
+    } catch {
+      // Not ours, so it has no file of ours.
+    }
+  }
+  removeMessageQueue(queue);
+}
+
+function fromFile(task: QueuedTask, directory: string): void {
+  const path = fileOf(task, directory);
   decodeLetter(readFileSync(path), task);
   rmSync(path, { force: true });
-  task.taskId = taskId;
-  task.sourceId = sourceId;
+}
+
+/** Anybody who may write to the queue can name a file: only those where ours are may be read and removed. */
+function fileOf(task: QueuedTask, directory: string): string {
+  const path = resolve(String(task.value));
+  if (dirname(path) !== resolve(directory) || !basename(path).startsWith(FILE_PREFIX))
+    throw new RangeError(`no file of a task: ${path}`);
+  return path;
 }

@@ -86,7 +86,9 @@ export function remoteControl(core: ServerCore, runtime: Runtime): Pick<Control,
 function makeTaskRoute(core: ServerCore, runtime: Runtime): TaskRoute {
   const { taskIpcMode, taskTmpdir } = core.settings!;
   if (taskIpcMode === SWOOLE_IPC_UNSOCK || runtime.segment.layout.taskWorkerCount === 0) return new RingRoute(runtime);
-  return new QueueRoute(runtime, taskQueueOf(runtime.segment), taskTmpdir);
+  return new QueueRoute(runtime, taskQueueOf(runtime.segment), taskTmpdir, (taskId, error) =>
+    core.tasks?.undeliverable(taskId, error),
+  );
 }
 
 /** The message queue that the first process has opened. */

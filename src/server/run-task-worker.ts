@@ -20,7 +20,7 @@ export function runTaskWorker(
   const queue =
     settings.taskIpcMode === SWOOLE_IPC_UNSOCK
       ? null
-      : new QueueReader(taskQueueOf(segment), settings.taskIpcMode, id, (text) =>
+      : new QueueReader(taskQueueOf(segment), settings.taskIpcMode, id, settings.taskTmpdir, (text) =>
           core.logger.log(SWOOLE_LOG_WARNING, text),
         );
   const worker = new TaskWorker(runtime, core.application!, settings, queue);

@@ -4,12 +4,13 @@ import { SWOOLE_BASE, SWOOLE_IPC_UNSOCK, SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING, S
 import { TswooleError } from '../errors.ts';
 import type { Inherited } from '../process/environment.ts';
 import { ownRecord } from '../process/replay.ts';
+import { discardTaskQueue } from '../process/task-queue.ts';
 import { SLOT_REST } from '../reactor/limits.ts';
 import { Segment, WORD_MASTER_PID, WORD_TASK_QUEUE } from '../shm/segment.ts';
 import { SIGKILL } from '../sys/constants.ts';
 import { errorText } from '../sys/error.ts';
 import { createEventfd } from '../sys/eventfd.ts';
-import { openMessageQueue, removeMessageQueue } from '../sys/message-queue.ts';
+import { openMessageQueue } from '../sys/message-queue.ts';
 import { dieWithParent } from '../sys/process.ts';
 import { closeDescriptor } from '../sys/socket.ts';
 import { type BootRecord, daemonRecord, inheritedSegment, makeBootRecord, reactorConfig } from './boot-record.ts';
@@ -152,7 +153,7 @@ function openTaskQueue(core: ServerCore, segment: Segment): boolean {
 /** One with a key stays, with the tasks that wait in it. */
 function removeTaskQueue(core: ServerCore, segment: Segment): void {
   const queue = segment.load(WORD_TASK_QUEUE) - 1;
-  if (queue >= 0 && core.settings!.messageQueueKey === 0) removeMessageQueue(queue);
+  if (queue >= 0 && core.settings!.messageQueueKey === 0) discardTaskQueue(queue, core.settings!.taskTmpdir);
 }
 
 function removeSocketFiles(core: ServerCore): void {

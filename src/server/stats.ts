@@ -122,13 +122,13 @@ function taskStats(core: ServerCore): Partial<Stats> {
     for (let lane = 0; lane < layout.laneCount; lane++) bytes += ringUse(segment, inbox, lane);
   }
   const sent = total(segment, TASKS_SENT);
-  // Tasks of a process that died before they found room were counted, and never come.
   const waiting = Math.max(0, sent - total(segment, TASKS_BEGUN));
   const queue = { count: waiting, bytes, limit: 0 };
   if (core.settings!.taskIpcMode !== SWOOLE_IPC_UNSOCK) messageQueueStatus(taskQueueOf(segment), queue);
   return {
     task_idle_worker_num: idle,
-    tasking_num: waiting,
+    // In the queue there may be tasks that others have sent, or that this server has in its predecessor's stead.
+    tasking_num: Math.max(waiting, queue.count),
     task_count: sent,
     task_queue_num: queue.count,
     task_queue_bytes: queue.bytes,

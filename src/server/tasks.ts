@@ -18,6 +18,7 @@ import { TASK_FAILED } from '../process/task-in-hand.ts';
 import type { TaskSender } from '../process/task-sender.ts';
 import { MANAGER_LANE, workerLane } from '../shm/layout.ts';
 import { RESULT } from '../shm/messages.ts';
+import { errorText } from '../sys/error.ts';
 import { CallbackRunner } from './callback-runner.ts';
 import type { ServerCore } from './core.ts';
 import { TaskResult } from './event-objects.ts';
@@ -289,6 +290,14 @@ export class Tasks {
         `task ${taskId} has answered again: its callback takes the first answer only`,
       );
     else this.warn(`task[${taskId}] has expired: nobody waits for its result any more`, SWOOLE_ERROR_TASK_TIMEOUT);
+  }
+
+  /** A task that was accepted found no way to its task worker. */
+  undeliverable(taskId: number, error: number): void {
+    this.warn(`task ${taskId} is lost: ${errorText(error)}`, error);
+    const waiting = this.waiting.get(taskId);
+    this.waiting.delete(taskId);
+    waiting?.(false, error);
   }
 
   private fireFinish(taskId: number, taskWorkerId: number, seconds: number, value: unknown): void {

@@ -17,6 +17,11 @@ export function encodeTask(taskId: number, sourceId: number, life: number, flags
   return Buffer.concat([head, encodeLetter(life, flags, data, 'the data of a task')]);
 }
 
+/** What follows the head. */
+export function letterOfTask(task: Buffer): Buffer {
+  return task.subarray(HEAD_BYTES);
+}
+
 export interface QueuedTask extends Letter {
   taskId: number;
   sourceId: number;
