@@ -77,6 +77,11 @@ export class TaskInHand {
     this.hands = null;
   }
 
+  /** True once its callback, or the promise of that, is done. */
+  get isOver(): boolean {
+    return this.hands === null;
+  }
+
   /** The ring that its answers go through. */
   writer(): RingWriter {
     return this.runtime.outbox.to(workerInbox(this.runtime.segment.layout, this.sourceId));

@@ -4,6 +4,7 @@ import {
   SWOOLE_ERROR_INVALID_PARAMS,
   SWOOLE_ERROR_OPERATION_NOT_SUPPORT,
   SWOOLE_ERROR_SERVER_INVALID_COMMAND,
+  SWOOLE_ERROR_WRONG_OPERATION,
   SWOOLE_LOG_WARNING,
   SWOOLE_PROCESS,
   SWOOLE_SERVER_COMMAND_EVENT_WORKER,
@@ -19,6 +20,7 @@ import { postLetter } from '../shm/letter.ts';
 import { COMMAND, COMMAND_REPLY } from '../shm/messages.ts';
 import type { ServerCore } from './core.ts';
 import type { Server } from './server.ts';
+import { taskAtHand } from './task-callbacks.ts';
 
 /** `data` is the JSON text of what command() was given; the answer is text, JSON as a rule. */
 export type CommandCallback = (server: Server, data: string) => string | Promise<string>;
@@ -61,8 +63,8 @@ export class Commands {
 
   add(name: string, types: number, callback: CommandCallback): boolean {
     const { core } = this;
-    if (typeof name !== 'string' || name === '' || name.includes('\n'))
-      throw new TswooleError('ERR_ARGUMENT', `a command has a name of one line, got ${describeValue(name)}`, {
+    if (typeof name !== 'string' || name === '')
+      throw new TswooleError('ERR_ARGUMENT', `a command has a name, got ${describeValue(name)}`, {
         key: 'name',
       });
     if (typeof callback !== 'function') {
@@ -97,13 +99,20 @@ export class Commands {
   async command(name: string, id: number, type: number, data: unknown, decode: boolean): Promise<unknown> {
     const { core } = this;
     const runtime = core.runtime!;
-    const json = JSON.stringify(data);
+    const json = textOf(data);
     if (!Number.isInteger(id) || id < 0 || id > ID_MAX || json === undefined)
       return this.fail(SWOOLE_ERROR_INVALID_PARAMS);
     const command = this.byName.get(name);
     if (command === undefined) return this.fail(SWOOLE_ERROR_SERVER_INVALID_COMMAND);
     const target = this.target(runtime, command, id, type);
     if (target < 0) return this.fail(-target);
+    if (target !== HERE && this.wouldWaitForItself()) {
+      core.logger.log(
+        SWOOLE_LOG_WARNING,
+        `command(): the answer to "${name}" would come behind the task that waits for it: set task_enable_coroutine`,
+      );
+      return this.fail(SWOOLE_ERROR_WRONG_OPERATION);
+    }
     const text = target === HERE ? await this.answer(name, json) : await this.ask(runtime, target, name, json);
     if (text === false) return false;
     if (!decode) return text;
@@ -112,6 +121,12 @@ export class Commands {
     } catch {
       return this.fail(SWOOLE_ERROR_INVALID_PARAMS);
     }
+  }
+
+  /** A task worker that runs one task at a time reads nothing before that is over. */
+  private wouldWaitForItself(): boolean {
+    const task = taskAtHand();
+    return task !== null && !task.isOver && !this.core.settings!.taskEnableCoroutine;
   }
 
   /** The inbox of the process that is meant, HERE, or a negative error number. */
@@ -227,8 +242,17 @@ export class Commands {
   }
 }
 
-/** A command travels as its name, a line break, and JSON. */
+/** A command travels as its name, a line break, and JSON, which has no line breaks. */
 function partsOf(request: string): [name: string, json: string] {
-  const end = request.indexOf('\n');
+  const end = request.lastIndexOf('\n');
   return [request.slice(0, end), request.slice(end + 1)];
+}
+
+/** As JSON; undefined for what has none. */
+function textOf(data: unknown): string | undefined {
+  try {
+    return JSON.stringify(data);
+  } catch {
+    return undefined;
+  }
 }

@@ -4,7 +4,8 @@
  *     const job = inTask(({ server }, text) => `${server.worker_id}: ${text}`, 'hello');
  *     await remote.run(({ server }, job) => server.taskwait(job), job);
  *
- * A task that is no such function is answered with its own data. Events finish and pipeMessage are reported.
+ * A task that is no such function is answered with its own data. Events finish, pipeMessage, workerStop,
+ * workerError and afterReload are reported.
  */
 import type { Server } from '../../src/index.ts';
 import type { Fixture, report } from './fixture.ts';
@@ -77,6 +78,8 @@ export const taskServer = ({ server, swoole, report, control, args }: Fixture<Ta
       else report('pipe', { worker: server.worker_id, object: rest[0] });
     });
   }
+  server.on('afterReload', () => report('afterReload'));
+  server.on('workerStop', (_server, id) => report('stop', { id }));
   server.on('workerError', (_server, id, pid, code, signal) => report('workerError', { id, dead: pid, code, signal }));
   control();
 };

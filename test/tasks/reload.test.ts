@@ -1,0 +1,281 @@
+/** Task workers that are replaced: by task_max_request, reload, stop() and shutdown, under load. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { isAlive } from '../support/process-info.ts';
+import { Remote } from '../support/remote.ts';
+import { startServer, type TestServer } from '../support/server.ts';
+import { SUBJECTS } from '../support/subjects.ts';
+import { inTask, pidOf, replaced, taskServer } from '../support/tasks.ts';
+
+const TASK_WORKERS = 3;
+
+function taskPids(server: TestServer, workerNum: number): number[] {
+  return Array.from({ length: TASK_WORKERS }, (_, i) => pidOf(server, workerNum + i));
+}
+
+/** Keeps tasks under way until told to end; answers how many were answered, and what went wrong. */
+function startLoad(remote: Remote, large: boolean): { end(): Promise<{ answered: number; wrong: number }> } {
+  const sync = inTask((_, n: number) => n, 0);
+  const async = inTask(async ({ rest }, n: number) => {
+    await rest(n % 4);
+    return n;
+  }, 0);
+  const running = remote.run(
+    async ({ server, state }, sync, async, large) => {
+      state.loaded = true;
+      const ballast = Buffer.alloc(2_500_000, 1);
+      let n = 0;
+      let answered = 0;
+      let wrong = 0;
+      const lane = async (): Promise<void> => {
+        while (state.loaded === true) {
+          const value = n++;
+          const job = value % 3 === 0 ? async : sync;
+          const args = large && value % 7 === 0 ? [value, ballast] : [value];
+          const result = await server.taskwait({ ...job, args }, 60, value % 5 === 0 ? value % 3 : -1);
+          if (result === value) answered++;
+          else wrong++;
+        }
+      };
+      await Promise.all(Array.from({ length: 24 }, lane));
+      return { answered, wrong };
+    },
+    sync,
+    async,
+    large,
+  );
+  return {
+    end: async () => {
+      // By a connection of its own: the other is in use.
+      await remote.run(({ state }) => {
+        state.loaded = false;
+      });
+      return running;
+    },
+  };
+}
+
+for (const { name, mode, workerNum } of SUBJECTS) {
+  describe(`replacing task workers in ${name}`, { concurrency: false }, () => {
+    for (const large of [false, true]) {
+      test(`reload(true) and SIGUSR2 replace task workers only, one at a time, ${large ? 'and no large task' : 'and nothing'} is lost`, async () => {
+        await using server = await startServer({
+          mode,
+          settings: { worker_num: workerNum, task_worker_num: TASK_WORKERS },
+          setup: taskServer,
+        });
+        using remote = await Remote.connect(server);
+        const eventPids = Array.from({ length: workerNum }, (_, id) => pidOf(server, id));
+        const before = taskPids(server, workerNum);
+        const load = startLoad(remote, large);
+        await remote.run(({ server }) => server.reload(true));
+        await server.waitForCount('afterReload', 1);
+        await server.until(() => taskPids(server, workerNum).every((pid, i) => pid !== before[i]), 'new task workers');
+        const between = taskPids(server, workerNum);
+        server.kill('SIGUSR2');
+        await server.waitForCount('afterReload', 2);
+        await server.until(() => taskPids(server, workerNum).every((pid, i) => pid !== between[i]), 'new task workers');
+        const { answered, wrong } = await load.end();
+        assert.equal(wrong, 0, `${answered} answered`);
+        assert.ok(answered > 100, `${answered} answered`);
+        assert.deepEqual(
+          Array.from({ length: workerNum }, (_, id) => pidOf(server, id)),
+          eventPids,
+        );
+        assert.equal(server.events('workerError').length, 0);
+        // The next is told only when the one before has ended.
+        const stops = server.events('stop').map(({ id }) => id - workerNum);
+        assert.deepEqual(stops, [0, 1, 2, 0, 1, 2]);
+        assert.doesNotMatch(server.output, /lost with it|expired|damaged/);
+      });
+    }
+
+    test('a reload of all under load loses no task of a worker that stays or waits', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum, task_worker_num: TASK_WORKERS, max_wait_time: 10 },
+        setup: taskServer,
+      });
+      const before = taskPids(server, workerNum);
+      // One-way tasks, which do not depend on the workers that are replaced too.
+      using remote = await Remote.connect(server);
+      const sent = await remote.run(
+        ({ server }, job) => {
+          for (let i = 0; i < 3000; i++) server.task({ ...job, args: [i] });
+          server.reload();
+          return 3000;
+        },
+        inTask(({ report }, i: number) => report('ran', { i }), 0),
+      );
+      await server.waitForCount('ran', sent);
+      await server.until(() => taskPids(server, workerNum).every((pid, i) => pid !== before[i]), 'new task workers');
+      const ran = server.events('ran').map(({ i }) => i as number);
+      assert.equal(new Set(ran).size, sent, 'each once');
+      assert.equal(ran.length, sent);
+      assert.doesNotMatch(server.output, /lost with it|damaged/);
+    });
+
+    test('task_max_request replaces a task worker after so many, with its grace, and loses nothing', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum, task_worker_num: 1, task_max_request: 20, task_max_request_grace: 5 },
+        setup: taskServer,
+      });
+      using remote = await Remote.connect(server);
+      const pids = await remote.run(
+        async ({ server }, ...jobs) => {
+          const all = Array.from({ length: 120 }, (_, i) => server.taskwait(jobs[i % 2], 60));
+          // A message is no task.
+          for (let i = 0; i < 50; i++) server.sendMessage('x', server.setting.worker_num as number);
+          return Promise.all(all);
+        },
+        inTask(() => process.pid),
+        inTask(async () => process.pid),
+      );
+      const counts = new Map<unknown, number>();
+      for (const pid of pids) counts.set(pid, (counts.get(pid) ?? 0) + 1);
+      assert.ok(!counts.has(false), 'none is lost');
+      const full = [...counts.values()].slice(0, -1);
+      assert.ok(full.length >= 3, `${full}`);
+      for (const count of full) assert.ok(count > 20 && count <= 25, `${full}`);
+      assert.equal(server.events('workerError').length, 0);
+    });
+
+    test('task_max_request with tasks that overlap', async () => {
+      await using server = await startServer({
+        mode,
+        settings: {
+          worker_num: workerNum,
+          task_worker_num: 1,
+          task_max_request: 30,
+          task_max_request_grace: 1,
+          task_enable_coroutine: true,
+        },
+        setup: taskServer,
+      });
+      using remote = await Remote.connect(server);
+      const job = inTask(async ({ rest }, i: number) => {
+        await rest(i % 7);
+        return i;
+      }, 0);
+      const right = await remote.run(async ({ server }, job) => {
+        const all = Array.from({ length: 300 }, (_, i) => server.taskwait({ ...job, args: [i] }, 60));
+        return (await Promise.all(all)).filter((value, i) => value === i).length;
+      }, job);
+      assert.equal(right, 300);
+      assert.equal(server.events('workerError').length, 0);
+    });
+
+    test('stop(id) replaces a task worker once its task is done, and the queue goes on in the next', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum, task_worker_num: 1 },
+        setup: taskServer,
+      });
+      using remote = await Remote.connect(server);
+      const pid = pidOf(server, workerNum);
+      const results = remote.run(
+        ({ server }, slow, who, id) => {
+          const all = [server.taskwait(slow, 60)];
+          server.stop(id);
+          for (let i = 0; i < 10; i++) all.push(server.taskwait(who, 60));
+          return Promise.all(all);
+        },
+        inTask(async ({ rest }) => {
+          await rest(200);
+          return process.pid;
+        }),
+        inTask(() => process.pid),
+        workerNum,
+      );
+      const next = await replaced(server, workerNum, pid);
+      assert.deepEqual(await results, [pid, ...new Array(10).fill(next)]);
+      // By itself, from within a task.
+      const self = await remote.run(
+        ({ server }, stop) => server.taskwait(stop, 60),
+        inTask(({ server }) => {
+          server.stop();
+          return process.pid;
+        }),
+      );
+      assert.equal(self, next);
+      const last = await replaced(server, workerNum, next);
+      const after = await remote.run(
+        ({ server }, who) => server.taskwait(who, 60),
+        inTask(() => process.pid),
+      );
+      assert.equal(after, last);
+      assert.equal(server.events('workerError').length, 0);
+    });
+
+    test('SIGTERM to a task worker waits for its async task, and max_wait_time kills one that is stuck', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum, task_worker_num: 2, max_wait_time: 1 },
+        setup: taskServer,
+      });
+      using remote = await Remote.connect(server);
+      const pid = pidOf(server, workerNum);
+      const patient = remote.run(
+        ({ server }, job) => server.taskwait(job, 60, 0),
+        inTask(async ({ rest }) => {
+          process.kill(process.pid, 'SIGTERM');
+          await rest(300);
+          return 'done';
+        }),
+      );
+      assert.equal(await patient, 'done');
+      await replaced(server, workerNum, pid);
+      assert.equal(server.events('workerError').length, 0);
+      // One that never ends is given up after max_wait_time; one that does not even look at signals is killed by the manager.
+      for (const stuck of [
+        inTask(({ report }) => {
+          report('stuck');
+          return new Promise(() => {});
+        }),
+        inTask(({ report, block }) => {
+          report('stuck');
+          block(60_000);
+        }),
+      ]) {
+        const old = pidOf(server, workerNum + 1);
+        const from = server.events('stuck').length;
+        const waiting = remote.run(({ server }, stuck) => server.taskwait(stuck, 60, 1), stuck);
+        await server.waitForCount('stuck', from + 1);
+        await remote.run(({ server }) => server.reload(true));
+        assert.equal(await waiting, false);
+        await replaced(server, workerNum + 1, old);
+        await server.until(() => !isAlive(old), 'the end of the stuck one');
+        await server.until(
+          () => remote.run(({ server }) => server.taskwait('x', 60, 1)).then((x) => x === 'x'),
+          'an answer',
+        );
+        await server.waitForCount('afterReload', server.events('stuck').length);
+      }
+    });
+
+    test('shutdown with tasks in the queue ends in time', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum, task_worker_num: 2, max_wait_time: 2 },
+        setup: taskServer,
+      });
+      using remote = await Remote.connect(server);
+      await remote.run(
+        ({ server }, slow) => {
+          for (let i = 0; i < 1000; i++) server.task(slow);
+          for (let i = 0; i < 20; i++) server.task(Buffer.alloc(1_000_000));
+        },
+        inTask(({ block, report }) => {
+          report('working');
+          block(50);
+        }),
+      );
+      await server.waitFor('working');
+      const begin = performance.now();
+      await server.stop();
+      const ms = performance.now() - begin;
+      assert.ok(ms < 9000, `${ms} ms`);
+    });
+  });
+}

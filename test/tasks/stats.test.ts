@@ -1,0 +1,111 @@
+/** What stats() tells of tasks while they wait, run, and afterwards. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { Remote } from '../support/remote.ts';
+import { startServer } from '../support/server.ts';
+import { SUBJECTS } from '../support/subjects.ts';
+import { inTask, taskServer } from '../support/tasks.ts';
+
+interface TaskStats {
+  task_worker_num: number;
+  task_idle_worker_num: number;
+  tasking_num: number;
+  task_count: number;
+  task_queue_num: number;
+  task_queue_bytes: number;
+}
+
+for (const { name, mode, workerNum } of SUBJECTS) {
+  describe(`stats() of tasks in ${name}`, { concurrency: false }, () => {
+    for (const ipc of [1, 2] as const) {
+      test(`with task_ipc_mode ${ipc}`, async () => {
+        await using server = await startServer({
+          mode,
+          settings: { worker_num: workerNum, task_worker_num: 2, task_ipc_mode: ipc },
+          setup: taskServer,
+        });
+        const remotes = await Remote.connectToAll(server, workerNum);
+        const stats = (of = remotes[0]): Promise<TaskStats> =>
+          of.run(({ server }) => server.stats() as unknown as TaskStats);
+        const idle = {
+          task_worker_num: 2,
+          task_idle_worker_num: 2,
+          tasking_num: 0,
+          task_count: 0,
+          task_queue_num: 0,
+          task_queue_bytes: 0,
+        };
+        const pick = (all: TaskStats): TaskStats =>
+          Object.fromEntries(
+            Object.keys(idle).map((key) => [key, all[key as keyof TaskStats]]),
+          ) as unknown as TaskStats;
+        assert.deepEqual(pick(await stats()), idle);
+
+        const hold = inTask(async ({ report, rest }) => {
+          report('held');
+          while (!process.getBuiltinModule('node:fs').existsSync('go')) await rest(5);
+        });
+        await remotes[0].run(({ server }, hold) => server.task(hold, 0), hold);
+        await server.waitForCount('held', 1);
+        assert.deepEqual(pick(await stats()), { ...idle, task_idle_worker_num: 1, task_count: 1 });
+        await remotes[1].run(({ server }, hold) => server.task(hold, 1), hold);
+        await server.waitForCount('held', 2);
+        for (const remote of remotes)
+          await remote.run(({ server }) => [0, 1].map((target) => server.task('x'.repeat(1000), target)));
+        // Every process tells the same.
+        for (const remote of remotes) {
+          const { task_queue_bytes, ...rest } = pick(await stats(remote));
+          assert.deepEqual(rest, {
+            task_worker_num: 2,
+            task_idle_worker_num: 0,
+            tasking_num: 4,
+            task_count: 6,
+            task_queue_num: 4,
+          });
+          assert.ok(task_queue_bytes >= 4000 && task_queue_bytes < 5000, `${task_queue_bytes} bytes`);
+        }
+        process.getBuiltinModule('node:fs').writeFileSync(`${server.directory}/go`, '');
+        await server.waitForCount('finish', 4);
+        await server.until(async () => (await stats()).task_idle_worker_num === 2, 'idle task workers');
+        assert.deepEqual(pick(await stats()), { ...idle, task_count: 6 });
+
+        // Totals survive the processes.
+        await remotes[0].run(({ server }) => server.reload(true));
+        await server.waitFor('afterReload');
+        assert.equal(await remotes[0].run(({ server }) => server.taskwait('again', 30)), 'again');
+        await server.until(async () => (await stats()).task_idle_worker_num === 2, 'idle task workers');
+        assert.deepEqual(pick(await stats()), { ...idle, task_count: 7 });
+      });
+    }
+
+    test('what counts for one task worker', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum, task_worker_num: 1 },
+        setup: taskServer,
+      });
+      using remote = await Remote.connect(server);
+      const own = inTask(({ server }) => {
+        const { worker_request_count, coroutine_num } = server.stats() as {
+          worker_request_count: number;
+          coroutine_num: number;
+        };
+        return [worker_request_count, coroutine_num];
+      });
+      const counts = await remote.run(
+        async ({ server }, own) => [
+          await server.taskwait(own, 30),
+          await server.taskwait(own, 30),
+          await server.taskwait(own, 30),
+        ],
+        own,
+      );
+      // Tasks that were handled before.
+      assert.deepEqual(counts, [
+        [0, 0],
+        [1, 0],
+        [2, 0],
+      ]);
+    });
+  });
+}
