@@ -2,7 +2,7 @@ import type { Logger } from '../log/log.ts';
 import { ConnectionTable } from '../shm/connections.ts';
 import { Outbox } from '../shm/mailbox.ts';
 import type { Segment } from '../shm/segment.ts';
-import { LaneCounters, WorkerTable } from '../shm/workers.ts';
+import { LaneCounters, MESSAGES, WorkerTable } from '../shm/workers.ts';
 import type { InboxWatch } from './inbox-watch.ts';
 import { Turn } from './turn.ts';
 import { RingWire, type Wire } from './wire.ts';
@@ -59,7 +59,7 @@ export class Runtime {
   /** Sends one message without payload, at once. */
   tell(inbox: number, kind: number, a = 0, b = 0): void {
     this.outbox.to(inbox).post(kind, a, b);
-    this.segment.countMessage();
+    this.counters.add(MESSAGES, 1);
     this.turn.touch();
   }
 

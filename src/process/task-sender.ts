@@ -3,7 +3,7 @@ import { SWOOLE_ERROR_SERVER_NO_IDLE_WORKER, SWOOLE_LOG_WARNING } from '../const
 import { workerInbox } from '../shm/layout.ts';
 import { postLetter } from '../shm/letter.ts';
 import { TASK } from '../shm/messages.ts';
-import { TASKS_SENT, WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
+import { MESSAGES, TASKS_SENT, WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
 import type { Runtime } from './runtime.ts';
 
 const BUSY_NOTICE_MS = 1000;
@@ -59,7 +59,7 @@ export class TaskSender {
     // Others see at once that it has something to do, and choose another; it becomes idle when its ring is empty.
     Atomics.compareExchange(this.words, runtime.workers.statusWord(workerId), WORKER_IDLE, WORKER_BUSY);
     runtime.counters.add(TASKS_SENT, 1);
-    runtime.segment.countMessage();
+    runtime.counters.add(MESSAGES, 1);
     runtime.turn.touch();
     return 0;
   }

@@ -6,17 +6,16 @@ import { computeLayout, LAYOUT_VERSION, type Layout, type LayoutNumbers, MAGIC }
  *   word  0 magic         1 layout version   2 mode           3 reactors
  *         4 workers       5 task workers     6 user processes 7 slots per owner
  *         8 owners        9 master pid      10 manager pid   11 state (see below)
- *        12 connections  13 sessions given  14 pipe messages 15 barrier: processes that are ready
+ *        12 connections  13 sessions given  14 free          15 barrier: processes that are ready
  *   f64  16 (word 32) start time, s        17 start session id
  *   word 40 running reload (1) or not       41 highest descriptor seen
  *        42 id of the message queue + 1
  *   word 64… per port: connections now
  *   byte 8192… the boot record: length i32, then JSON that children read
- * Words 12–15 and the ports' are changed with Atomics by anybody; the rest is written by master or manager.
+ * Words 12, 13, 15 and the ports' are changed with Atomics by anybody; the rest is written by master or manager.
  */
 const WORD_CONNECTIONS = 12;
 const WORD_SESSIONS = 13;
-const WORD_MESSAGES = 14;
 const F64_START_TIME = 16;
 const F64_START_SESSION = 17;
 export const PORT_WORD = 64;
@@ -131,14 +130,6 @@ export class Segment {
   nextSession(): number {
     return Atomics.add(this.words, WORD_SESSIONS, 1);
   }
-  /** Messages between processes so far; the first is number 1. */
-  get messages(): number {
-    return (Atomics.load(this.words, WORD_MESSAGES) >>> 0) + 1;
-  }
-  countMessage(): void {
-    Atomics.add(this.words, WORD_MESSAGES, 1);
-  }
-
   load(word: number): number {
     return Atomics.load(this.words, word);
   }

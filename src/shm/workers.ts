@@ -95,6 +95,8 @@ export const CALLBACKS_PEAK = 12;
 export const SLOTS_HIGH = 13;
 export const TASKS_SENT = 14;
 export const TASKS_BEGUN = 15;
+/** Messages to other processes. */
+export const MESSAGES = 16;
 
 /** The counters of one lane: plain numbers at numbers[base + REQUESTS] and so on. */
 export class LaneCounters {
