@@ -19,6 +19,7 @@ import type { TaskSender } from '../process/task-sender.ts';
 import { MANAGER_LANE, workerLane } from '../shm/layout.ts';
 import { RESULT } from '../shm/messages.ts';
 import { errorText } from '../sys/error.ts';
+import { Awaited } from './awaited.ts';
 import { CallbackRunner } from './callback-runner.ts';
 import type { ServerCore } from './core.ts';
 import { TaskResult } from './event-objects.ts';
@@ -43,7 +44,10 @@ export class Tasks {
   private readonly runtime: Runtime;
   private readonly sender: TaskSender;
   private readonly runner: CallbackRunner;
-  private readonly waiting = new Map<number, Waiting>();
+  /** Whose answer is a call's, and whose is a finish callback's. */
+  private readonly waiting = new Awaited<Waiting>();
+  private readonly callbacks = new Awaited<FinishCallback>();
+  private readonly pid = process.pid;
   private nextId = 0;
 
   constructor(core: ServerCore, runtime: Runtime, sender: TaskSender) {
@@ -65,10 +69,9 @@ export class Tasks {
         key: 'finishCallback',
       });
     }
-    const id = this.nextId;
-    return this.post(data, target, SWOOLE_TASK_NONBLOCK | SWOOLE_TASK_CALLBACK, (value) => {
-      this.runner.call('finish', 0, () => onFinish(this.core.server, id, value));
-    });
+    const id = this.post(data, target, SWOOLE_TASK_NONBLOCK | SWOOLE_TASK_CALLBACK, null);
+    if (id !== false) this.callbacks.add(id, onFinish);
+    return id;
   }
 
   wait(data: unknown, timeout: number, target: number): Promise<unknown> {
@@ -110,7 +113,7 @@ export class Tasks {
       done: () => done,
       deadline: ms === 0 ? Number.POSITIVE_INFINITY : performance.now() + ms,
     });
-    this.waiting.delete(id);
+    this.waiting.take(id);
     if (code !== 0) this.core.lastError = code;
     return answer;
   }
@@ -147,7 +150,7 @@ export class Tasks {
       const ids: number[] = [];
       const leave = (): void => {
         if (timer !== null) clearTimeout(timer);
-        for (const id of ids) this.waiting.delete(id);
+        for (const id of ids) this.waiting.take(id);
       };
       const finish = (): void => {
         leave();
@@ -220,7 +223,7 @@ export class Tasks {
     }
     if (ms === 0) return;
     timer = setTimeout(() => {
-      this.waiting.delete(id);
+      this.waiting.take(id);
       settle(false, SWOOLE_ERROR_CO_TIMEDOUT);
     }, ms);
   }
@@ -233,7 +236,7 @@ export class Tasks {
       return false;
     }
     this.nextId = (id + 1) % IDS;
-    if (waiting !== null) this.waiting.set(id, waiting);
+    if (waiting !== null) this.waiting.add(id, waiting);
     return id;
   }
 
@@ -273,13 +276,20 @@ export class Tasks {
   result(taskId: number, taskWorkerId: number, life: number, flags: number, seconds: number, value: unknown): void {
     const failed = (flags & TASK_FAILED) !== 0;
     // One that the process before us had asked for.
-    const ours = life === process.pid;
-    const waiting = ours ? this.waiting.get(taskId) : undefined;
-    if (waiting !== undefined) {
-      this.waiting.delete(taskId);
-      if (failed) waiting(false, Number(value));
-      else waiting(value, 0);
-      return;
+    const ours = life === this.pid;
+    if (ours && (flags & SWOOLE_TASK_CALLBACK) !== 0) {
+      const callback = this.callbacks.take(taskId);
+      if (callback !== undefined) {
+        this.callBack(callback, taskId, failed ? false : value);
+        return;
+      }
+    } else if (ours) {
+      const waiting = this.waiting.take(taskId);
+      if (waiting !== undefined) {
+        if (failed) waiting(false, Number(value));
+        else waiting(value, 0);
+        return;
+      }
     }
     if (failed) return;
     if ((flags & (SWOOLE_TASK_CALLBACK | SWOOLE_TASK_COROUTINE)) === 0)
@@ -295,9 +305,18 @@ export class Tasks {
   /** A task that was accepted found no way to its task worker. */
   undeliverable(taskId: number, error: number): void {
     this.warn(`task ${taskId} is lost: ${errorText(error)}`, error);
-    const waiting = this.waiting.get(taskId);
-    this.waiting.delete(taskId);
-    waiting?.(false, error);
+    this.waiting.take(taskId)?.(false, error);
+    const callback = this.callbacks.take(taskId);
+    if (callback !== undefined) this.callBack(callback, taskId, false);
+  }
+
+  private callBack(callback: FinishCallback, taskId: number, value: unknown): void {
+    try {
+      const result: unknown = callback(this.core.server, taskId, value);
+      if (result !== undefined && result !== null) this.runner.track('finish', 0, result, null);
+    } catch (error) {
+      this.runner.failed('finish', 0, error);
+    }
   }
 
   private fireFinish(taskId: number, taskWorkerId: number, seconds: number, value: unknown): void {
@@ -313,7 +332,7 @@ export class Tasks {
     }
     if (core.settings!.eventObject)
       this.runner.call('finish', 0, () => callback(core.server, new TaskResult(taskId, taskWorkerId, seconds, value)));
-    else this.runner.call('finish', 0, () => callback(core.server, taskId, value));
+    else this.callBack(callback as FinishCallback, taskId, value);
   }
 
   private warn(text: string, code?: number): void {
