@@ -58,6 +58,12 @@ export const BROKEN = 0xfd;
  * the processor's cache). Far enough that the room behind the padding still takes the longest record.
  */
 const REWIND_BYTES = RECORD_MAX + 64;
+/**
+ * After so much has waited in it a ring is not quiet, and starts again only near its end: until the reader has stepped
+ * over the padding, the next burst has only the room before this.
+ */
+const BURST_BYTES = RING_BYTES / 8;
+const REWIND_AFTER_BURST = RING_BYTES - RECORD_MAX;
 /** Behind this there is no room for the header of the padding: then the next record runs over the end as usual. */
 const REWIND_LAST = RING_BYTES - RECORD_HEADER_BYTES;
 /** How far the tail may run ahead of the head as last seen before we look at it again. */
@@ -140,6 +146,8 @@ export class RingWriter {
   /** The head as last seen: the room is at least what it tells. */
   private head: number;
   private asks: number;
+  /** True exactly when more than BURST_BYTES have waited since the ring last started again. */
+  private burst = false;
   /** What waits is a list, because there may be a hundred thousand of them. */
   private firstWaiting: Waiting | null = null;
   private lastWaiting: Waiting | null = null;
@@ -297,9 +305,12 @@ export class RingWriter {
   /** Bytes of payload that a record may have now; negative when not even an empty record fits. */
   private room(): number {
     let used = (this.tail - this.head) | 0;
-    if (used > REFRESH_BYTES) used = this.lookAtHead();
+    if (used > REFRESH_BYTES) {
+      used = this.lookAtHead();
+      if (used > BURST_BYTES) this.burst = true;
+    }
     const at = this.tail & MASK;
-    if (used === 0 && at >= REWIND_BYTES && at <= REWIND_LAST) {
+    if (used === 0 && at >= (this.burst ? REWIND_AFTER_BURST : REWIND_BYTES) && at <= REWIND_LAST) {
       this.rewind();
       used = (this.tail - this.head) | 0;
     }
@@ -308,6 +319,7 @@ export class RingWriter {
 
   /** Skips to the start of the memory with one record of padding, which the reader steps over. */
   private rewind(): void {
+    this.burst = false;
     const left = RING_BYTES - (this.tail & MASK);
     this.commit(PAD, 0, 0, left - RECORD_HEADER_BYTES);
   }
