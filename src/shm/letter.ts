@@ -22,6 +22,8 @@ const FORM_WORD = 4;
 const TEXT = 0;
 const BYTES = 1;
 const SERIALIZED = 2;
+/** Text of one byte for each character, which is read without looking at each. */
+const ASCII = 3;
 
 /** Text up to this long is encoded in place, where three bytes for each character are reserved. */
 const TEXT_IN_PLACE = RECORD_MAX / 3 - LETTER_HEAD_BYTES;
@@ -55,8 +57,8 @@ export function postLetter(
     const most = LETTER_HEAD_BYTES + value.length * 3;
     if (value.length <= TEXT_IN_PLACE && writer.claim(most, most) === most) {
       const at = writer.payloadOffset();
-      writeHead(writer.data, at, seconds, life, flags, TEXT);
       const length = writer.data.text.write(value, at + LETTER_HEAD_BYTES, value.length * 3);
+      writeHead(writer.data, at, seconds, life, flags, length === value.length ? ASCII : TEXT);
       writer.commit(kind, a, b, LETTER_HEAD_BYTES + length);
       return;
     }
@@ -150,7 +152,8 @@ export function readLetter(message: Message, letter: Letter): void {
   const start = offset + LETTER_HEAD_BYTES;
   const end = offset + length;
   const form = data.i32[word + FORM_WORD];
-  if (form === TEXT) letter.value = data.text.toString('utf8', start, end);
+  if (form === ASCII) letter.value = data.text.toString('latin1', start, end);
+  else if (form === TEXT) letter.value = data.text.toString('utf8', start, end);
   else {
     const copy = Buffer.allocUnsafe(end - start);
     data.text.copy(copy, 0, start, end);
@@ -171,6 +174,8 @@ function decodeValue(form: number, bytes: Buffer): unknown {
   switch (form) {
     case TEXT:
       return bytes.toString('utf8');
+    case ASCII:
+      return bytes.toString('latin1');
     case BYTES:
       return bytes;
     case SERIALIZED:
