@@ -6,7 +6,7 @@
 import type { Connection } from '../reactor/connection.ts';
 import type { PacketDelivery, PacketSource } from '../reactor/datagram.ts';
 import type { Delivery } from '../reactor/delivery.ts';
-import { READ_BYTES } from '../reactor/limits.ts';
+import { LINGER_TURNS, READ_BYTES } from '../reactor/limits.ts';
 import type { ReactorPort } from '../reactor/port.ts';
 import { Reactor } from '../reactor/reactor.ts';
 import { FLAG_CLOSE_TAKEN, FLAGS, RECEIVE_TIME, TAKEN_TIME } from '../shm/connections.ts';
@@ -115,7 +115,7 @@ export class BaseWorker implements Delivery, PacketDelivery {
     };
     this.inbox = new Inbox(runtime.segment, workerInbox(runtime.segment.layout, runtime.workerId), runtime.doorbells);
     this.letters = new Letters(options.application);
-    this.inboxWatch = new InboxWatch(runtime, this.inbox, (reader) => this.handle(reader));
+    this.inboxWatch = new InboxWatch(runtime, this.inbox, (reader) => this.handle(reader), undefined, LINGER_TURNS);
     runtime.inboxWatch = this.inboxWatch;
     this.life = new WorkerLife({
       runtime,
