@@ -7,6 +7,8 @@ import { MESSAGES, TASKS_SENT, WORKER_BUSY, WORKER_IDLE } from '../shm/workers.t
 import type { Runtime } from './runtime.ts';
 
 const BUSY_NOTICE_MS = 1000;
+/** Looking at the clock costs: only every so many tasks. */
+const CLOCK_EVERY = 64;
 
 /** How a task gets to the task worker that was chosen. */
 export interface TaskRoute {
@@ -17,6 +19,7 @@ export interface TaskRoute {
 /** task_ipc_mode 1: the ring of the task worker. Where it is full, tasks wait in this process, in order. */
 export class RingRoute implements TaskRoute {
   private readonly runtime: Runtime;
+  private readonly pid = process.pid;
 
   constructor(runtime: Runtime) {
     this.runtime = runtime;
@@ -25,7 +28,7 @@ export class RingRoute implements TaskRoute {
   post(workerId: number, taskId: number, sourceId: number, flags: number, data: unknown): number {
     const { outbox, segment } = this.runtime;
     const writer = outbox.to(workerInbox(segment.layout, workerId));
-    postLetter(writer, TASK, taskId, sourceId, process.pid, flags, data, 'the data of a task');
+    postLetter(writer, TASK, taskId, sourceId, this.pid, flags, data, 'the data of a task');
     return 0;
   }
 }
@@ -38,6 +41,7 @@ export class TaskSender {
   private readonly words: Int32Array;
   private next: number;
   private noticedAt = 0;
+  private unnoticed = 0;
 
   constructor(runtime: Runtime, route: TaskRoute) {
     const { layout, words } = runtime.segment;
@@ -57,7 +61,10 @@ export class TaskSender {
     const error = this.route.post(workerId, taskId, sourceId, flags, data);
     if (error !== 0) return error;
     // Others see at once that it has something to do, and choose another; it becomes idle when its ring is empty.
-    Atomics.compareExchange(this.words, runtime.workers.statusWord(workerId), WORKER_IDLE, WORKER_BUSY);
+    // Looked at first: the exchange would take its cache line from the worker, whatever it finds.
+    const statusWord = runtime.workers.statusWord(workerId);
+    if (Atomics.load(this.words, statusWord) === WORKER_IDLE)
+      Atomics.compareExchange(this.words, statusWord, WORKER_IDLE, WORKER_BUSY);
     runtime.counters.add(TASKS_SENT, 1);
     runtime.counters.add(MESSAGES, 1);
     runtime.turn.touch();
@@ -79,6 +86,8 @@ export class TaskSender {
   }
 
   private noticeBusy(): void {
+    if (--this.unnoticed > 0) return;
+    this.unnoticed = CLOCK_EVERY;
     const now = Date.now();
     if (now - this.noticedAt < BUSY_NOTICE_MS) return;
     this.noticedAt = now;

@@ -210,7 +210,8 @@ export class TaskWorker {
   private begin(task: TaskInHand): void {
     const { words, numbers, counters } = this;
     this.letter.value = undefined;
-    if (!this.ending && !this.life.stopping) words[this.statusWord] = WORKER_BUSY;
+    // Most often the sender has written that already, and a store would take the cache line from it.
+    if (words[this.statusWord] === WORKER_IDLE) words[this.statusWord] = WORKER_BUSY;
     numbers[counters + TASKS_BEGUN]++;
     this.beginTurn();
     const promise = this.application.task(task);

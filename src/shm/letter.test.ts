@@ -175,7 +175,7 @@ describe('what is no letter', () => {
   });
 
   it('throws for a form that there is not', () => {
-    for (const form of [3, -1, 2 ** 31 - 1, -(2 ** 31)]) {
+    for (const form of [4, -1, 2 ** 31 - 1, -(2 ** 31)]) {
       const bytes = encodeLetter(0, 0, 'x', 'a value');
       bytes.writeInt32LE(form, 16);
       assert.throws(() => readBytes(bytes), /a letter has a form/);
