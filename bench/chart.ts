@@ -1,11 +1,12 @@
-/** Draws the comparison as a bar chart: one group for each case, bars relative to node:net, no dependency. */
+/** Draws comparisons as bar charts: one group for each case, bars relative to one subject, no dependency. */
 import { FOREIGN_DISTURBS, thousands } from './report.ts';
-import type { CaseResult, Comparison, Results } from './results.ts';
+import type { CaseResult, Results } from './results.ts';
+import type { Machine } from './support/machine.ts';
 import type { SubjectName } from './support/subjects.ts';
 
 const WIDTH = 860;
 const MARGIN = 28;
-const LABEL_WIDTH = 150;
+const LABEL_WIDTH = 170;
 const FIGURES_WIDTH = 170;
 const BARS_X = MARGIN + LABEL_WIDTH;
 const FIGURES_X = WIDTH - MARGIN - FIGURES_WIDTH;
@@ -27,11 +28,68 @@ const COLOURS: Readonly<Record<SubjectName, string>> = {
   process: '#13a08b',
 };
 
-export function drawChart(results: Results): string {
-  const groups = results.cases.filter((group) => group.comparisons.some((comparison) => comparison.ratio !== null));
-  const ratios = groups.flatMap((group) => group.comparisons.flatMap((comparison) => comparison.ratio ?? []));
-  const targets = groups.flatMap((group) => Object.values(group.targets));
-  const scale = BARS_WIDTH / Math.max(1, ...ratios, ...targets);
+/** Bars of any comparison. Ratios are to whatever stands at 1. */
+export interface BarChart {
+  /** For readers that see no picture. */
+  name: string;
+  title: string;
+  hint: string;
+  groups: readonly BarGroup[];
+  machine: Machine;
+  date: string;
+  how: string;
+  /** True exactly when other work disturbed the run. */
+  disturbed: boolean;
+}
+
+export interface BarGroup {
+  title: string;
+  about: string;
+  rows: readonly Bar[];
+}
+
+export interface Bar {
+  label: string;
+  colour: string;
+  ratio: number | null;
+  figure: string;
+  target: number | null;
+}
+
+export function drawChart({ cases, machine, date, parameters }: Results): string {
+  return drawBars({
+    name: 'tswoole and node:net, TCP echo',
+    title: 'TCP echo on one processor',
+    hint: 'Bars are relative to node:net = 1.00× in the same run. A dark mark is the target.',
+    groups: cases.filter((group) => group.comparisons.some(({ ratio }) => ratio !== null)).map(groupOf),
+    machine,
+    date,
+    how:
+      `Server pinned to one CPU, load generator to another. Medians of ${parameters.rounds} rounds of ` +
+      `${parameters.seconds} s, servers taking turns.`,
+    disturbed: cases.some((group) => group.foreignCpus >= FOREIGN_DISTURBS),
+  });
+}
+
+function groupOf({ title, metric, comparisons }: CaseResult): BarGroup {
+  const latency = metric === 'latency';
+  return {
+    title,
+    about: latency ? 'p99 latency, shorter is better' : 'requests/s, longer is better',
+    rows: comparisons.map(({ label, subject, ratio, target, p99Us, requestsPerSecond }) => ({
+      label,
+      colour: COLOURS[subject],
+      ratio,
+      figure: latency ? `${thousands(p99Us ?? 0)} µs` : `${thousands(requestsPerSecond)} /s`,
+      target,
+    })),
+  };
+}
+
+export function drawBars(chart: BarChart): string {
+  const { groups } = chart;
+  const lengths = groups.flatMap(({ rows }) => rows.flatMap(({ ratio, target }) => [ratio ?? 0, target ?? 0]));
+  const scale = BARS_WIDTH / Math.max(1, ...lengths);
 
   const body: string[] = [];
   let y = HEAD_HEIGHT;
@@ -43,84 +101,59 @@ export function drawChart(results: Results): string {
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}"`,
     ` font-family="system-ui, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif" font-size="13" fill="${INK}">`,
-    `<title>tswoole and node:net, TCP echo</title>`,
+    `<title>${escapeXml(chart.name)}</title>`,
     `<rect width="${WIDTH}" height="${height}" rx="10" fill="#ffffff"/>`,
-    drawHead(),
+    text(MARGIN, 38, chart.title, 'font-size="20" font-weight="600"'),
+    text(MARGIN, 60, chart.hint, `fill="${FAINT_INK}"`),
     ...body,
-    drawFoot(results, height),
+    drawFoot(chart, height),
     '</svg>\n',
   ].join('\n');
 }
 
-function drawHead(): string {
-  const hint = 'Bars are relative to node:net = 1.00× in the same run. A dark mark is the target.';
-  return [
-    text(MARGIN, 38, 'TCP echo on one processor', 'font-size="20" font-weight="600"'),
-    text(MARGIN, 60, hint, `fill="${FAINT_INK}"`),
-  ].join('\n');
-}
-
-function drawGroup(group: CaseResult, top: number, scale: number): string {
+function drawGroup(group: BarGroup, top: number, scale: number): string {
   const rowsTop = top + GROUP_TITLE_HEIGHT;
   const rowsBottom = top + groupHeight(group);
-  const about = group.metric === 'latency' ? 'p99 latency, shorter is better' : 'requests/s, longer is better';
   const one = BARS_X + scale;
   return [
     `<text x="${MARGIN}" y="${top + 16}"><tspan font-weight="600">${escapeXml(group.title)}</tspan>` +
-      `<tspan dx="10" fill="${FAINT_INK}">${about}</tspan></text>`,
-    ...group.comparisons.map((comparison, index) =>
-      drawBar(
-        group,
-        comparison,
-        rowsTop + index * ROW_HEIGHT,
-        comparison.ratio === null ? 0 : comparison.ratio * scale,
-      ),
-    ),
-    ...group.comparisons.map((comparison, index) => drawTarget(comparison, rowsTop + index * ROW_HEIGHT, scale)),
+      `<tspan dx="10" fill="${FAINT_INK}">${escapeXml(group.about)}</tspan></text>`,
+    ...group.rows.map((bar, index) => drawBar(bar, rowsTop + index * ROW_HEIGHT, (bar.ratio ?? 0) * scale)),
+    ...group.rows.map((bar, index) => drawTarget(bar, rowsTop + index * ROW_HEIGHT, scale)),
     `<line x1="${round(one)}" x2="${round(one)}" y1="${rowsTop - 4}" y2="${rowsBottom}" stroke="${FAINT_INK}" ` +
       'stroke-dasharray="2 3"/>',
   ].join('\n');
 }
 
-function drawBar(group: CaseResult, comparison: Comparison, top: number, width: number): string {
+function drawBar({ label, colour, ratio, figure }: Bar, top: number, width: number): string {
   const baseline = top + 14;
-  const figure =
-    group.metric === 'latency'
-      ? `${thousands(comparison.p99Us ?? 0)} µs`
-      : `${thousands(comparison.requestsPerSecond)} /s`;
-  const ratio = comparison.ratio === null ? '' : `${comparison.ratio.toFixed(2)}×`;
   return [
-    text(BARS_X - 12, baseline, comparison.label, 'text-anchor="end"'),
-    `<rect x="${BARS_X}" y="${top}" width="${round(width)}" height="${BAR_HEIGHT}" rx="3" ` +
-      `fill="${COLOURS[comparison.subject]}"/>`,
+    text(BARS_X - 12, baseline, label, 'text-anchor="end"'),
+    `<rect x="${BARS_X}" y="${top}" width="${round(width)}" height="${BAR_HEIGHT}" rx="3" fill="${colour}"/>`,
     // In columns of their own, because beside a bar they would run into the marks.
-    text(FIGURES_X + 48, baseline, ratio, 'text-anchor="end" font-weight="600"'),
+    text(FIGURES_X + 48, baseline, ratio === null ? '' : `${ratio.toFixed(2)}×`, 'text-anchor="end" font-weight="600"'),
     text(WIDTH - MARGIN, baseline, figure, `text-anchor="end" fill="${FAINT_INK}"`),
   ].join('\n');
 }
 
-function drawTarget(comparison: Comparison, top: number, scale: number): string {
-  if (comparison.target === null) return '';
-  const x = round(BARS_X + comparison.target * scale);
+function drawTarget({ target }: Bar, top: number, scale: number): string {
+  if (target === null) return '';
+  const x = round(BARS_X + target * scale);
   return `<line x1="${x}" x2="${x}" y1="${top - 2}" y2="${top + BAR_HEIGHT + 2}" stroke="${INK}" stroke-width="2"/>`;
 }
 
-function drawFoot({ machine, parameters, date, cases }: Results, height: number): string {
+function drawFoot({ machine, date, how, disturbed }: BarChart, height: number): string {
   const first = `${machine.cpu}, ${machine.cpuCount} CPUs, Linux ${machine.kernel}, Node ${machine.node}, ${date.slice(0, 10)}`;
-  const second =
-    `Server pinned to one CPU, load generator to another. Medians of ${parameters.rounds} rounds of ` +
-    `${parameters.seconds} s, servers taking turns.`;
-  const disturbed = cases.some((group) => group.foreignCpus >= FOREIGN_DISTURBS);
   const warning = disturbed ? text(WIDTH - MARGIN, 38, DISTURBED, 'text-anchor="end" fill="#b3261e"') : '';
   return [
     warning,
     text(MARGIN, height - 36, first, `fill="${FAINT_INK}" font-size="11"`),
-    text(MARGIN, height - 19, second, `fill="${FAINT_INK}" font-size="11"`),
+    text(MARGIN, height - 19, how, `fill="${FAINT_INK}" font-size="11"`),
   ].join('\n');
 }
 
-function groupHeight(group: CaseResult): number {
-  return GROUP_TITLE_HEIGHT + group.comparisons.length * ROW_HEIGHT;
+function groupHeight(group: BarGroup): number {
+  return GROUP_TITLE_HEIGHT + group.rows.length * ROW_HEIGHT;
 }
 
 function text(x: number, y: number, content: string, attributes: string): string {

@@ -2,6 +2,7 @@
  * Compares tswoole with node:net and with C: `npm run bench -- --cases echo,large --rounds 5 --duration 3`.
  * See bench/README.md for what is measured and how it is kept honest.
  */
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
@@ -63,8 +64,10 @@ for (const test of cases) {
 printNotes(results.cases);
 
 // A run of a few cases must not replace the picture of the whole.
-if (values.save || (cases.length === CASES.length && names.length === SUBJECT_NAMES.length)) save();
+const complete = cases.length === CASES.length && names.length === SUBJECT_NAMES.length;
+if (values.save || complete) save();
 if (results.cases.some((result) => Object.keys(result.failures).length > 0)) process.exitCode = 1;
+if (complete) measureTasks();
 
 async function runCase(test: Case): Promise<CaseResult> {
   const subjects = prepareSubjects(names, values.source, test.transport);
@@ -120,6 +123,14 @@ function save(): void {
   writeFileSync(`${RESULTS}latest.json`, `${JSON.stringify(results, null, 2)}\n`);
   writeFileSync(`${RESULTS}latest.svg`, drawChart(results));
   console.log('\nSaved as bench/results/latest.json and latest.svg.');
+}
+
+/** A program of its own, because it has other subjects; part of the whole all the same. */
+function measureTasks(): void {
+  console.log();
+  const args = [fileURLToPath(new URL('tasks.ts', import.meta.url)), ...(values.source ? ['--source'] : [])];
+  const { status } = spawnSync(process.execPath, args, { stdio: 'inherit' });
+  if (status !== 0) process.exitCode = 1;
 }
 
 function ownCpuSeconds(): number {

@@ -19,8 +19,8 @@ process.on('exit', () => {
 });
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
 
-/** The command, tied to one processor. taskset replaces itself by the command, so the pid is the command's own. */
-export function pinned(cpu: number, command: readonly string[]): string[] {
+/** The command, tied to one processor, or to a list of them. taskset replaces itself by the command, so the pid is the command's own. */
+export function pinned(cpu: number | string, command: readonly string[]): string[] {
   return ['taskset', '-c', String(cpu), ...command];
 }
 
