@@ -5,7 +5,6 @@ import { type Letter, postLetter } from '../shm/letter.ts';
 import { RESULT } from '../shm/messages.ts';
 import type { RingWriter } from '../shm/ring.ts';
 import type { TasksInHand } from '../shm/tasks-in-hand.ts';
-import { MESSAGES } from '../shm/workers.ts';
 import type { Runtime } from './runtime.ts';
 
 /** A flag of RESULT, beside those of tasks: the task failed, and the value is the error number. */
@@ -67,8 +66,7 @@ export class TaskInHand {
     postLetter(writer, RESULT, this.id, runtime.workerId, this.life, flags, value, what);
     this.answered = true;
     if (!writer.blocked) this.hands?.answered(this.entry);
-    runtime.counters.add(MESSAGES, 1);
-    runtime.turn.touch();
+    runtime.sent();
     return true;
   }
 

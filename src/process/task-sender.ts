@@ -3,7 +3,7 @@ import { SWOOLE_ERROR_SERVER_NO_IDLE_WORKER, SWOOLE_LOG_WARNING } from '../const
 import { workerInbox } from '../shm/layout.ts';
 import { postLetter } from '../shm/letter.ts';
 import { TASK } from '../shm/messages.ts';
-import { MESSAGES, TASKS_SENT, WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
+import { TASKS_SENT, WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
 import type { Runtime } from './runtime.ts';
 
 const BUSY_NOTICE_MS = 1000;
@@ -66,8 +66,7 @@ export class TaskSender {
     if (Atomics.load(this.words, statusWord) === WORKER_IDLE)
       Atomics.compareExchange(this.words, statusWord, WORKER_IDLE, WORKER_BUSY);
     runtime.counters.add(TASKS_SENT, 1);
-    runtime.counters.add(MESSAGES, 1);
-    runtime.turn.touch();
+    runtime.sent();
     return 0;
   }
 

@@ -18,7 +18,6 @@ import type { Runtime } from '../process/runtime.ts';
 import { inboxOfLane, MANAGER_INBOX, MASTER_INBOX, reactorInbox, workerInbox } from '../shm/layout.ts';
 import { postLetter } from '../shm/letter.ts';
 import { COMMAND, COMMAND_REPLY } from '../shm/messages.ts';
-import { MESSAGES } from '../shm/workers.ts';
 import type { ServerCore } from './core.ts';
 import type { Server } from './server.ts';
 import { taskAtHand } from './task-callbacks.ts';
@@ -181,8 +180,7 @@ export class Commands {
       this.waiting.set(request, settle);
       const own = inboxOfLane(runtime.segment.layout, runtime.lane);
       postLetter(runtime.outbox.to(inbox), COMMAND, request, own, process.pid, 0, `${name}\n${json}`, 'a command');
-      runtime.counters.add(MESSAGES, 1);
-      runtime.turn.touch();
+      runtime.sent();
     });
   }
 

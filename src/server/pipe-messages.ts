@@ -4,7 +4,6 @@ import type { Runtime } from '../process/runtime.ts';
 import { workerInbox } from '../shm/layout.ts';
 import { postLetter } from '../shm/letter.ts';
 import { PIPE_MESSAGE } from '../shm/messages.ts';
-import { MESSAGES } from '../shm/workers.ts';
 import type { ServerCore } from './core.ts';
 
 /** Sends a value to the pipeMessage event of another process. Where its ring is full it waits here, in order. */
@@ -30,7 +29,6 @@ export function sendMessage(core: ServerCore, runtime: Runtime, message: unknown
   if (workerId === runtime.workerId) return refuse('a process cannot send to itself', SWOOLE_ERROR_WRONG_OPERATION);
   const sender = Math.max(0, runtime.workerId);
   postLetter(runtime.outbox.to(workerInbox(layout, workerId)), PIPE_MESSAGE, sender, 0, 0, 0, message, 'a message');
-  runtime.counters.add(MESSAGES, 1);
-  runtime.turn.touch();
+  runtime.sent();
   return true;
 }
