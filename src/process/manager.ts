@@ -25,6 +25,7 @@ import {
 } from '../shm/messages.ts';
 import { WORD_RELOADING } from '../shm/segment.ts';
 import { takeTasksOfDead } from '../shm/tasks-in-hand.ts';
+import { WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
 import type { Application } from './application.ts';
 import type { ProcessSettings } from './config.ts';
 import { InboxWatch } from './inbox-watch.ts';
@@ -199,7 +200,8 @@ export class Manager {
     }
     this.processes.add(started);
     this.current[id] = started;
-    runtime.workers.recordStart(id, started.child.pid, lane);
+    const status = this.role(id) === 'task' ? WORKER_BUSY : WORKER_IDLE;
+    runtime.workers.recordStart(id, started.child.pid, lane, status);
   }
 
   private freeGeneration(id: number): number {

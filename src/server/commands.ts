@@ -89,8 +89,9 @@ export class Commands {
     return [...this.byName.values()].some(({ types }) => (types & SWOOLE_SERVER_COMMAND_REACTOR_THREAD) !== 0);
   }
 
+  /** The same script runs in every process: what it does wrong before start() is told once. */
   private refuse(text: string): false {
-    this.core.logger.log(SWOOLE_LOG_WARNING, text);
+    if (this.core.started || this.core.inherited === null) this.core.logger.log(SWOOLE_LOG_WARNING, text);
     return false;
   }
 

@@ -20,18 +20,14 @@ export function addProcess(core: ServerCore, process: Process): number | false {
       key: 'process',
     });
   }
-  if (core.started) {
-    core.logger.log(SWOOLE_LOG_WARNING, 'addProcess() must come before start()');
+  // The same script runs in every process: what it does wrong before start() is told once.
+  const refuse = (text: string): false => {
+    if (core.started || core.inherited === null) core.logger.log(SWOOLE_LOG_WARNING, `addProcess(): ${text}`);
     return false;
-  }
-  if (core.processes.includes(process)) {
-    core.logger.log(SWOOLE_LOG_WARNING, 'addProcess(): this process was added already');
-    return false;
-  }
-  if (!internalsOf(process).add()) {
-    core.logger.log(SWOOLE_LOG_WARNING, 'addProcess(): start() was called for this process: the server is to start it');
-    return false;
-  }
+  };
+  if (core.started) return refuse('it must come before start()');
+  if (core.processes.includes(process)) return refuse('this process was added already');
+  if (!internalsOf(process).add()) return refuse('start() was called for this process: the server is to start it');
   return core.processes.push(process) - 1;
 }
 

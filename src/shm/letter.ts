@@ -12,6 +12,7 @@
  */
 import { deserialize, serialize } from 'node:v8';
 import { describeValue, TswooleError } from '../errors.ts';
+import { Slab } from '../sys/slab.ts';
 import { type Message, RECORD_MAX, type RingReader, type RingWriter } from './ring.ts';
 
 export const LETTER_HEAD_BYTES = 24;
@@ -24,6 +25,9 @@ const BYTES = 1;
 const SERIALIZED = 2;
 /** Text of one byte for each character, which is read without looking at each. */
 const ASCII = 3;
+
+/** Long values share its memory. */
+const slab = new Slab();
 
 /** Text up to this long is encoded in place, where three bytes for each character are reserved. */
 const TEXT_IN_PLACE = RECORD_MAX / 3 - LETTER_HEAD_BYTES;
@@ -155,8 +159,7 @@ export function readLetter(message: Message, letter: Letter): void {
   if (form === ASCII) letter.value = data.text.toString('latin1', start, end);
   else if (form === TEXT) letter.value = data.text.toString('utf8', start, end);
   else {
-    const copy = Buffer.allocUnsafe(end - start);
-    data.text.copy(copy, 0, start, end);
+    const copy = slab.copy(data.u8, start, end - start);
     letter.value = form === BYTES ? copy : decodeValue(form, copy);
   }
 }

@@ -61,11 +61,11 @@ export class WorkerTable {
     return Atomics.load(this.words, this.at(id, CALLBACKS));
   }
 
-  /** The manager records a process that it has just spawned. */
-  recordStart(id: number, pid: number, lane: number): void {
+  /** The manager records a process that it has just spawned. One that runs tasks is busy until it can take one. */
+  recordStart(id: number, pid: number, lane: number, status = WORKER_IDLE): void {
     Atomics.store(this.words, this.at(id, PID), pid);
     Atomics.store(this.words, this.at(id, LANE), lane);
-    Atomics.store(this.words, this.at(id, STATUS), WORKER_IDLE);
+    Atomics.store(this.words, this.at(id, STATUS), status);
     Atomics.store(this.words, this.at(id, CALLBACKS), 0);
     Atomics.add(this.words, this.at(id, STARTS), 1);
   }
