@@ -91,6 +91,29 @@ function makeTaskRoute(core: ServerCore, runtime: Runtime): TaskRoute {
   );
 }
 
+/** What stops a worker of any kind: a signal, or a call, which acts behind the current callback and never inside. */
+export function makeStoppable(core: ServerCore, runtime: Runtime, stop: (graceful: boolean) => void): void {
+  let stopping = false;
+  const stopOnce = (graceful: boolean): void => {
+    if (stopping) return;
+    stopping = true;
+    stop(graceful);
+  };
+  core.control = {
+    ...remoteControl(core, runtime),
+    stopSelf: (graceful) => {
+      setImmediate(() => stopOnce(graceful));
+      return true;
+    },
+    exiting: () => stopping,
+  };
+  handleSignals({
+    onTerm: () => stopOnce(core.settings!.reloadAsync),
+    onReload: null,
+    onReopen: () => core.logger.reopen(),
+  });
+}
+
 /** The message queue that the first process has opened. */
 export function taskQueueOf(segment: Segment): number {
   return segment.load(WORD_TASK_QUEUE) - 1;

@@ -5,7 +5,7 @@ import { QueueReader } from '../process/task-queue.ts';
 import { TaskWorker } from '../process/task-worker.ts';
 import type { Segment } from '../shm/segment.ts';
 import type { ServerCore } from './core.ts';
-import { enter, handleSignals, remoteControl, taskQueueOf } from './enter.ts';
+import { enter, makeStoppable, taskQueueOf } from './enter.ts';
 
 export function runTaskWorker(
   core: ServerCore,
@@ -24,22 +24,7 @@ export function runTaskWorker(
           core.logger.log(SWOOLE_LOG_WARNING, text),
         );
   const worker = new TaskWorker(runtime, core.application!, settings, queue);
-  let stopping = false;
-  const stop = (graceful: boolean): boolean => {
-    stopping = true;
-    worker.stop(graceful);
-    return true;
-  };
-  core.control = {
-    ...remoteControl(core, runtime),
-    // Never inside the current callback.
-    stopSelf: (graceful) => {
-      setImmediate(() => stop(graceful));
-      return true;
-    },
-    exiting: () => stopping,
-  };
-  handleSignals({ onTerm: () => stop(settings.reloadAsync), onReload: null, onReopen: () => core.logger.reopen() });
+  makeStoppable(core, runtime, (graceful) => worker.stop(graceful));
   applyPrivileges(settings, runtime, description.parent);
   worker.run();
 }

@@ -6,7 +6,7 @@ import { keepsWorker } from '../reactor/dispatch.ts';
 import { type Segment, STATE_STOPPING, WORD_MASTER_PID, WORD_STATE } from '../shm/segment.ts';
 import { closeDescriptor } from '../sys/socket.ts';
 import type { ServerCore } from './core.ts';
-import { enter, handleSignals, remoteControl } from './enter.ts';
+import { enter, makeStoppable } from './enter.ts';
 import { bindListener, isSpread, listenFailure, startListening } from './listen.ts';
 import { internalsOf } from './port.ts';
 import { reactorPorts } from './prepare.ts';
@@ -27,24 +27,10 @@ export async function runWorker(
   const base = core.mode === SWOOLE_BASE;
   const worker = await (base ? makeBaseWorker(core, runtime) : makeEventWorker(core, runtime));
 
-  let stopping = false;
-  const stop = (graceful: boolean): boolean => {
-    if (stopping) return true;
-    stopping = true;
+  makeStoppable(core, runtime, (graceful) => {
     if (base && id === 0 && segment.load(WORD_STATE) === STATE_STOPPING) application.beforeShutdown();
     worker.stop(graceful);
-    return true;
-  };
-  core.control = {
-    ...remoteControl(core, runtime),
-    // Never inside the current callback.
-    stopSelf: (graceful) => {
-      setImmediate(() => stop(graceful));
-      return true;
-    },
-    exiting: () => stopping,
-  };
-  handleSignals({ onTerm: () => stop(settings.reloadAsync), onReload: null, onReopen: () => core.logger.reopen() });
+  });
   applyPrivileges(settings, runtime, description.parent);
   if (base && id === 0) {
     segment.store(WORD_MASTER_PID, process.pid);
