@@ -254,6 +254,39 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       }
     });
 
+    test('SIGTERM in the middle of a large task that arrives: it is run to its end', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum, task_worker_num: 1 },
+        setup: taskServer,
+      });
+      using remote = await Remote.connect(server);
+      const pid = pidOf(server, workerNum);
+      const results = await remote.run(
+        ({ server }, job, id) => {
+          // More than the ring holds: the rest waits here, where nothing moves for a while.
+          const large = server.taskwait({ ...job, args: [Buffer.alloc(12_000_000)] }, 60);
+          const next = server.taskwait({ ...job, args: [''] }, 60);
+          setImmediate(() => {
+            process.kill(server.getWorkerPid(id) as number, 'SIGTERM');
+            Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+          });
+          return Promise.all([large, next]);
+        },
+        inTask(async ({ rest }, data: Buffer | string) => {
+          await rest(50);
+          return [process.pid, data.length];
+        }, ''),
+        workerNum,
+      );
+      const successor = await replaced(server, workerNum, pid);
+      assert.deepEqual(results, [
+        [pid, 12_000_000],
+        [successor, 0],
+      ]);
+      assert.doesNotMatch(server.output, /lost with it/);
+    });
+
     test('shutdown with tasks in the queue ends in time', async () => {
       await using server = await startServer({
         mode,
