@@ -259,7 +259,7 @@ for (const { name, mode, workerNum } of SUBJECTS) {
             if (!server.send(fd, data)) break;
             accepted++;
             // The owner of the socket gets its turn.
-            await new Promise((resolve) => setTimeout(resolve, 1));
+            await new Promise((resolve) => setTimeout(resolve, 10));
           }
           const error = server.getLastError();
           const info = server.getClientInfo(fd);

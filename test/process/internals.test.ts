@@ -38,7 +38,7 @@ describe('a process of a server', () => {
               stdio: ['ignore', 'inherit', 'inherit', pipe.child],
               env: { ...process.env, TEST_CHILD: '1' },
             });
-            internals.setPid(child.pid);
+            internals.followPid(() => child.pid);
             added.write(`life ${life}`);
             let text = '';
             while (!text.includes('life')) text += await added.read();
