@@ -252,7 +252,7 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       const froms = mode === SWOOLE_BASE ? ['manager'] : ['manager', 'master'];
       for (const from of froms) {
         const task = await server.waitFor('task', (event) => event.data === from);
-        assert.deepEqual([task.id, task.source, task.answered], [0, -1, false]);
+        assert.deepEqual([task.id, task.source, task.answered], [0, 0, false]);
         const sent = await server.waitFor('sent', (event) => event.from === from);
         assert.deepEqual([sent.sent, sent.waited, sent.error], [0, false, SWOOLE_ERROR_WRONG_OPERATION]);
       }
