@@ -118,10 +118,7 @@ export class Tasks {
     return answer;
   }
 
-  /**
-   * Many at once. `timedOut` is what stands for a task that was not answered in time: nothing (its place stays empty), or
-   * false.
-   */
+  /** Many at once. The place of one that was not answered in time stays empty with `leaveOut`, and is false without. */
   waitAll(method: string, tasks: readonly unknown[], timeout: number, leaveOut: boolean): Promise<unknown[] | false> {
     if (!Array.isArray(tasks)) {
       throw new TswooleError('ERR_ARGUMENT', `${method}() takes an array of tasks, got ${describeValue(tasks)}`, {
