@@ -8,6 +8,7 @@ import { type Layout, reactorInbox, workerInbox } from '../shm/layout.ts';
 import type { Outbox } from '../shm/mailbox.ts';
 import { FINISH_CLOSE, PAUSE, RESET, RESUME, SEND, SENDFILE } from '../shm/messages.ts';
 import { RECORD_MAX, type RingWriter } from '../shm/ring.ts';
+import { writeText } from '../sys/memory.ts';
 import type { Turn } from './turn.ts';
 
 export interface Wire {
@@ -63,7 +64,7 @@ export class RingWire implements Wire {
   private sendText(writer: RingWriter, slot: number, serial: number, text: string): void {
     const most = text.length * 3;
     if (text.length <= TEXT_IN_PLACE && writer.claim(most, most) === most) {
-      const length = writer.data.text.write(text, writer.payloadOffset(), most);
+      const length = writeText(writer.data, writer.payloadOffset(), text);
       writer.commit(SEND, slot, serial, length);
       return;
     }

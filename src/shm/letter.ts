@@ -12,6 +12,7 @@
  */
 import { deserialize, serialize } from 'node:v8';
 import { describeValue, TswooleError } from '../errors.ts';
+import { writeText } from '../sys/memory.ts';
 import { Slab } from '../sys/slab.ts';
 import { type Message, RECORD_MAX, type RingReader, type RingWriter } from './ring.ts';
 
@@ -61,7 +62,7 @@ export function postLetter(
     const most = LETTER_HEAD_BYTES + value.length * 3;
     if (value.length <= TEXT_IN_PLACE && writer.claim(most, most) === most) {
       const at = writer.payloadOffset();
-      const length = writer.data.text.write(value, at + LETTER_HEAD_BYTES, value.length * 3);
+      const length = writeText(writer.data, at + LETTER_HEAD_BYTES, value);
       writeHead(writer.data, at, seconds, life, flags, length === value.length ? ASCII : TEXT);
       writer.commit(kind, a, b, LETTER_HEAD_BYTES + length);
       return;

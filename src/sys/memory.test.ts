@@ -3,7 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { clearEventfd, createEventfd, ringEventfd } from './eventfd.ts';
 import { read } from './libc.ts';
-import { allocate, createMemoryFile, mapMirrored, mapShared, PAGE_BYTES, Region } from './memory.ts';
+import { allocate, createMemoryFile, mapMirrored, mapShared, PAGE_BYTES, Region, writeText } from './memory.ts';
 import { closeDescriptor } from './socket.ts';
 
 describe('a mirrored map', () => {
@@ -80,6 +80,26 @@ describe('memory', () => {
   it('needs a length that all views can have', () => {
     for (const length of [0, -8, 12, 1.5, Number.NaN])
       assert.throws(() => new Region(allocate(8).address, length), RangeError, `${length}`);
+  });
+});
+
+describe('writeText', () => {
+  it('writes what Buffer would, at every length and in every script, and nothing beside it', () => {
+    const region = allocate(64 * 1024);
+    for (const length of [0, 1, 64, 1023, 1024, 1025, 5000]) {
+      for (const part of ['x', 'é', '漢', '🐘', '\ud800', 'x\udc00']) {
+        const text = part.repeat(Math.ceil(length / part.length));
+        const expected = Buffer.from(text);
+        region.u8.fill(0xaa);
+        assert.equal(writeText(region, 24, text), expected.length);
+        assert.ok(region.text.subarray(24, 24 + expected.length).equals(expected), `${length} of ${part}`);
+        assert.equal(region.u8[23], 0xaa);
+        assert.ok(
+          region.u8.subarray(24 + text.length * 3).every((byte) => byte === 0xaa),
+          `behind ${length} of ${part}`,
+        );
+      }
+    }
   });
 });
 

@@ -89,3 +89,14 @@ export function copyBytes(bytes: Uint8Array, start: number, length: number): Buf
   else copyPart.call(bytes, copy, 0, start, start + length);
   return copy;
 }
+
+const encoder = new TextEncoder();
+/** From this length on the encoder is faster than Buffer's write(), which looks at one character after the other. */
+const LONG_TEXT = 1024;
+
+/** Writes text as UTF-8, where there is room for three bytes of each character. Answers how many bytes it took. */
+export function writeText(region: Region, at: number, text: string): number {
+  const most = text.length * 3;
+  if (text.length < LONG_TEXT) return region.text.write(text, at, most);
+  return encoder.encodeInto(text, region.u8.subarray(at, at + most)).written;
+}
