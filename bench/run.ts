@@ -12,7 +12,7 @@ import { drawChart } from './chart.ts';
 import { printCase, printNotes } from './report.ts';
 import { type CaseResult, compare, type Results } from './results.ts';
 import { runLoad } from './support/load.ts';
-import { busySeconds, describeMachine, isBuildStale, printMachine } from './support/machine.ts';
+import { busySeconds, describeBuild, describeMachine, printMachine } from './support/machine.ts';
 import { treeCpuSeconds } from './support/process-tree.ts';
 import { LOAD_CPU, pinned, type RunningServer, SERVER_CPU, startServer } from './support/server.ts';
 import { isSubjectName, prepareSubjects, SUBJECT_NAMES, type Subject } from './support/subjects.ts';
@@ -43,12 +43,11 @@ if (availableParallelism() < 2) throw new Error('Two processors are needed: one 
 
 const machine = describeMachine();
 printMachine(machine);
-const build = values.source ? 'src' : (await isBuildStale(ROOT)) ? 'dist, older than src' : 'dist';
+const build = await describeBuild(ROOT, values.source);
 console.log(
   `server on CPU ${SERVER_CPU}, load generator on CPU ${LOAD_CPU}; ${rounds} rounds in which each subject is ` +
     `loaded for ${seconds} s, after ${warmUpSeconds} s of warm-up; tswoole from ${build}`,
 );
-if (build === 'dist, older than src') console.log('dist/ is older than src/: run "npm run build" first.');
 
 const results: Results = {
   date: new Date().toISOString(),

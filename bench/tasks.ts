@@ -10,7 +10,7 @@ import { type BarGroup, drawBars } from './chart.ts';
 import type { Turn, TurnResult } from './load/round-trips.ts';
 import { FOREIGN_DISTURBS, printTable, thousands } from './report.ts';
 import { Asked } from './support/asked.ts';
-import { busySeconds, describeMachine, isBuildStale, type Machine, printMachine } from './support/machine.ts';
+import { busySeconds, describeBuild, describeMachine, type Machine, printMachine } from './support/machine.ts';
 import { treeCpuSeconds } from './support/process-tree.ts';
 import { LOAD_CPU, pinned, SERVER_CPU } from './support/server.ts';
 import { median, spread } from './support/statistics.ts';
@@ -109,12 +109,11 @@ if (availableParallelism() < 2) throw new Error('Two processors are needed: one 
 
 const machine = describeMachine();
 printMachine(machine);
-const build = values.source ? 'src' : (await isBuildStale(ROOT)) ? 'dist, older than src' : 'dist';
+const build = await describeBuild(ROOT, values.source);
 console.log(
   `both sides on CPUs ${SERVER_CPU} and ${LOAD_CPU}; ${rounds} rounds of ${seconds} s for each subject, after ` +
     `${warmUpSeconds} s of warm-up; tswoole from ${build}`,
 );
-if (build === 'dist, older than src') console.log('dist/ is older than src/: run "npm run build" first.');
 const subjects = prepareTaskSubjects(values.source).filter(
   ({ name }) => values.subjects === undefined || values.subjects.split(',').includes(name),
 );

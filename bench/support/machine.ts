@@ -54,3 +54,11 @@ export async function isBuildStale(root: string): Promise<boolean> {
     return statSync(join(root, 'src', source)).mtimeMs > built.mtimeMs;
   });
 }
+
+/** What is measured, in a few words; says so where it is not what one thinks. */
+export async function describeBuild(root: string, source: boolean): Promise<string> {
+  if (source) return 'src';
+  if (!(await isBuildStale(root))) return 'dist';
+  console.log('dist/ is older than src/: run "npm run build" first.');
+  return 'dist, older than src';
+}

@@ -8,21 +8,10 @@ import {
   SWOOLE_LOG_ERROR,
   SWOOLE_LOG_INFO,
   SWOOLE_LOG_WARNING,
-  SWOOLE_TASK_NOREPLY,
 } from '../constants.ts';
 import { LANES_PER_WORKER, MANAGER_INBOX, MASTER_INBOX, workerInbox, workerLane } from '../shm/layout.ts';
-import { postLetter } from '../shm/letter.ts';
 import { announceLane, Inbox, releaseInboxOfDead } from '../shm/mailbox.ts';
-import {
-  MANAGER_READY,
-  RELOAD,
-  REOPEN_LOG,
-  RESULT,
-  SHUTDOWN,
-  TASK,
-  WORKER_READY,
-  WORKER_STOPPING,
-} from '../shm/messages.ts';
+import { MANAGER_READY, RELOAD, REOPEN_LOG, SHUTDOWN, TASK, WORKER_READY, WORKER_STOPPING } from '../shm/messages.ts';
 import { WORD_RELOADING } from '../shm/segment.ts';
 import { takeTasksOfDead } from '../shm/tasks-in-hand.ts';
 import { WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
@@ -33,7 +22,7 @@ import type { Child, Launcher } from './launcher.ts';
 import { Letters } from './letters.ts';
 import { endOrphans } from './orphans.ts';
 import type { Runtime } from './runtime.ts';
-import { TASK_FAILED } from './task-in-hand.ts';
+import { tellTaskDied } from './task-in-hand.ts';
 
 /** A worker that dies before it served is started again with growing pauses, up to this. */
 const RESPAWN_PAUSE_MAX_MS = 5000;
@@ -285,12 +274,7 @@ export class Manager {
     const { layout } = runtime.segment;
     const lost = takeTasksOfDead(runtime.segment, workerInbox(layout, id), lane);
     if (lost.length === 0) return;
-    for (const { taskId, source, life, flags } of lost) {
-      if ((flags & SWOOLE_TASK_NOREPLY) !== 0 || source < 0 || source >= layout.workerCount) continue;
-      const writer = runtime.outbox.to(workerInbox(layout, source));
-      postLetter(writer, RESULT, taskId, id, life, flags | TASK_FAILED, SWOOLE_ERROR_SERVER_WORKER_TERMINATED, '');
-    }
-    runtime.turn.touch();
+    for (const task of lost) tellTaskDied(runtime, id, task);
     const names = lost.map(
       ({ taskId, source }) => `${taskId} of ${source < 0 ? 'another process' : `worker ${source}`}`,
     );

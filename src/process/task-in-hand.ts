@@ -1,14 +1,36 @@
 /** A task that this process has taken, from its letter to its last answer. */
-import { SWOOLE_ERROR_TASK_DISPATCH_FAIL, SWOOLE_TASK_NOREPLY } from '../constants.ts';
+import {
+  SWOOLE_ERROR_SERVER_WORKER_TERMINATED,
+  SWOOLE_ERROR_TASK_DISPATCH_FAIL,
+  SWOOLE_TASK_NOREPLY,
+} from '../constants.ts';
 import { workerInbox } from '../shm/layout.ts';
 import { type Letter, postLetter } from '../shm/letter.ts';
 import { RESULT } from '../shm/messages.ts';
 import type { RingWriter } from '../shm/ring.ts';
-import type { TasksInHand } from '../shm/tasks-in-hand.ts';
+import type { TaskInTable, TasksInHand } from '../shm/tasks-in-hand.ts';
 import type { Runtime } from './runtime.ts';
 
 /** A flag of RESULT, beside those of tasks: the task failed, and the value is the error number. */
 export const TASK_FAILED = 0x10000;
+
+/** Tells whoever waits for a task that it died with the process of a task worker, in the place of that process. */
+export function tellTaskDied(
+  runtime: Runtime,
+  taskWorkerId: number,
+  { taskId, source, life, flags }: TaskInTable,
+): void {
+  if (!isAnswerable(runtime, source, flags)) return;
+  const { outbox, segment } = runtime;
+  const writer = outbox.to(workerInbox(segment.layout, source));
+  const code = SWOOLE_ERROR_SERVER_WORKER_TERMINATED;
+  postLetter(writer, RESULT, taskId, taskWorkerId, life, flags | TASK_FAILED, code, '');
+  runtime.sent();
+}
+
+function isAnswerable(runtime: Runtime, sourceId: number, flags: number): boolean {
+  return (flags & SWOOLE_TASK_NOREPLY) === 0 && sourceId >= 0 && sourceId < runtime.segment.layout.workerCount;
+}
 
 export class TaskInHand {
   readonly id: number;
@@ -43,10 +65,7 @@ export class TaskInHand {
 
   /** True exactly when somebody can be answered. */
   get wantsAnswer(): boolean {
-    return (this.flags & SWOOLE_TASK_NOREPLY) === 0 && this.sourceId >= 0 && this.sourceId < this.workerCount;
-  }
-  private get workerCount(): number {
-    return this.runtime.segment.layout.workerCount;
+    return isAnswerable(this.runtime, this.sourceId, this.flags);
   }
 
   /** Sends a result; there may be several. Answers false when nobody can be answered. */

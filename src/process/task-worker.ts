@@ -2,11 +2,9 @@
  * A task worker: takes tasks from its rings, or from the message queue, and runs the task callback: one at a time, or as
  * many as come where task_enable_coroutine is on.
  */
-import { SWOOLE_ERROR_SERVER_WORKER_TERMINATED } from '../constants.ts';
 import { LINGER_TURNS } from '../reactor/limits.ts';
-import { workerInbox } from '../shm/layout.ts';
-import { emptyLetter, postLetter, readLetter } from '../shm/letter.ts';
-import { REOPEN_LOG, RESULT, STOP_WORKER, TASK, TASK_QUEUED } from '../shm/messages.ts';
+import { emptyLetter, readLetter } from '../shm/letter.ts';
+import { REOPEN_LOG, STOP_WORKER, TASK, TASK_QUEUED } from '../shm/messages.ts';
 import { BROKEN, type Message, type RingWriter } from '../shm/ring.ts';
 import { TasksInHand } from '../shm/tasks-in-hand.ts';
 import { LIFE_REQUESTS, TASKS_BEGUN, WORKER_BUSY, WORKER_EXIT, WORKER_IDLE } from '../shm/workers.ts';
@@ -16,7 +14,7 @@ import { HandedInbox } from './handed-inbox.ts';
 import { Letters } from './letters.ts';
 import { requestLimit } from './request-limit.ts';
 import type { Runtime } from './runtime.ts';
-import { TASK_FAILED, TaskInHand } from './task-in-hand.ts';
+import { TaskInHand, tellTaskDied } from './task-in-hand.ts';
 import type { QueueReader } from './task-queue.ts';
 import { flushOutbox, WorkerLife } from './worker-life.ts';
 
@@ -264,23 +262,12 @@ export class TaskWorker {
   }
 
   /** The process before us died when it had the beginning of a large task: whoever waits for it is told. */
-  private tellBroken(taskId: number, sourceId: number, lane: number): void {
-    const { segment, outbox, workers, workerId, turn } = this.runtime;
-    if (!(sourceId >= 0 && sourceId < segment.layout.workerCount)) return;
+  private tellBroken(taskId: number, source: number, lane: number): void {
+    const { segment, workers, workerId } = this.runtime;
+    if (!(source >= 0 && source < segment.layout.workerCount)) return;
     // One that was replaced, and is still ending, gets no results any more: its task must not fail another's.
-    if (workers.lane(sourceId) !== lane) return;
-    const writer = outbox.to(workerInbox(segment.layout, sourceId));
+    if (workers.lane(source) !== lane) return;
     // The process that sent it still lives: its successor would have dropped what it left.
-    postLetter(
-      writer,
-      RESULT,
-      taskId,
-      workerId,
-      workers.pid(sourceId),
-      TASK_FAILED,
-      SWOOLE_ERROR_SERVER_WORKER_TERMINATED,
-      '',
-    );
-    turn.touch();
+    tellTaskDied(this.runtime, workerId, { taskId, source, life: workers.pid(source), flags: 0 });
   }
 }
