@@ -8,10 +8,12 @@ export const ACCEPTS_MAX = 64;
 /** The most that one read takes, and so the longest unframed `receive`. */
 export const READ_BYTES = 65536;
 /**
- * What all connections bring in one turn. More would leave the processor's cache before anybody has looked at it, and keep
- * workers waiting.
+ * What all connections bring in one turn. With less, clients run out of answers and fall asleep while the next turn is
+ * read, and waking one is what costs most.
  */
-export const TURN_READ_BYTES = 256 * 1024;
+export const TURN_READ_BYTES = 1024 * 1024;
+/** Workers that sleep are told of what they have after so much of it, not only at the end of the turn. */
+export const TELL_BYTES = 256 * 1024;
 /** The least room in a worker's ring that is worth a read. */
 export const READ_LEAST_BYTES = 4096;
 /** Messages handled from one ring before the others, and the sockets, have their turn. */

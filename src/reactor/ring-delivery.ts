@@ -15,7 +15,7 @@ import { allocate } from '../sys/memory.ts';
 import type { Connection } from './connection.ts';
 import type { Delivery } from './delivery.ts';
 import type { Dispatcher } from './dispatch.ts';
-import { READ_BYTES, READ_LEAST_BYTES } from './limits.ts';
+import { READ_BYTES, READ_LEAST_BYTES, TELL_BYTES } from './limits.ts';
 
 /** Asks the user's dispatch_func; the types are those of the peer: 0 data, 4 close, 5 connect. */
 export type AskUser = (fd: number, type: number, data: Buffer | null) => number;
@@ -48,6 +48,7 @@ export class RingDelivery implements Delivery {
   private readonly writers: (RingWriter | undefined)[] = [];
   /** The ring that the pending reserve() chose, and where a connection that waits is looked at again. */
   private chosen: RingWriter | null = null;
+  private untoldBytes = 0;
   private readonly scratch = allocate(READ_BYTES);
 
   constructor(options: RingDeliveryOptions) {
@@ -83,6 +84,7 @@ export class RingDelivery implements Delivery {
     }
     this.words[connection.base + DISPATCHED_BYTES] += length;
     this.chosen!.commit(DATA, connection.slot, connection.serial, length);
+    this.delivered(length);
   }
 
   deliverPackage(connection: Connection, bytes: Uint8Array, start: number, length: number): boolean {
@@ -108,6 +110,15 @@ export class RingDelivery implements Delivery {
       else target.set(bytes.subarray(start, start + length), at);
       writer.commit(DATA, connection.slot, connection.serial, length);
     } else writer.post(DATA, connection.slot, connection.serial, bytes.subarray(start, start + length));
+    this.delivered(length);
+  }
+
+  /** A worker with a processor of its own need not wait until the turn is over. */
+  private delivered(length: number): void {
+    this.untoldBytes += length;
+    if (this.untoldBytes < TELL_BYTES) return;
+    this.untoldBytes = 0;
+    this.options.outbox.flush();
   }
 
   canTake(connection: Connection): boolean {
