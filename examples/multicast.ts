@@ -9,8 +9,8 @@ const server = new Server('0.0.0.0', Number(process.argv[2] ?? 9905), SWOOLE_BAS
 server.set({ worker_num: 1 });
 
 const socket = server.getSocket();
-// The interface by name or number; without one the kernel chooses.
-if (socket === false || !socket.joinGroup(GROUP, process.argv[3] ?? 0)) {
+// The interface by name, number or address; without one the kernel chooses.
+if (socket === false || !socket.addMembership(GROUP, process.argv[3] ?? 0)) {
   throw new Error(`Unable to join multicast group: errno ${server.getLastError()}`);
 }
 

@@ -1,10 +1,13 @@
 /**
- * The socket of a port, as users reach it: its options and its multicast groups, before start() mostly.
+ * The socket of a port, as users reach it: its options and its multicast groups, before start() mostly. Methods that
+ * node:dgram has as well have its names.
  *
  * The script runs again in every process, but the socket is one: what is set before start() is set by the first process.
- * In the others the same calls answer true and change nothing, so that `if (!socket.joinGroup(…)) throw …` holds there too.
+ * In the others the same calls answer true and change nothing, so that `if (!socket.addMembership(…)) throw …` holds there too.
  */
 import { isIP } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { SWOOLE_SOCK_TCP6, SWOOLE_SOCK_UDP6 } from '../constants.ts';
 import { describeValue, TswooleError } from '../errors.ts';
 import {
   MCAST_JOIN_GROUP,
@@ -59,33 +62,65 @@ export class ListenSocket {
   }
 
   /**
-   * Receives what is sent to a multicast group, over an interface given by name or number (by default the kernel chooses),
-   * from everybody or from one source address only.
+   * Receives what is sent to a multicast group, over an interface given by name, number or one of its addresses; by default
+   * the kernel chooses.
    */
-  joinGroup(group: string, networkInterface: string | number = 0, source?: string): boolean {
-    const option = source === undefined ? MCAST_JOIN_GROUP : MCAST_JOIN_SOURCE_GROUP;
-    return this.#changeGroup(option, group, networkInterface, source);
+  addMembership(group: string, networkInterface: string | number = 0): boolean {
+    return this.#changeGroup(MCAST_JOIN_GROUP, group, networkInterface, null);
   }
 
-  /** Takes a joinGroup() with the same arguments back. */
-  leaveGroup(group: string, networkInterface: string | number = 0, source?: string): boolean {
-    const option = source === undefined ? MCAST_LEAVE_GROUP : MCAST_LEAVE_SOURCE_GROUP;
-    return this.#changeGroup(option, group, networkInterface, source);
+  dropMembership(group: string, networkInterface: string | number = 0): boolean {
+    return this.#changeGroup(MCAST_LEAVE_GROUP, group, networkInterface, null);
   }
 
-  #changeGroup(option: number, group: string, networkInterface: string | number, source = ''): boolean {
+  /** As addMembership(), but receives only what one address sends to the group. */
+  addSourceSpecificMembership(source: string, group: string, networkInterface: string | number = 0): boolean {
+    return this.#changeGroup(MCAST_JOIN_SOURCE_GROUP, group, networkInterface, source);
+  }
+
+  dropSourceSpecificMembership(source: string, group: string, networkInterface: string | number = 0): boolean {
+    return this.#changeGroup(MCAST_LEAVE_SOURCE_GROUP, group, networkInterface, source);
+  }
+
+  /** How many routers a multicast packet of ours may pass, 0 to 255. */
+  setMulticastTTL(ttl: number): boolean {
+    return this.setOption(this.#isIPv6 ? 'IPV6_MULTICAST_HOPS' : 'IP_MULTICAST_TTL', ttl);
+  }
+
+  /** Whether this machine hears our multicast packets too. */
+  setMulticastLoopback(flag: boolean): boolean {
+    return this.setOption(this.#isIPv6 ? 'IPV6_MULTICAST_LOOP' : 'IP_MULTICAST_LOOP', flag);
+  }
+
+  setBroadcast(flag: boolean): boolean {
+    return this.setOption('SO_BROADCAST', flag);
+  }
+
+  /** The kernel doubles it, for its own book-keeping, and cuts it at the machine's limit. */
+  setRecvBufferSize(bytes: number): boolean {
+    return this.setOption('SO_RCVBUF', bytes);
+  }
+
+  setSendBufferSize(bytes: number): boolean {
+    return this.setOption('SO_SNDBUF', bytes);
+  }
+
+  get #isIPv6(): boolean {
+    const { type } = this.#port;
+    return type === SWOOLE_SOCK_TCP6 || type === SWOOLE_SOCK_UDP6;
+  }
+
+  #changeGroup(option: number, group: string, networkInterface: string | number, source: string | null): boolean {
     if (typeof group !== 'string' || isIP(group) === 0)
       throw badArgument('group', 'an IPv4 or IPv6 multicast address', group);
     if (typeof networkInterface !== 'string' && !(Number.isInteger(networkInterface) && networkInterface >= 0))
-      throw badArgument('networkInterface', 'the name or number of a network interface', networkInterface);
-    if (source !== '' && isIP(source) !== isIP(group))
+      throw badArgument('networkInterface', 'the name, number or address of a network interface', networkInterface);
+    if (source !== null && (typeof source !== 'string' || isIP(source) !== isIP(group)))
       throw badArgument('source', 'an address of the same kind as the group', source);
     if (this.#isReplay()) return true;
-    const index = interfaceIndex(networkInterface);
+    const index = interfaceIndex(nameOf(networkInterface));
     if (index === -1) return this.#answer(ENODEV);
-    return this.#answer(
-      changeGroup(this.fd, option, { group, interfaceIndex: index, source: source === '' ? null : source }),
-    );
+    return this.#answer(changeGroup(this.fd, option, { group, interfaceIndex: index, source }));
   }
 
   /** True exactly when another process has done the same already, to the same socket. */
@@ -110,6 +145,18 @@ function numbersOf(option: SocketOption): SocketOptionNumbers {
     throw badArgument('option', 'a name, or [level, number]', option);
   const [level, number] = option as readonly [number, number];
   return { level, option: number, isFlag: false };
+}
+
+/** An interface that was given by one of its addresses, as node:dgram has it, by its name. */
+function nameOf(networkInterface: string | number): string | number {
+  if (typeof networkInterface === 'number') return networkInterface;
+  // Link-local addresses carry their interface.
+  const percent = networkInterface.indexOf('%');
+  if (percent !== -1) return networkInterface.slice(percent + 1);
+  if (isIP(networkInterface) === 0) return networkInterface;
+  for (const [name, addresses] of Object.entries(networkInterfaces()))
+    if (addresses?.some(({ address }) => address === networkInterface)) return name;
+  return '';
 }
 
 function badArgument(key: string, expected: string, got: unknown): TswooleError {

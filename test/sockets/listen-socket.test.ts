@@ -23,7 +23,7 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
         setup: ({ server, report, args: group }) => {
           const socket = server.getSocket();
           // In PHP: socket_set_option($socket, IPPROTO_IP, MCAST_JOIN_GROUP, ['group' => …, 'interface' => 'lo']).
-          if (socket === false || !socket.joinGroup(group, 'lo')) throw new Error('Unable to join multicast group');
+          if (socket === false || !socket.addMembership(group, 'lo')) throw new Error('Unable to join multicast group');
           server.on('packet', (server, data, { address, port }) => {
             report('packet', { worker: server.worker_id });
             server.sendto(address, port, `Swoole: ${data}`);
@@ -52,6 +52,9 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
           const tcp = server.getSocket();
           if (udp === false || six === false || tcp === false) throw new Error('no port');
           const socket = udp.getSocket();
+          const other = server.listen('127.0.0.1', 0, swoole.SWOOLE_SOCK_UDP);
+          if (other === false) throw new Error('no port');
+          const more = other.getSocket();
           if (!server.setting.worker_num) throw new Error('settings');
           const results = {
             kind: socket instanceof swoole.ListenSocket,
@@ -68,6 +71,15 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
               tcp.setOption('TCP_DEFER_ACCEPT', 1),
               tcp.setOption('SO_KEEPALIVE', true),
               six.getSocket().setOption('IPV6_MULTICAST_HOPS', 5),
+            ],
+            named: [
+              more.setBroadcast(true),
+              more.setMulticastTTL(9),
+              more.setMulticastLoopback(false),
+              more.setRecvBufferSize(25_000),
+              more.setSendBufferSize(15_000),
+              six.getSocket().setMulticastTTL(5),
+              six.getSocket().setMulticastLoopback(false),
             ],
           };
           server.on('receive', () => {});
@@ -87,6 +99,14 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
                 six.getSocket().getOption('IPV6_V6ONLY'),
                 six.getSocket().getOption('IPV6_UNICAST_HOPS'),
               ],
+              gotNamed: [
+                more.getOption('SO_BROADCAST'),
+                more.getOption('IP_MULTICAST_TTL'),
+                more.getOption('IP_MULTICAST_LOOP'),
+                more.getOption('SO_RCVBUF'),
+                more.getOption('SO_SNDBUF'),
+                six.getSocket().getOption('IPV6_MULTICAST_LOOP'),
+              ],
               refused: [socket.getOption('TCP_NODELAY'), server.getLastError()],
               refusedSet: [socket.setOption('TCP_NODELAY', 1), server.getLastError()],
               tcp: tcp.fd === -1 ? 'elsewhere' : [tcp.getOption('SO_REUSEADDR'), tcp.getOption('SO_KEEPALIVE')],
@@ -96,7 +116,9 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
       });
       const options = server.events('options');
       assert.equal(options.length, workerNum);
-      for (const { kind, sameByNumber, unknownPort, set, get, refused, refusedSet, tcp } of options) {
+      for (const { kind, sameByNumber, unknownPort, set, get, named, gotNamed, refused, refusedSet, tcp } of options) {
+        assert.deepEqual(named, new Array(7).fill(true));
+        assert.deepEqual(gotNamed, [true, 9, false, 50_000, 30_000, false]);
         assert.deepEqual([kind, sameByNumber, unknownPort], [true, true, false]);
         assert.deepEqual(set, new Array(10).fill(true));
         assert.deepEqual(get, [true, true, 60_000, 33, 7, false, 40_000, 5, false, 64]);
@@ -116,14 +138,17 @@ describe('multicast', () => {
       setup: ({ server, report, args: group }) => {
         const socket = server.getSocket();
         if (socket === false) throw new Error('no socket');
-        report('before', { all: socket.setOption('IP_MULTICAST_ALL', false), join: socket.joinGroup(group, 'lo') });
+        report('before', { all: socket.setOption('IP_MULTICAST_ALL', false), join: socket.addMembership(group, 'lo') });
         server.on('packet', (server, data, { address, port }) => {
           const act = {
-            leave: () => socket.leaveGroup(group, 'lo'),
-            again: () => [socket.leaveGroup(group, 'lo'), server.getLastError()],
-            source: () => socket.joinGroup(group, 1, '127.0.0.9'),
-            join: () => [socket.joinGroup(group, 'lo'), server.getLastError()],
-            where: () => [socket.joinGroup(group, 'nowhere'), server.getLastError()],
+            leave: () => socket.dropMembership(group, 'lo'),
+            again: () => [socket.dropMembership(group, 'lo'), server.getLastError()],
+            source: () => socket.addSourceSpecificMembership('127.0.0.9', group, 1),
+            dropSource: () => socket.dropSourceSpecificMembership('127.0.0.9', group, 1),
+            address: () => socket.addMembership(group, '127.0.0.1'),
+            join: () => [socket.addMembership(group, 'lo'), server.getLastError()],
+            noAddress: () => [socket.addMembership(group, '192.0.2.1'), server.getLastError()],
+            where: () => [socket.addMembership(group, 'nowhere'), server.getLastError()],
           }[data.toString()];
           report('did', { what: data.toString(), result: act === undefined ? null : act() });
           server.sendto(address, port, data);
@@ -153,9 +178,15 @@ describe('multicast', () => {
     client.send('not from here', GROUP, server.port);
     source.send('from there', GROUP, server.port);
     assert.equal(await source.receiveText(), 'from there');
+    assert.equal(await tell('dropSource'), true);
+    source.send('not from there any more', GROUP, server.port);
+    assert.deepEqual(await tell('noAddress'), [false, 19]);
+    assert.equal(await tell('address'), true);
+    client.send('by address', GROUP, server.port);
+    assert.equal(await client.receiveText(), 'by address');
     await tell('end');
     const heard = server.events('did').map((event) => event.what);
-    assert.ok(!heard.includes('nobody listens') && !heard.includes('not from here'), heard.join());
+    assert.ok(!heard.some((what) => what === 'nobody listens' || what.startsWith('not from')), heard.join());
   });
 
   test('IPv6 groups are joined by interface name and number, on a "::" port IPv4 groups too', async () => {
@@ -167,16 +198,16 @@ describe('multicast', () => {
         const twice = (result: boolean): [boolean, number] => [result, server.getLastError()];
         report('joined', {
           results: [
-            socket.joinGroup('ff02::1:2345', 'lo'),
-            twice(socket.joinGroup('ff02::1:2345', 1)),
-            socket.leaveGroup('ff02::1:2345', 1),
-            socket.joinGroup('ff02::1:2345', 1),
-            socket.joinGroup(group, 'lo'),
+            socket.addMembership('ff02::1:2345', 'lo'),
+            twice(socket.addMembership('ff02::1:2345', 1)),
+            socket.dropMembership('ff02::1:2345', 1),
+            socket.addMembership('ff02::1:2345', 1),
+            socket.addMembership(group, 'lo'),
           ],
         });
         for (const wrong of ['', 'lo', '300.1.1.1']) {
           try {
-            socket.joinGroup(wrong, 'lo');
+            socket.addMembership(wrong, 'lo');
           } catch (error) {
             report('threw', { code: (error as { code: string }).code });
           }
