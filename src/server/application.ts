@@ -60,7 +60,7 @@ export class ServerApplication implements Application {
   }
 
   private useEventObjects(): void {
-    type ObjectCallback = (server: Server, event: Event) => void | Promise<void>;
+    type ObjectCallback = (server: Server, event: Event) => unknown;
     const wrap = <T>(list: (T | null)[], make: (call: ObjectCallback) => T): void => {
       for (let i = 0; i < list.length; i++) {
         const callback = list[i];
@@ -108,7 +108,7 @@ export class ServerApplication implements Application {
     const fd = connections.fdOf(serial);
     try {
       const result = callback(this.server, fd, words[base + OWNER], data);
-      if (result !== undefined && result !== null)
+      if (typeof result === 'object' && result !== null)
         this.runner.track('receive', fd, result, () => this.server.close(fd));
     } catch (error) {
       this.runner.failed('receive', fd, error);
@@ -161,7 +161,7 @@ export class ServerApplication implements Application {
   packet(portIndex: number, data: Buffer, address: string, port: number, seconds: number): void {
     try {
       const result = this.packets.call(portIndex, data, address, port, seconds);
-      if (result !== undefined && result !== null) this.runner.track('packet', 0, result, null);
+      if (typeof result === 'object' && result !== null) this.runner.track('packet', 0, result, null);
     } catch (error) {
       this.runner.failed('packet', 0, error);
     }

@@ -33,8 +33,8 @@ export interface BootRecord {
 export function makeBootRecord(core: ServerCore): BootRecord {
   let next = 0;
   return {
-    attempts: core.attempts.map(({ host, port, type, ssl, fd, error }) => ({
-      ...{ host, port, type, ssl, fd, error },
+    attempts: core.attempts.map(({ host, port, type, ssl, fd, error, activated }) => ({
+      ...{ host, port, type, ssl, fd, error, activated },
       inherited: error === 0 && isInherited(core, type) ? next++ : -1,
     })),
     // The keys of sessions are for those who speak with clients, and for nobody else.
@@ -70,7 +70,7 @@ export function inheritedSegment(inherited: Inherited): Segment {
 
 /** What a daemon takes over from the process that the user started: its listening sockets, by attempt. */
 export interface DaemonRecord {
-  attempts: Bound[];
+  attempts: ListenAttempt[];
 }
 
 let daemon: DaemonRecord | null | undefined;
@@ -99,6 +99,19 @@ export function inheritedPort(inherited: Inherited | null, attempt: number, addr
   if (reactor !== null) return inChild(Segment.attach(reactor.segmentFd), attempt, address, []);
   if (inherited === null) return daemonRecord()?.attempts[attempt] ?? null;
   return inChild(inheritedSegment(inherited), attempt, address, inherited.listeners);
+}
+
+/** The sockets that the first process has from systemd, where this process is not the first; null in the first. */
+export function inheritedFromSystemd(inherited: Inherited | null): ListenAttempt[] | null {
+  const reactor = reactorConfig();
+  if (reactor === null && inherited === null)
+    return daemonRecord()?.attempts.filter((attempt) => attempt.activated) ?? null;
+  const segment = reactor !== null ? Segment.attach(reactor.segmentFd) : inheritedSegment(inherited!);
+  const sockets = reactor !== null ? [] : inherited!.listeners;
+  const { attempts } = segment.readBootRecord() as BootRecord;
+  return attempts
+    .filter((attempt) => attempt.activated)
+    .map((attempt) => ({ ...attempt, fd: sockets[attempt.inherited] ?? -1 }));
 }
 
 function inChild(segment: Segment, attempt: number, address: Address, sockets: number[]): Bound {

@@ -14,7 +14,7 @@ export function becomeDaemon(core: ServerCore): never {
   const { settings } = core;
   let next = FIRST_INHERITED_FD;
   const record: DaemonRecord = {
-    attempts: core.attempts.map(({ port, error, file }) => ({ fd: error === 0 ? next++ : -1, port, error, file })),
+    attempts: core.attempts.map((attempt) => ({ ...attempt, fd: attempt.error === 0 ? next++ : -1 })),
   };
   const output = settings!.log.file === null ? 'ignore' : openSync(settings!.log.file, 'a');
   const child = spawn(process.execPath, [...process.execArgv, scriptOf(null), ...process.argv.slice(2)], {

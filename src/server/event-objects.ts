@@ -3,8 +3,6 @@ import type { PacketInfo } from './packets.ts';
 import type { Server } from './server.ts';
 import type { Task } from './task.ts';
 
-type Result = void | Promise<void>;
-
 /** Of connect, receive and close. */
 export class Event {
   readonly fd: number;
@@ -96,14 +94,14 @@ export class PipeMessage {
 
 export interface ServerObjectEvents {
   task: (server: Server, task: Task) => unknown;
-  finish: (server: Server, result: TaskResult) => Result;
-  pipeMessage: (server: Server, message: PipeMessage) => Result;
-  workerError: (server: Server, info: StatusInfo) => Result;
+  finish: (server: Server, result: TaskResult) => unknown;
+  pipeMessage: (server: Server, message: PipeMessage) => unknown;
+  workerError: (server: Server, info: StatusInfo) => unknown;
 }
 
 export interface PortObjectEvents {
-  connect: (server: Server, event: Event) => Result;
-  receive: (server: Server, event: Event) => Result;
-  close: (server: Server, event: Event) => Result;
-  packet: (server: Server, packet: Packet) => Result;
+  connect: (server: Server, event: Event) => unknown;
+  receive: (server: Server, event: Event) => unknown;
+  close: (server: Server, event: Event) => unknown;
+  packet: (server: Server, packet: Packet) => unknown;
 }

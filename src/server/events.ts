@@ -2,51 +2,49 @@ import type { PortObjectEvents, ServerObjectEvents } from './event-objects.ts';
 import type { PacketInfo } from './packets.ts';
 import type { Server } from './server.ts';
 
-type Result = void | Promise<void>;
-
 /** The events of a server, with their callbacks. Names are written as here or in any other case. */
 export interface ServerEvents {
   /** The server is ready. In SWOOLE_PROCESS in the master, in SWOOLE_BASE in worker 0. */
-  start: (server: Server) => Result;
+  start: (server: Server) => unknown;
   /** The server is about to end; everything still runs. */
-  beforeShutdown: (server: Server) => Result;
+  beforeShutdown: (server: Server) => unknown;
   /** Everything has ended. */
-  shutdown: (server: Server) => Result;
-  managerStart: (server: Server) => Result;
-  managerStop: (server: Server) => Result;
+  shutdown: (server: Server) => unknown;
+  managerStart: (server: Server) => unknown;
+  managerStop: (server: Server) => unknown;
   /** First event of every worker process. */
-  workerStart: (server: Server, workerId: number) => Result;
+  workerStart: (server: Server, workerId: number) => unknown;
   /** Last event of a worker that ends normally. */
-  workerStop: (server: Server, workerId: number) => Result;
+  workerStop: (server: Server, workerId: number) => unknown;
   /** A worker was told to stop but its loop is not empty yet: stop timers, close clients. Told again and again. */
-  workerExit: (server: Server, workerId: number) => Result;
+  workerExit: (server: Server, workerId: number) => unknown;
   /** In the manager: a process has ended abnormally. */
-  workerError: (server: Server, workerId: number, workerPid: number, exitCode: number, signal: number) => Result;
+  workerError: (server: Server, workerId: number, workerPid: number, exitCode: number, signal: number) => unknown;
   /**
    * In a task worker: what it answers is the result, unless that is undefined or null. Written as methods, this one and the
    * next two take callbacks that name the type of their data.
    */
   task(server: Server, taskId: number, sourceWorkerId: number, data: unknown): unknown;
   /** A task of this worker has a result. */
-  finish(server: Server, taskId: number, result: unknown): Result;
+  finish(server: Server, taskId: number, result: unknown): unknown;
   /** Another process has sent a message. */
-  pipeMessage(server: Server, sourceWorkerId: number, message: unknown): Result;
-  beforeReload: (server: Server) => Result;
-  afterReload: (server: Server) => Result;
+  pipeMessage(server: Server, sourceWorkerId: number, message: unknown): unknown;
+  beforeReload: (server: Server) => unknown;
+  afterReload: (server: Server) => unknown;
 }
 
 /** The events of a port. The server's own port is the fallback of the others. */
 export interface PortEvents {
-  connect: (server: Server, fd: number, reactorId: number) => Result;
-  receive: (server: Server, fd: number, reactorId: number, data: Buffer) => Result;
+  connect: (server: Server, fd: number, reactorId: number) => unknown;
+  receive: (server: Server, fd: number, reactorId: number, data: Buffer) => unknown;
   /** A datagram has come. Answer it with `server.sendto()`, or `server.send()` to the path of a Unix socket. */
-  packet: (server: Server, data: Buffer, clientInfo: PacketInfo) => Result;
+  packet: (server: Server, data: Buffer, clientInfo: PacketInfo) => unknown;
   /** `reactorId` is negative when the server closed the connection. */
-  close: (server: Server, fd: number, reactorId: number) => Result;
+  close: (server: Server, fd: number, reactorId: number) => unknown;
   /** What waits for a slow reader has reached buffer_high_watermark. */
-  bufferFull: (server: Server, fd: number) => Result;
+  bufferFull: (server: Server, fd: number) => unknown;
   /** It has fallen to buffer_low_watermark again. */
-  bufferEmpty: (server: Server, fd: number) => Result;
+  bufferEmpty: (server: Server, fd: number) => unknown;
 }
 
 export interface Events extends ServerEvents, PortEvents {}

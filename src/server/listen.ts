@@ -43,6 +43,8 @@ export interface Bound {
   error: number;
   /** The file of a Unix socket, in the process that made it. */
   file?: SocketFile | null;
+  /** Opened by systemd: it is never bound anew. */
+  activated?: true;
 }
 
 export interface Address {
@@ -133,8 +135,8 @@ function loopback(family: number): string {
  * True exactly when enable_reuse_port gives each worker a socket of its own. Datagrams come to one socket that all share:
  * one more, which only holds the port, would get its part of them and never read it.
  */
-export function isSpread(type: number): boolean {
-  return !isDatagram(type) && !isUnix(type);
+export function isSpread(port: Port): boolean {
+  return !isDatagram(port.type) && !isUnix(port.type) && !internalsOf(port).activated;
 }
 
 /** Gives a socket what the settings say and makes it listen, where there is something to listen to. 0 or an errno. */
@@ -143,7 +145,7 @@ export function startListening(port: Port, settings: ResolvedPortSettings): numb
   const { fd, socketOptions } = internalsOf(port);
   if (isDatagram(type)) setBuffers(fd, settings, socketOptions);
   // A socket may have been bound anew since the user set them.
-  else if (isSpread(type)) for (const [level, option, value] of socketOptions) setOption(fd, level, option, value);
+  else if (isSpread(port)) for (const [level, option, value] of socketOptions) setOption(fd, level, option, value);
   if (isDatagram(type)) return 0;
   if (!isUnix(type)) {
     if (settings.tcpDeferAcceptSeconds > 0)

@@ -18,8 +18,6 @@ export interface PacketInfo {
   dispatch_time: number;
 }
 
-type Result = void | Promise<void>;
-
 /** The packet callbacks of all ports: each its own, else the server's. */
 export class PacketCallbacks {
   private readonly core: ServerCore;
@@ -36,7 +34,7 @@ export class PacketCallbacks {
   }
 
   /** Runs the callback; it may throw, and answers what that answered. */
-  call(portIndex: number, data: Buffer, address: string, port: number, seconds: number): Result {
+  call(portIndex: number, data: Buffer, address: string, port: number, seconds: number): unknown {
     const callback = this.callbacks[portIndex];
     if (callback === null) return undefined;
     const { server, ports } = this.core;

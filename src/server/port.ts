@@ -16,6 +16,8 @@ export interface PortInternals {
   fd: number;
   /** The file of a Unix socket that this process has to remove in the end; else null. */
   file: SocketFile | null;
+  /** True exactly when systemd has opened the socket. */
+  readonly activated: boolean;
   /** Why the port could not be bound: an errno, or 0. */
   bindError: number;
   /** True exactly when the user has called set() on this port: it then inherits nothing. */
@@ -57,6 +59,7 @@ export class Port {
       callbacks: Callbacks.ofPort(),
       fd: bound.fd,
       file: bound.file ?? null,
+      activated: bound.activated === true,
       bindError: bound.error,
       ownSettings: false,
       settingValues: {},

@@ -63,7 +63,7 @@ async function makeEventWorker(core: ServerCore, runtime: Runtime) {
 /** With enable_reuse_port each worker has listening sockets of its own, and the kernel spreads clients over them. */
 function listenApart(core: ServerCore): void {
   for (const [index, port] of core.ports.entries()) {
-    if (!isSpread(port.type)) continue;
+    if (!isSpread(port)) continue;
     const own = internalsOf(port);
     closeDescriptor(own.fd);
     const bound = bindListener(port, true);

@@ -48,7 +48,7 @@ import { CLOSE_REQUEST, RESET_REQUEST, STOP_WORKER } from '../shm/messages.ts';
 import { WORD_MANAGER_PID, WORD_MASTER_PID } from '../shm/segment.ts';
 import { LIFE_RESPONSES, RESPONSES, SENT_BYTES } from '../shm/workers.ts';
 import { EADDRINUSE } from '../sys/constants.ts';
-import { inheritedPort } from './boot-record.ts';
+import { inheritedFromSystemd, inheritedPort } from './boot-record.ts';
 import { Callbacks } from './callbacks.ts';
 import { type ClientInfo, readClientInfo } from './client-info.ts';
 import { closedCode } from './closed-code.ts';
@@ -65,6 +65,7 @@ import { sendFile, sendWait } from './send-file.ts';
 import { type NormalisedSettings, resolveLog, type ServerSettings, validateSettings } from './settings.ts';
 import { startServer } from './start.ts';
 import { readStats, type Stats } from './stats.ts';
+import { isSystemd, systemdSockets } from './systemd.ts';
 import type { FinishCallback, Tasks } from './tasks.ts';
 import { checkSslFiles, isFirst } from './tls.ts';
 import { addProcess } from './user-processes.ts';
@@ -90,7 +91,7 @@ export class Server {
   /**
    * Binds at once, so that `server.port` is known; a port that cannot be bound makes `start()` resolve `false`.
    *
-   * @param host an IPv4 or IPv6 address
+   * @param host an IPv4 or IPv6 address, a path, or "SYSTEMD" with port 0 for the sockets of systemd's unit
    * @param port 0 lets the kernel choose
    * @param mode SWOOLE_BASE (workers own their connections) or SWOOLE_PROCESS (the master does)
    * @param sockType one of SWOOLE_SOCK_*, or-ed with SWOOLE_SSL for TLS
@@ -143,7 +144,8 @@ export class Server {
     this.#core = core;
     cores.set(this, core);
     this.connections = new ConnectionList(core, -1);
-    addPort(core, host, port, sockType);
+    if (isSystemd(host, port)) addSystemdPorts(core, sockType);
+    else addPort(core, host, port, sockType);
     created = this;
   }
 
@@ -781,6 +783,14 @@ export class Server {
 const cores = new WeakMap<Server, ServerCore>();
 function coreOf(server: Server): ServerCore {
   return cores.get(server)!;
+}
+
+/** Takes what systemd has opened, each socket as a port. */
+function addSystemdPorts(core: ServerCore, sockType: number): void {
+  for (const socket of inheritedFromSystemd(core.inherited) ?? systemdSockets(sockType, core.logger)) {
+    core.attempts.push(socket);
+    core.ports.push(new Port(core, socket, socket));
+  }
 }
 
 /** Binds (in the first process) or takes over (in a child) the next port. */

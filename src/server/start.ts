@@ -97,7 +97,7 @@ async function startFirst(core: ServerCore): Promise<boolean> {
   // With a listener for each worker the one here only holds the port.
   const apart = settings.enableReusePort && core.mode === SWOOLE_BASE && !alone;
   for (const [index, port] of core.ports.entries()) {
-    const error = apart && isSpread(port.type) ? 0 : startListening(port, core.portSettings[index]);
+    const error = apart && isSpread(port) ? 0 : startListening(port, core.portSettings[index]);
     if (error === 0) continue;
     closeAll([segment.fd, ...doorbells]);
     removeTaskQueue(core, segment);
@@ -170,7 +170,7 @@ function closeAll(fds: number[]): void {
 /** Answers the port that somebody else took in the meantime, if there is one. */
 function bindShared(core: ServerCore): Port | null {
   for (const port of core.ports) {
-    if (!isSpread(port.type)) continue;
+    if (!isSpread(port)) continue;
     const own = internalsOf(port);
     closeDescriptor(own.fd);
     const bound = bindListener(port, true);

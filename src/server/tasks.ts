@@ -31,7 +31,7 @@ type Waiting = (value: unknown, code: number) => void;
 
 /** Method style: a callback may name the type of the result that it expects. */
 export type FinishCallback = {
-  call(server: Server, taskId: number, result: unknown): void | Promise<void>;
+  call(server: Server, taskId: number, result: unknown): unknown;
 }['call'];
 
 const IDS = 2 ** 32;

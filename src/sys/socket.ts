@@ -2,11 +2,17 @@
 import { isIPv4 } from 'node:net';
 import {
   AF_INET,
+  AF_INET6,
   AF_UNIX,
   ECONNABORTED,
   EINTR,
   EINVAL,
+  F_GETFL,
+  F_SETFD,
+  F_SETFL,
+  FD_CLOEXEC,
   IPPROTO_TCP,
+  O_NONBLOCK,
   SIOCOUTQ,
   SO_LINGER,
   SOCK_CLOEXEC,
@@ -145,9 +151,32 @@ export function listenOn(fd: number, backlog: number): number {
 
 /** The port that the kernel chose for a bound socket. */
 export function localPort(fd: number): number {
-  scratch.i32[LENGTH_WORD] = ADDRESS_MAX;
-  if (libc.getsockname(fd, ADDRESS, LENGTH) === -1) return 0;
-  return (scratch.u8[2] << 8) | scratch.u8[3];
+  return localAddress(fd)?.port ?? 0;
+}
+
+/** Where a socket is bound; null when it is none. */
+export function localAddress(fd: number): SocketAddress | null {
+  const { u8, i32, text } = scratch;
+  i32[LENGTH_WORD] = ADDRESS_MAX;
+  if (libc.getsockname(fd, ADDRESS, LENGTH) === -1) return null;
+  const family = u8[0] | (u8[1] << 8);
+  if (family === AF_UNIX) {
+    const end = Math.min(i32[LENGTH_WORD], ADDRESS_MAX);
+    const zero = u8.indexOf(0, 2);
+    // A name outside of the file system begins with a zero; it is written with an @.
+    const host =
+      zero === 2 && end > 3 ? `@${text.toString('utf8', 3, end)}` : text.toString('utf8', 2, Math.min(zero, end));
+    return { family, host, port: 0 };
+  }
+  const host = family === AF_INET6 ? formatIPv6(u8, 8) : u8.subarray(4, 8).join('.');
+  return { family, host, port: (u8[2] << 8) | u8[3] };
+}
+
+/** A socket that somebody else has opened becomes as those that we open: 0 or an errno. */
+export function makeOurs(fd: number): number {
+  const flags = libc.fcntl(fd, F_GETFL, 0);
+  if (flags === -1 || libc.fcntl(fd, F_SETFL, flags | O_NONBLOCK) === -1) return libc.errno();
+  return libc.fcntl(fd, F_SETFD, FD_CLOEXEC) === -1 ? libc.errno() : 0;
 }
 
 /**

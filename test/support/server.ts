@@ -52,6 +52,8 @@ export interface ServerOptions<Args> {
   env?: Record<string, string>;
   /** Further arguments of the script. */
   argv?: string[];
+  /** Descriptors that the first process finds as 3, 4, …: it gets copies. */
+  descriptors?: number[];
   /** Wait for all workers, or for nothing (a server that is not meant to start). @default true */
   waitUntilReady?: boolean;
 }
@@ -82,7 +84,7 @@ export async function startServer<Args = undefined>(options: ServerOptions<Args>
     `const setup = ${sourceOf(options.setup)};`,
     `await runFixture(setup, ${JSON.stringify(fixture)});`,
   ];
-  const server = launch(script.join('\n'), options.env ?? {}, options.argv ?? []);
+  const server = launch(script.join('\n'), options.env ?? {}, options.argv ?? [], options.descriptors ?? []);
   if (options.waitUntilReady === false) return server;
   try {
     await server.ready();
@@ -118,11 +120,11 @@ export function sourceOf(fn: (...args: never[]) => unknown): string {
   return source;
 }
 
-function launch(script: string, env: Record<string, string>, argv: string[]): TestServer {
+function launch(script: string, env: Record<string, string>, argv: string[], descriptors: number[] = []): TestServer {
   const directory = mkdtempSync(join(tmpdir(), 'tswoole-test-'));
   const path = join(directory, 'server.mjs');
   writeFileSync(path, script);
-  return new TestServer(directory, path, env, argv);
+  return new TestServer(directory, path, env, argv, descriptors);
 }
 
 export class TestServer {
@@ -139,7 +141,7 @@ export class TestServer {
   private parsed: Event[] = [];
   private parsedBytes = 0;
 
-  constructor(directory: string, script: string, env: Record<string, string>, argv: string[]) {
+  constructor(directory: string, script: string, env: Record<string, string>, argv: string[], descriptors: number[]) {
     this.directory = directory;
     this.eventsPath = join(directory, 'events');
     this.outputPath = join(directory, 'output');
@@ -147,7 +149,7 @@ export class TestServer {
     const output = openSync(this.outputPath, 'a');
     this.child = spawn(process.execPath, [script, ...argv], {
       cwd: directory,
-      stdio: ['ignore', output, output],
+      stdio: ['ignore', output, output, ...descriptors],
       env: {
         ...withoutTestRunner(process.env),
         NODE_COMPILE_CACHE: COMPILE_CACHE,
