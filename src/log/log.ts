@@ -103,6 +103,11 @@ export class Logger {
     return this.#fd;
   }
 
+  /** True exactly when a file is open. */
+  get hasFile(): boolean {
+    return this.#openPath !== null;
+  }
+
   get level(): number {
     return this.#level;
   }

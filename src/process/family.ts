@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { TswooleError } from '../errors.ts';
 import { compileCacheVariables } from './compile-cache.ts';
-import { carriedOptions, scriptOf } from './launcher.ts';
+import { carriedOptions, childDirectory, scriptOf } from './launcher.ts';
 import { type ProcessRecord, recordVariable } from './replay.ts';
 
 /** How a child has ended. */
@@ -31,6 +31,7 @@ export function startAgain(record: ProcessRecord, pipe: number | null, redirect:
   let child: ChildProcess;
   try {
     child = spawn(process.execPath, [...carriedOptions(started), scriptToRun(), ...process.argv.slice(2)], {
+      cwd: childDirectory(),
       stdio: [standard, standard, standard, ...(pipe === null ? [] : [pipe])],
       env: { ...compileCacheVariables(), ...process.env, ...recordVariable(record) },
     });

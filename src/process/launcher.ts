@@ -3,6 +3,7 @@
  * can stand beside this one.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { compileCacheVariables } from './compile-cache.ts';
 import { type ChildDescription, ROLE_VARIABLE } from './environment.ts';
 
@@ -24,6 +25,23 @@ export interface ProcessLauncherOptions {
   inspectOffset: number;
 }
 
+/** Where the script was started, once this process has gone elsewhere. */
+let startDirectory: string | undefined;
+
+/**
+ * A daemon's own directory is the root, so that it holds no file system. Its children leave too, but only once they have
+ * run the script: paths in that, and those of Node's own options (`--import ./x.ts`), are written for where it was started.
+ */
+export function leaveStartDirectory(): void {
+  startDirectory = process.cwd();
+  process.chdir('/');
+}
+
+/** Where a process begins that runs the script; undefined = here. One that is gone must not keep a server from replacing workers. */
+export function childDirectory(): string | undefined {
+  return startDirectory !== undefined && existsSync(startDirectory) ? startDirectory : undefined;
+}
+
 export class ProcessLauncher implements Launcher {
   private readonly options: ProcessLauncherOptions;
   private readonly cacheVariables = compileCacheVariables();
@@ -40,6 +58,7 @@ export class ProcessLauncher implements Launcher {
       process.execPath,
       [...carriedOptions(this.options.inspectOffset + this.launched), script, ...process.argv.slice(2)],
       {
+        cwd: childDirectory(),
         stdio: ['inherit', 'inherit', 'inherit', ...fds],
         env: { ...this.cacheVariables, ...process.env, [ROLE_VARIABLE]: JSON.stringify(description) },
       },

@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process';
-import { openSync } from 'node:fs';
 import { DAEMON_VARIABLE, FIRST_INHERITED_FD } from '../process/environment.ts';
 import { scriptOf } from '../process/launcher.ts';
 import type { DaemonRecord } from './boot-record.ts';
@@ -11,12 +10,12 @@ import { internalsOf } from './port.ts';
  * output in the log file, and this process ends. Never returns.
  */
 export function becomeDaemon(core: ServerCore): never {
-  const { settings } = core;
   let next = FIRST_INHERITED_FD;
   const record: DaemonRecord = {
     attempts: core.attempts.map((attempt) => ({ ...attempt, fd: attempt.error === 0 ? next++ : -1 })),
   };
-  const output = settings!.log.file === null ? 'ignore' : openSync(settings!.log.file, 'a');
+  // The log may have found no file to open, or one whose name has a date.
+  const output = core.logger.hasFile ? core.logger.fd : 'ignore';
   const child = spawn(process.execPath, [...process.execArgv, scriptOf(null), ...process.argv.slice(2)], {
     detached: true,
     stdio: ['ignore', output, output, ...core.ports.map((port) => internalsOf(port).fd)],

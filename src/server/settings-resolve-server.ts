@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import {
   SWOOLE_BASE,
   SWOOLE_DISPATCH_CO_CONN_LB,
@@ -412,7 +413,8 @@ export function resolveLog(values: NormalisedSettings): LogSettings {
   const rotation = values.log_rotation ?? SWOOLE_LOG_ROTATION_SINGLE;
   const rotationKnown = rotation >= SWOOLE_LOG_ROTATION_SINGLE && rotation <= SWOOLE_LOG_ROTATION_EVERY_MINUTE;
   return {
-    file: values.log_file || null,
+    // Opened again and again, also after the working directory has changed.
+    file: values.log_file ? resolve(values.log_file) : null,
     level: values.debug_mode ? SWOOLE_LOG_DEBUG : (values.log_level ?? SWOOLE_LOG_INFO),
     dateFormat: values.log_date_format ?? DEFAULT_DATE_FORMAT,
     dateWithMicroseconds: values.log_date_with_microseconds ?? false,

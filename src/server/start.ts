@@ -47,6 +47,7 @@ export async function startServer(core: ServerCore): Promise<boolean> {
 
 async function startChild(core: ServerCore, inherited: Inherited): Promise<void> {
   const { description, doorbells } = inherited;
+  if (core.settings!.daemonize) (await import('../process/launcher.ts')).leaveStartDirectory();
   const segment = inheritedSegment(inherited);
   dieWithParent(description.parent, SIGKILL);
   inheritPipes(core, inherited.pipes, (segment.readBootRecord() as BootRecord).processes);
@@ -81,7 +82,7 @@ async function startFirst(core: ServerCore): Promise<boolean> {
   }
   const script = alone ? '' : (await import('../process/launcher.ts')).scriptOf(settings.entryScript);
   if (settings.daemonize && daemonRecord() === null) (await import('./daemon.ts')).becomeDaemon(core);
-  if (settings.daemonize) process.chdir('/');
+  if (settings.daemonize) (await import('../process/launcher.ts')).leaveStartDirectory();
 
   if (settings.enableReusePort) {
     const taken = bindShared(core);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
@@ -95,6 +95,55 @@ for (const subject of ALL_SUBJECTS) {
       await server.assertGone();
       assert.equal(existsSync(pidFile), false);
       assert.match(readFileSync(logFile, 'utf8'), /printed by the daemon/);
+    });
+
+    test('a daemon and its workers run the script where it was started, and are elsewhere afterwards', async () => {
+      const server = await startServer({
+        ...{ mode, waitUntilReady: false },
+        settings: { worker_num: workerNum, daemonize: true, log_file: 'own.log', log_rotation: 2 },
+        setup: ({ server, report }) => {
+          report('script', { cwd: process.cwd() });
+          server.on('receive', () => {});
+          server.on('workerStart', (server, id) => {
+            report('worker', { id, cwd: process.cwd(), master: server.master_pid, manager: server.manager_pid });
+            console.log(`printed by worker ${id}`);
+            throw new Error(`logged by worker ${id}`);
+          });
+        },
+      });
+      await server.exited();
+      const workers = await server.waitForCount('worker', workerNum);
+      const { master, manager } = workers[0];
+      process.kill(subject === BASE ? manager : master, 'SIGTERM');
+      await server.waitFor('$end');
+      const logs = readdirSync(server.directory).filter((name) => name.startsWith('own.log'));
+      assert.match(logs.join(), /^own\.log\.\d{8}$/);
+      const log = readFileSync(join(server.directory, logs[0]), 'utf8');
+      for (const { id } of workers) {
+        assert.match(log, new RegExp(`^printed by worker ${id}$`, 'm'));
+        assert.match(log, new RegExp(`ERROR\t.*logged by worker ${id}`));
+      }
+      for (const { cwd } of server.events('script')) assert.equal(cwd, server.directory);
+      for (const { cwd } of workers) assert.equal(cwd, '/');
+      await server.assertGone();
+    });
+
+    test('daemonize with a log file that cannot be opened is told, and runs without', async () => {
+      const pidFile = join(folder, 'server.pid');
+      const server = await startServer({
+        ...{ mode, waitUntilReady: false },
+        settings: { worker_num: workerNum, daemonize: true, pid_file: pidFile, log_file: join(folder, 'no', 'log') },
+        setup: ({ server, report }) => {
+          server.on('receive', () => {});
+          server.on('workerStart', () => report('worker'));
+        },
+      });
+      assert.deepEqual(await server.exited(), { code: 0, signal: null });
+      assert.match(server.output, /WARNING\t.*ENOENT/);
+      await server.waitForCount('worker', workerNum);
+      process.kill(Number(readFileSync(pidFile, 'utf8')), 'SIGTERM');
+      await server.waitFor('$end');
+      await server.assertGone();
     });
 
     test('daemonize with a busy port tells it before it leaves the terminal', async () => {
