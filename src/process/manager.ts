@@ -315,7 +315,7 @@ export class Manager {
     }
     if (this.settings.reloadAsync && !taskWorkersOnly) for (const process of pending) this.end(process);
     else {
-      this.reloading.queue = pending;
+      this.reloading.queue = [...pending];
       this.end(this.reloading.queue.shift());
     }
     if (pending.length === 0) this.endReload();

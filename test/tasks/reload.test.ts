@@ -90,6 +90,36 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       });
     }
 
+    test('a reload of the only task worker lasts until it has ended, which max_wait_time sees to', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: 1, task_worker_num: 1, max_wait_time: 1 },
+        setup: ({ server, report }) => {
+          server.on('receive', () => {});
+          server.on('workerStart', (server, id) => {
+            if (id === 0) server.task('never done');
+          });
+          server.on('task', () => {
+            report('task');
+            for (;;);
+          });
+          server.on('afterReload', () => report('afterReload'));
+          server.on('workerError', (_server, id, _pid, _code, signal) => report('workerError', { id, signal }));
+        },
+      });
+      await server.waitFor('task');
+      server.kill('SIGUSR2');
+      await server.waitFor('afterReload');
+      const order = server.events().filter(({ event }) => event === 'afterReload' || event === 'workerError');
+      assert.deepEqual(
+        order.map(({ event, signal }) => [event, signal]),
+        [
+          ['workerError', 9],
+          ['afterReload', undefined],
+        ],
+      );
+    });
+
     test('a reload of all under load loses no task of a worker that stays or waits', async () => {
       await using server = await startServer({
         mode,
