@@ -7,8 +7,11 @@ import { changeRoot, cpuCount, dieWithParent, setAffinity } from '../sys/process
 import type { ProcessSettings } from './config.ts';
 import type { Runtime } from './runtime.ts';
 
-/** Names that do not exist are told and change nothing, as the peer does. Only root can do any of it. */
-export function applyPrivileges(settings: ProcessSettings, runtime: Runtime, parent: number): void {
+/**
+ * Names that do not exist are told and change nothing, as the peer does. Only root can do any of it. `parent`: the process
+ * to die with; null where nobody of the server's is.
+ */
+export function applyPrivileges(settings: ProcessSettings, runtime: Runtime, parent: number | null): void {
   const warn = (text: string): void => runtime.logger.log(SWOOLE_LOG_WARNING, text);
   if (settings.openCpuAffinity) pinToCpu(settings, runtime.workerId, warn);
   if (process.getuid?.() !== 0) return;
@@ -32,7 +35,7 @@ export function applyPrivileges(settings: ProcessSettings, runtime: Runtime, par
     process.setuid?.(user.uid);
   }
   // A change of user clears the request to be told of the parent's death.
-  if (gid !== null || user !== null) dieWithParent(parent, SIGKILL);
+  if (parent !== null && (gid !== null || user !== null)) dieWithParent(parent, SIGKILL);
 }
 
 /** Workers are spread over the processors that are not to be left out. */

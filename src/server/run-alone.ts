@@ -1,5 +1,6 @@
 import { SWOOLE_ERROR_OPERATION_NOT_SUPPORT, SWOOLE_LOG_WARNING } from '../constants.ts';
 import { BaseWorker } from '../process/base-worker.ts';
+import { applyPrivileges } from '../process/privileges.ts';
 import { workerLane } from '../shm/layout.ts';
 import { type Segment, STATE_RUNNING, STATE_STOPPING, WORD_STATE } from '../shm/segment.ts';
 import type { ServerCore } from './core.ts';
@@ -47,6 +48,7 @@ export function runAlone(core: ServerCore, segment: Segment, doorbells: number[]
     // The only worker is the server: stopping it is the end.
     core.control = { shutdown: end, reload: noReload, stopSelf: end, exiting: () => ending };
     const signals = handleSignals({ onTerm: end, onReload: noReload, onReopen: () => core.logger.reopen() });
+    applyPrivileges(core.settings!, runtime, null);
     application.start();
     keepStatsFile(core);
     worker.run();

@@ -117,7 +117,7 @@ async function startFirst(core: ServerCore): Promise<boolean> {
   removeTaskQueue(core, segment);
   closePipes(core);
   closeAll([segment.fd, ...doorbells, ...core.ports.map((port) => internalsOf(port).fd)]);
-  if (settings.pidFile !== null) rmSync(settings.pidFile, { force: true });
+  if (settings.pidFile !== null) removePidFile(settings.pidFile);
   core.ended = true;
   core.logger.close();
   return true;
@@ -206,5 +206,13 @@ function writePidFile(core: ServerCore, path: string): void {
     writeFileSync(path, `${process.pid}`);
   } catch (error) {
     core.logger.log(SWOOLE_LOG_WARNING, `cannot write pid_file: ${(error as Error).message}`);
+  }
+}
+
+function removePidFile(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // A server of one process with `user` may have no right to it any more: it stays, as Swoole's would.
   }
 }
