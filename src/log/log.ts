@@ -98,6 +98,9 @@ export class Logger {
     this.#clock = clock;
   }
 
+  /** Told of every file that is opened from now on, before the one in use until then is closed. */
+  onOpen: ((fd: number) => void) | null = null;
+
   /** The file in use, or standard output: where a daemon's own output should go. */
   get fd(): number {
     return this.#fd;
@@ -224,6 +227,7 @@ export class Logger {
     const old = this.#fd;
     this.#fd = fd;
     this.#openPath = path;
+    if (path !== null) this.onOpen?.(fd);
     if (old === this.#fallbackFd || old === fd) return;
     try {
       closeSync(old);

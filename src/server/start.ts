@@ -10,6 +10,7 @@ import { Segment, WORD_MASTER_PID, WORD_TASK_QUEUE } from '../shm/segment.ts';
 import { SIGKILL } from '../sys/constants.ts';
 import { errorText } from '../sys/error.ts';
 import { createEventfd } from '../sys/eventfd.ts';
+import { redirectOutput } from '../sys/file.ts';
 import { openMessageQueue } from '../sys/message-queue.ts';
 import { dieWithParent } from '../sys/process.ts';
 import { closeDescriptor } from '../sys/socket.ts';
@@ -47,7 +48,7 @@ export async function startServer(core: ServerCore): Promise<boolean> {
 
 async function startChild(core: ServerCore, inherited: Inherited): Promise<void> {
   const { description, doorbells } = inherited;
-  if (core.settings!.daemonize) (await import('../process/launcher.ts')).leaveStartDirectory();
+  if (core.settings!.daemonize) await detach(core);
   const segment = inheritedSegment(inherited);
   dieWithParent(description.parent, SIGKILL);
   inheritPipes(core, inherited.pipes, (segment.readBootRecord() as BootRecord).processes);
@@ -58,6 +59,12 @@ async function startChild(core: ServerCore, inherited: Inherited): Promise<void>
   else if (description.role === 'user')
     await (await import('./run-user-process.ts')).runUserProcess(core, description, segment, doorbells);
   else await (await import('./run-worker.ts')).runWorker(core, description, segment, doorbells);
+}
+
+/** In every process of a daemon. What it prints follows the log to the next file. */
+async function detach(core: ServerCore): Promise<void> {
+  (await import('../process/launcher.ts')).leaveStartDirectory();
+  core.logger.onOpen = redirectOutput;
 }
 
 // ---- the first process ----------------------------------------------------------------------------------------------
@@ -82,7 +89,7 @@ async function startFirst(core: ServerCore): Promise<boolean> {
   }
   const script = alone ? '' : (await import('../process/launcher.ts')).scriptOf(settings.entryScript);
   if (settings.daemonize && daemonRecord() === null) (await import('./daemon.ts')).becomeDaemon(core);
-  if (settings.daemonize) (await import('../process/launcher.ts')).leaveStartDirectory();
+  if (settings.daemonize) await detach(core);
 
   if (settings.enableReusePort) {
     const taken = bindShared(core);

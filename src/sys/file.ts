@@ -1,7 +1,7 @@
 /** Files as a reactor sends them. Failures are errnos, because callers live with them. */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { EINVAL, EIO, ENXIO } from './constants.ts';
-import { errno, lseek } from './libc.ts';
+import { dup3, errno, lseek } from './libc.ts';
 
 /** Whatever took the file's place since its sender looked must not make us wait: a pipe, a terminal. */
 const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
@@ -41,4 +41,9 @@ export function closeFile(fd: number): void {
   } catch {
     // Linux has let the descriptor go in any case, and nothing was written that could be lost.
   }
+}
+
+/** Standard output and error of this process, and of its children, go to the file from now on. */
+export function redirectOutput(fd: number): void {
+  for (const standard of [1, 2]) dup3(fd, standard, 0);
 }

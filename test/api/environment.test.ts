@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
@@ -125,6 +134,39 @@ for (const subject of ALL_SUBJECTS) {
       }
       for (const { cwd } of server.events('script')) assert.equal(cwd, server.directory);
       for (const { cwd } of workers) assert.equal(cwd, '/');
+      await server.assertGone();
+    });
+
+    test('what a daemon prints follows its log when that is opened anew', async () => {
+      const logFile = join(folder, 'server.log');
+      const server = await startServer({
+        ...{ mode, waitUntilReady: false },
+        settings: { worker_num: workerNum, daemonize: true, pid_file: join(folder, 'server.pid'), log_file: logFile },
+        setup: ({ server, report }) => {
+          server.on('receive', (server, fd) => {
+            console.log('printed');
+            server.send(fd, '.');
+          });
+          server.on('start', (server) => report('start', { port: server.port }));
+        },
+      });
+      await server.exited();
+      const { port } = await server.waitFor('start');
+      await server.waitForCount('$worker', workerNum);
+      renameSync(logFile, `${logFile}.1`);
+      const pid = Number(readFileSync(join(folder, 'server.pid'), 'utf8'));
+      process.kill(pid, 'SIGWINCH');
+      await server.until(() => existsSync(logFile), 'the new log');
+      const isNew = (): boolean => existsSync(logFile) && readFileSync(logFile, 'utf8').includes('printed');
+      await server.until(async () => {
+        using client = await Client.connect(port);
+        await client.write('?');
+        await client.read(1);
+        return isNew();
+      }, 'output in the new log');
+      assert.equal(readlinkSync(`/proc/${pid}/fd/2`), logFile);
+      process.kill(pid, 'SIGTERM');
+      await server.waitFor('$end');
       await server.assertGone();
     });
 
