@@ -5,7 +5,7 @@
 import { fstatSync, writeSync } from 'node:fs';
 import { SWOOLE_EVENT_READ, SWOOLE_EVENT_WRITE } from '../constants.ts';
 import { describeValue, TswooleError } from '../errors.ts';
-import { setNonBlocking } from '../sys/socket-pair.ts';
+import { setNonBlocking } from '../sys/socket.ts';
 import { onEachTurn } from '../sys/turns.ts';
 import { DescriptorWatch } from '../sys/watch.ts';
 import { Timer } from './timer.ts';

@@ -4,13 +4,10 @@ import {
   EINTR,
   ETIMEDOUT,
   F_DUPFD_CLOEXEC,
-  F_GETFL,
   F_SETFD,
-  F_SETFL,
   FD_CLOEXEC,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
-  O_NONBLOCK,
   POLLIN,
   POLLOUT,
   SO_RCVBUF,
@@ -111,12 +108,4 @@ export function becomeStandard(fd: number): number {
 /** 0 or an errno. */
 export function shutdownSocket(fd: number, how: number): number {
   return libc.shutdown(fd, how) === -1 ? libc.errno() : 0;
-}
-
-/** 0 or an errno. The flag belongs to the open socket: whoever shares it, shares the flag. */
-export function setNonBlocking(fd: number, nonBlocking: boolean): number {
-  const flags = libc.fcntl(fd, F_GETFL, 0);
-  if (flags === -1) return libc.errno();
-  const wanted = nonBlocking ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
-  return libc.fcntl(fd, F_SETFL, wanted) === -1 ? libc.errno() : 0;
 }

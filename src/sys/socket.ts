@@ -172,11 +172,18 @@ export function localAddress(fd: number): SocketAddress | null {
   return { family, host, port: (u8[2] << 8) | u8[3] };
 }
 
+/** 0 or an errno. The flag belongs to the open socket: whoever shares it, shares the flag. */
+export function setNonBlocking(fd: number, nonBlocking: boolean): number {
+  const flags = libc.fcntl(fd, F_GETFL, 0);
+  if (flags === -1) return libc.errno();
+  const wanted = nonBlocking ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+  return libc.fcntl(fd, F_SETFL, wanted) === -1 ? libc.errno() : 0;
+}
+
 /** A socket that somebody else has opened becomes as those that we open: 0 or an errno. */
 export function makeOurs(fd: number): number {
-  const flags = libc.fcntl(fd, F_GETFL, 0);
-  if (flags === -1 || libc.fcntl(fd, F_SETFL, flags | O_NONBLOCK) === -1) return libc.errno();
-  return libc.fcntl(fd, F_SETFD, FD_CLOEXEC) === -1 ? libc.errno() : 0;
+  const error = setNonBlocking(fd, true);
+  return error === 0 && libc.fcntl(fd, F_SETFD, FD_CLOEXEC) === -1 ? libc.errno() : error;
 }
 
 /**
