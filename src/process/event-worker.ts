@@ -1,8 +1,9 @@
 /** An event worker of SWOOLE_PROCESS: takes what reactors have put into its rings and runs the callbacks. */
-import { SWOOLE_ERROR_SESSION_DISCARD_TIMEOUT_DATA, SWOOLE_LOG_DEBUG } from '../constants.ts';
+import { SWOOLE_ERROR_SESSION_DISCARD_TIMEOUT_DATA, SWOOLE_LOG_DEBUG, SWOOLE_LOG_WARNING } from '../constants.ts';
 import { LINGER_TURNS } from '../reactor/limits.ts';
 import {
   FLAG_CLOSE_TAKEN,
+  FLAG_CLOSED_HERE,
   FLAGS,
   RECEIVE_TIME,
   SERIAL,
@@ -54,7 +55,8 @@ export class EventWorker {
   private readonly counters: number;
   private readonly statusWord: number;
   private readonly slab = new Slab();
-  private readonly keepsWorker: boolean;
+  /** Without close events the end of a connection overtakes its data, which is delivered all the same. */
+  private readonly deliversLate: boolean;
   private readonly requestsMax: number;
   private requests = 0;
   private sinceClock = 0;
@@ -72,7 +74,7 @@ export class EventWorker {
     this.runtime = runtime;
     this.application = application;
     this.settings = settings;
-    this.keepsWorker = keepsWorker;
+    this.deliversLate = !keepsWorker && !settings.discardTimeoutRequest;
     this.words = runtime.segment.words;
     this.numbers = runtime.segment.numbers;
     this.counters = runtime.counters.base;
@@ -162,16 +164,10 @@ export class EventWorker {
       numbers[times + TAKEN_TIME] = numbers[times + RECEIVE_TIME];
     }
     reader.release();
-    const wanted = live
-      ? (words[base + FLAGS] & FLAG_CLOSE_TAKEN) === 0
-      : !this.keepsWorker && !this.settings.discardTimeoutRequest;
-    if (!wanted) {
-      const fd = this.runtime.connections.fdOf(serial);
-      this.runtime.logger.log(
-        SWOOLE_LOG_DEBUG,
-        `data of connection ${fd}, which is closed, is dropped`,
-        SWOOLE_ERROR_SESSION_DISCARD_TIMEOUT_DATA,
-      );
+    const flags = live ? words[base + FLAGS] : FLAG_CLOSE_TAKEN;
+    const open = (flags & FLAG_CLOSE_TAKEN) === 0;
+    if (!open && ((flags & FLAG_CLOSED_HERE) !== 0 || !this.deliversLate)) {
+      this.dropped(serial);
       return;
     }
     words[this.statusWord] = WORKER_BUSY;
@@ -179,6 +175,15 @@ export class EventWorker {
     numbers[counters + LIFE_DISPATCHES]++;
     this.application.receive(slot, serial, data);
     this.served();
+  }
+
+  /** Where the user has asked to lose data, it is worth a warning each time. */
+  private dropped(serial: number): void {
+    this.runtime.logger.log(
+      this.settings.discardTimeoutRequest ? SWOOLE_LOG_WARNING : SWOOLE_LOG_DEBUG,
+      `data of connection ${this.runtime.connections.fdOf(serial)}, which is closed, is dropped`,
+      SWOOLE_ERROR_SESSION_DISCARD_TIMEOUT_DATA,
+    );
   }
 
   private packet(reader: Message): void {

@@ -1,8 +1,8 @@
 /** From what the user has set to what the server runs with: settings resolved, callbacks checked. */
 import { setServers } from 'node:dns';
-import { SWOOLE_LOG_WARNING } from '../constants.ts';
+import { SWOOLE_ERROR_SERVER_INVALID_CALLBACK, SWOOLE_LOG_WARNING, SWOOLE_PROCESS } from '../constants.ts';
 import { TswooleError } from '../errors.ts';
-import { Dispatcher } from '../reactor/dispatch.ts';
+import { Dispatcher, keepsWorker } from '../reactor/dispatch.ts';
 import { isDatagram, isUnix, type ReactorPort } from '../reactor/port.ts';
 import { cpuCount, raiseFileLimit } from '../sys/process.ts';
 import type { ServerCore } from './core.ts';
@@ -69,6 +69,22 @@ export function checkCallbacks(core: ServerCore): void {
       { key: 'task' },
     );
   }
+  warnOfUncalled(core);
+}
+
+/** Some modes have no worker for a connection, and so no events of it. */
+function warnOfUncalled(core: ServerCore): void {
+  const { dispatchMode, enableUnsafeEvent } = core.settings!;
+  if (core.mode !== SWOOLE_PROCESS || keepsWorker(dispatchMode) || enableUnsafeEvent || core.inherited !== null) return;
+  const uncalled = (['connect', 'close', 'bufferFull', 'bufferEmpty'] as const).filter((event) =>
+    core.ports.some((port) => internalsOf(port).callbacks.get(event) !== null),
+  );
+  if (uncalled.length === 0) return;
+  core.logger.log(
+    SWOOLE_LOG_WARNING,
+    `the callbacks of ${uncalled.join(' and ')} are not called in dispatch_mode ${dispatchMode}: set enable_unsafe_event, or take mode 2, 4, 5 or 8`,
+    SWOOLE_ERROR_SERVER_INVALID_CALLBACK,
+  );
 }
 
 /** What reactors must know of the ports. */

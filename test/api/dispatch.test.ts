@@ -242,7 +242,7 @@ describe('dispatch_mode in SWOOLE_PROCESS', () => {
     test(`discard_timeout_request ${discard}: data of a connection that has gone is ${discard ? 'dropped' : 'delivered'}`, async () => {
       await using server = await startServer({
         mode: PROCESS.mode,
-        settings: { worker_num: 1, dispatch_mode: 3, discard_timeout_request: discard, log_level: 0 },
+        settings: { worker_num: 1, dispatch_mode: 3, discard_timeout_request: discard },
         setup: ({ server, report }) => {
           server.on('receive', (_server, fd, _reactorId, data) => {
             report('receive', { fd, data: data.toString() });
@@ -259,12 +259,63 @@ describe('dispatch_mode in SWOOLE_PROCESS', () => {
       // The reactor has taken the data and given the connection up, while the worker is busy.
       await second.readAll();
       second.destroy();
-      if (discard) await server.waitForOutput(/1007/);
+      if (discard) await server.waitForOutput(/WARNING\t\(ERRNO 1007\): data of connection 2,/);
       else await server.waitFor('receive', (event) => event.data === 'late');
       assert.equal(server.events('receive').length, discard ? 1 : 2);
       first.destroy();
     });
   }
+
+  test('what a peer sent before its end is delivered, although its connection closes while output waits', async () => {
+    await using server = await startServer({
+      mode: PROCESS.mode,
+      settings: { worker_num: 1, dispatch_mode: 3, kernel_socket_send_buffer_size: 65536 },
+      setup: ({ server, swoole, report }) => {
+        server.on('receive', (server, fd, _reactorId, data) => {
+          const text = data.toString();
+          report('receive', { text, exists: server.exists(fd) });
+          if (text === 'fill') for (let i = 0; i < 6; i++) server.send(fd, Buffer.alloc(1 << 20));
+          // The reactor has what was sent, and the kernel does not take it.
+          if (text === 'fill') swoole.Timer.after(200, () => report('filled'));
+          if (text === 'block') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400);
+        });
+      },
+    });
+    const client = await Client.connect(server.port);
+    client.stopReading();
+    await client.write('fill');
+    await server.waitFor('filled');
+    await client.write('block');
+    await server.waitFor('receive', (event) => event.text === 'block');
+    await client.write('late');
+    client.end();
+    const late = await server.waitFor('receive', (event) => event.text === 'late');
+    assert.equal(late.exists, false);
+    client.destroy();
+  });
+
+  test('callbacks that a mode does not call are told at start, with enable_unsafe_event nothing is', async () => {
+    for (const enable_unsafe_event of [false, true]) {
+      const server = await startServer({
+        mode: PROCESS.mode,
+        settings: { worker_num: 1, dispatch_mode: 3, enable_unsafe_event },
+        setup: ({ server }) => {
+          server.on('connect', () => {});
+          server.on('receive', () => {});
+          server.listen('127.0.0.1', 0, 1);
+          const port = server.ports[1];
+          port.on('close', () => {});
+        },
+      });
+      await server.stop();
+      const told = server.output.match(/WARNING\t.*/g) ?? [];
+      if (enable_unsafe_event) assert.deepEqual(told, []);
+      else {
+        assert.equal(told.length, 1, server.output);
+        assert.match(told[0], /\(ERRNO 9015\): .*connect and close.*dispatch_mode 3.*enable_unsafe_event/);
+      }
+    }
+  });
 });
 
 describe('dispatch_func in SWOOLE_PROCESS', () => {
