@@ -120,6 +120,8 @@ export class Manager {
     for (let id = 0; id < layout.workerCount; id++) this.spawn(id, this.options.again);
     for (let id = taskEnd; id < layout.workerIdCount; id++) this.spawn(id, this.options.again);
     this.runtime.tell(MASTER_INBOX, MANAGER_READY);
+    // The master begins beside the callback, however long that takes.
+    this.runtime.flush();
     this.application.managerStart();
   }
 
@@ -261,8 +263,8 @@ export class Manager {
    * A user process is to live as long as the server: one that ends at once must not be started again at full speed. How
    * long it took to start is not part of its life, or a slow machine would start it all the more often.
    */
-  private endedTooSoon({ id, readyAt }: Process, failed: boolean): boolean {
-    if (this.role(id) !== 'user') return readyAt === 0 && failed;
+  private endedTooSoon({ id, readyAt, told }: Process, failed: boolean): boolean {
+    if (this.role(id) !== 'user') return readyAt === 0 && failed && !told;
     if (readyAt === 0 || Date.now() - readyAt < USER_PROCESS_LIFE_MS) return true;
     this.failures[id] = 0;
     return false;
@@ -300,6 +302,7 @@ export class Manager {
       return false;
     }
     if (!taskWorkersOnly && this.options.beforeReload?.() === false) return false;
+    logger.log(SWOOLE_LOG_INFO, `all ${taskWorkersOnly ? 'task ' : ''}workers are reloaded now`);
     this.application.beforeReload();
     // User processes are none of them.
     const ids = Array.from({ length: workerCount + taskWorkerCount }, (_, id) => id);

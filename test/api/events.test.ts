@@ -351,3 +351,24 @@ for (const { name, mode, workerNum } of SUBJECTS) {
     }
   });
 }
+
+test('SWOOLE_PROCESS: a managerStart that takes long does not keep the master from its start', async () => {
+  await using server = await startServer({
+    mode: PROCESS.mode,
+    settings: { worker_num: 1 },
+    setup: ({ server, report }) => {
+      server.on('start', () => report('start'));
+      server.on('managerStart', () => {
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
+        report('managerStart');
+      });
+      server.on('receive', () => {});
+    },
+  });
+  await server.waitFor('managerStart');
+  const order = server.events().filter(({ event }) => event === 'start' || event === 'managerStart');
+  assert.deepEqual(
+    order.map(({ event }) => event),
+    ['start', 'managerStart'],
+  );
+});

@@ -1,5 +1,8 @@
 /** A reload, a recycled worker and a stopped one cost no client its connection, and no byte. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { type ServerSettings, SWOOLE_PROCESS } from '../../src/index.ts';
 import { Load, type LoadOptions } from '../support/load.ts';
@@ -166,5 +169,39 @@ describe('SWOOLE_PROCESS under load', { concurrency: false }, () => {
       await until(() => workersStarted(server) > before, 'the replacement');
     });
     assert.doesNotMatch(server.output, /ended abnormally|did not end|ended before/);
+  });
+
+  test('a worker that hangs at its start is killed by a reload, and replaced at once', async (t) => {
+    const directory = mkdtempSync(join(tmpdir(), 'tswoole-reload-'));
+    t.after(() => rmSync(directory, { recursive: true }));
+    await using server = await startServer({
+      mode: SWOOLE_PROCESS,
+      settings: { worker_num: 2, max_wait_time: 1 },
+      args: { mark: join(directory, 'mark') },
+      waitUntilReady: false,
+      setup: async ({ server, report, args }) => {
+        const { existsSync, writeFileSync } = await import('node:fs');
+        server.on('receive', () => {});
+        server.on('workerStart', (server, id) => {
+          if (existsSync(args.mark)) return;
+          if (id === 0) for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
+          server.after(300, () => {
+            writeFileSync(args.mark, '');
+            server.reload();
+          });
+        });
+        server.on('afterReload', () => report('afterReload'));
+        server.on('workerError', (_server, id, _pid, _code, signal) => report('workerError', { id, signal }));
+      },
+    });
+    await server.waitFor('afterReload');
+    await server.waitFor('$worker', ({ id }) => id === 0);
+    assert.deepEqual(
+      server.events('workerError').map(({ id, signal }) => ({ id, signal })),
+      [{ id: 0, signal: 9 }],
+    );
+    assert.match(server.output, /INFO\tall workers are reloaded now/);
+    assert.match(server.output, /worker 0 did not end within max_wait_time and is killed/);
+    assert.doesNotMatch(server.output, /as soon as it had begun/);
   });
 });
