@@ -90,6 +90,11 @@ export function reactorConfig(): ReactorThreadConfig | null {
   return (workerData as Partial<ReactorScriptData>).tswooleReactor ?? null;
 }
 
+/** True exactly in the process that the user has started, or the daemon that it became; not in its threads. */
+export function isFirst(core: ServerCore): boolean {
+  return core.inherited === null && reactorConfig() === null;
+}
+
 /**
  * The socket of a port where it need not be bound: in a child, a daemon, a reactor thread. Null where it must. `attempt`
  * counts all ports that the script has asked for.

@@ -18,6 +18,7 @@ import type { Runtime } from '../process/runtime.ts';
 import { inboxOfLane, MANAGER_INBOX, MASTER_INBOX, reactorInbox, workerInbox } from '../shm/layout.ts';
 import { postLetter } from '../shm/letter.ts';
 import { COMMAND, COMMAND_REPLY } from '../shm/messages.ts';
+import { isFirst } from './boot-record.ts';
 import type { ServerCore } from './core.ts';
 import type { Server } from './server.ts';
 import { taskAtHand } from './task-callbacks.ts';
@@ -91,7 +92,7 @@ export class Commands {
 
   /** The same script runs in every process: what it does wrong before start() is told once. */
   private refuse(text: string): false {
-    if (this.core.started || this.core.inherited === null) this.core.logger.log(SWOOLE_LOG_WARNING, text);
+    if (this.core.started || isFirst(this.core)) this.core.logger.log(SWOOLE_LOG_WARNING, text);
     return false;
   }
 

@@ -1,5 +1,6 @@
 import { SWOOLE_LOG_NOTICE, SWOOLE_LOG_WARNING } from '../constants.ts';
 import { describeValue, TswooleError } from '../errors.ts';
+import { isFirst } from './boot-record.ts';
 import { Callbacks } from './callbacks.ts';
 import { ConnectionList } from './connection-list.ts';
 import type { ServerCore } from './core.ts';
@@ -8,7 +9,7 @@ import type { Address, Bound } from './listen.ts';
 import { ListenSocket } from './listen-socket.ts';
 import { type NormalisedSettings, type PortSettings, validateSettings } from './settings.ts';
 import type { SocketFile } from './socket-file.ts';
-import { checkSslFiles, isFirst } from './tls.ts';
+import { checkSslFiles } from './tls.ts';
 
 /** How the server reaches into its ports; users do not. */
 export interface PortInternals {
@@ -90,8 +91,7 @@ export class Port {
     }
     const { values, notices } = validateSettings(settings, 'port');
     if (isFirst(core)) checkSslFiles(values);
-    if (core.inherited === null)
-      for (const notice of notices) core.logger.once(`notice:${notice}`, SWOOLE_LOG_NOTICE, notice);
+    if (isFirst(core)) for (const notice of notices) core.logger.once(`notice:${notice}`, SWOOLE_LOG_NOTICE, notice);
     const own = internalsOf(this);
     own.settingValues = { ...own.settingValues, ...values };
     own.ownSettings = true;
@@ -110,7 +110,7 @@ export class Port {
     const { callbacks } = internalsOf(this);
     if (!callbacks.knows(event)) {
       // The same script runs in every process: what it does wrong is told once.
-      if (core.inherited === null) core.logger.log(SWOOLE_LOG_WARNING, `"${event}" is not an event of a port`);
+      if (isFirst(core)) core.logger.log(SWOOLE_LOG_WARNING, `"${event}" is not an event of a port`);
       return false;
     }
     callbacks.set(event, callback);

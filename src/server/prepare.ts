@@ -5,6 +5,7 @@ import { TswooleError } from '../errors.ts';
 import { Dispatcher, keepsWorker } from '../reactor/dispatch.ts';
 import { isDatagram, isUnix, type ReactorPort } from '../reactor/port.ts';
 import { cpuCount, raiseFileLimit } from '../sys/process.ts';
+import { isFirst } from './boot-record.ts';
 import type { ServerCore } from './core.ts';
 import { internalsOf } from './port.ts';
 import { resolvePortSettings, resolveServerSettings, settleHeartbeat } from './settings.ts';
@@ -45,7 +46,7 @@ export function prepareSettings(core: ServerCore): void {
   };
   core.logger.configure(settings.log);
   if (settings.dnsServer !== null) setServers([settings.dnsServer]);
-  if (core.inherited !== null) return;
+  if (!isFirst(core)) return;
   const warnings = [...settings.warnings, ...core.portSettings.flatMap((port) => port.warnings)];
   for (const warning of warnings) core.logger.once(`warning:${warning}`, SWOOLE_LOG_WARNING, warning);
 }
@@ -75,7 +76,7 @@ export function checkCallbacks(core: ServerCore): void {
 /** Some modes have no worker for a connection, and so no events of it. */
 function warnOfUncalled(core: ServerCore): void {
   const { dispatchMode, enableUnsafeEvent } = core.settings!;
-  if (core.mode !== SWOOLE_PROCESS || keepsWorker(dispatchMode) || enableUnsafeEvent || core.inherited !== null) return;
+  if (core.mode !== SWOOLE_PROCESS || keepsWorker(dispatchMode) || enableUnsafeEvent || !isFirst(core)) return;
   const uncalled = (['connect', 'close', 'bufferFull', 'bufferEmpty'] as const).filter((event) =>
     core.ports.some((port) => internalsOf(port).callbacks.get(event) !== null),
   );

@@ -48,7 +48,7 @@ import { CLOSE_REQUEST, RESET_REQUEST, STOP_WORKER } from '../shm/messages.ts';
 import { WORD_MANAGER_PID, WORD_MASTER_PID } from '../shm/segment.ts';
 import { LIFE_RESPONSES, RESPONSES, SENT_BYTES } from '../shm/workers.ts';
 import { EADDRINUSE } from '../sys/constants.ts';
-import { inheritedFromSystemd, inheritedPort } from './boot-record.ts';
+import { inheritedFromSystemd, inheritedPort, isFirst } from './boot-record.ts';
 import { Callbacks } from './callbacks.ts';
 import { type ClientInfo, readClientInfo } from './client-info.ts';
 import { closedCode } from './closed-code.ts';
@@ -67,7 +67,7 @@ import { startServer } from './start.ts';
 import { readStats, type Stats } from './stats.ts';
 import { isSystemd, systemdSockets } from './systemd.ts';
 import type { FinishCallback, Tasks } from './tasks.ts';
-import { checkSslFiles, isFirst } from './tls.ts';
+import { checkSslFiles } from './tls.ts';
 import { addProcess } from './user-processes.ts';
 
 /** How many `getClientList` gives at most. */
@@ -166,8 +166,7 @@ export class Server {
     core.setting = { ...core.setting, ...values };
     core.logger.configure(resolveLog(core.setting));
     // The same script runs in every process: what it does wrong is told once.
-    if (core.inherited === null)
-      for (const notice of notices) core.logger.once(`notice:${notice}`, SWOOLE_LOG_NOTICE, notice);
+    if (isFirst(core)) for (const notice of notices) core.logger.once(`notice:${notice}`, SWOOLE_LOG_NOTICE, notice);
     const primary = internalsOf(core.ports[0]);
     primary.settingValues = { ...primary.settingValues, ...values };
     return true;

@@ -14,13 +14,19 @@ import { redirectOutput } from '../sys/file.ts';
 import { openMessageQueue } from '../sys/message-queue.ts';
 import { dieWithParent } from '../sys/process.ts';
 import { closeDescriptor } from '../sys/socket.ts';
-import { type BootRecord, daemonRecord, inheritedSegment, makeBootRecord, reactorConfig } from './boot-record.ts';
+import {
+  type BootRecord,
+  daemonRecord,
+  inheritedSegment,
+  isFirst,
+  makeBootRecord,
+  reactorConfig,
+} from './boot-record.ts';
 import type { ServerCore } from './core.ts';
 import { bindListener, isSpread, listenFailure, startListening } from './listen.ts';
 import { internalsOf, type Port } from './port.ts';
 import { checkCallbacks, prepareSettings } from './prepare.ts';
 import { removeSocketFile } from './socket-file.ts';
-import { isFirst } from './tls.ts';
 import { closePipes, createPipes, inheritPipes } from './user-processes.ts';
 
 export async function startServer(core: ServerCore): Promise<boolean> {

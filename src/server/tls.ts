@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { TswooleError } from '../errors.ts';
 import type { TlsConfig } from '../reactor/tls-context.ts';
 import { TICKET_KEY_BYTES } from '../sys/openssl.ts';
-import { type BootRecord, inheritedSegment, reactorConfig } from './boot-record.ts';
+import { type BootRecord, inheritedSegment } from './boot-record.ts';
 import type { ServerCore } from './core.ts';
 import type { NormalisedSettings, ResolvedSslSettings } from './settings.ts';
 
@@ -15,11 +15,6 @@ export interface TlsBasis {
   directory: string;
   /** Base 64. */
   ticketKeys: string;
-}
-
-/** True exactly in the process that the user has started, or the daemon that it became; not in its threads. */
-export function isFirst(core: ServerCore): boolean {
-  return core.inherited === null && reactorConfig() === null;
 }
 
 /** Null where no port uses TLS, or this process serves none. To be asked before the process changes its directory. */

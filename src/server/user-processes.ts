@@ -6,6 +6,7 @@ import type { Runtime } from '../process/runtime.ts';
 import { SystemError } from '../sys/error.ts';
 import { closeDescriptor } from '../sys/socket.ts';
 import { duplicate } from '../sys/socket-pair.ts';
+import { isFirst } from './boot-record.ts';
 import type { ServerCore } from './core.ts';
 
 /** The two ends of a pipe, as descriptors of this process. */
@@ -22,7 +23,7 @@ export function addProcess(core: ServerCore, process: Process): number | false {
   }
   // The same script runs in every process: what it does wrong before start() is told once.
   const refuse = (text: string): false => {
-    if (core.started || core.inherited === null) core.logger.log(SWOOLE_LOG_WARNING, `addProcess(): ${text}`);
+    if (core.started || isFirst(core)) core.logger.log(SWOOLE_LOG_WARNING, `addProcess(): ${text}`);
     return false;
   };
   if (core.started) return refuse('it must come before start()');

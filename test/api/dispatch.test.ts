@@ -423,6 +423,28 @@ describe('dispatch_func in SWOOLE_PROCESS', () => {
       ],
     );
   });
+
+  test('what a script has set wrongly is told once, although the reactor runs the script too; answers are told in short', async () => {
+    await using server = await startServer({
+      mode: PROCESS.mode,
+      settings: { worker_num: 1, dispatch_mode: 1, trace_flags: 0 },
+      setup: ({ server }) => {
+        server.set({ dispatch_func: () => 'x'.repeat(10_000) as unknown as number });
+        const port = server.listen('127.0.0.1', 0, 1);
+        if (port !== false)
+          (port.on as (event: string, callback: () => void) => boolean).call(port, 'unheard-of', () => {});
+        server.on('connect', () => {});
+        server.on('receive', () => {});
+      },
+    });
+    const client = await Client.connect(server.port);
+    await client.write('x');
+    await server.waitForOutput(/dispatch_func answered the string "xx.*dropped/);
+    client.destroy();
+    await server.stop();
+    assert.ok(server.output.length < 2000, server.output);
+    for (const once of [/trace_flags/g, /unheard-of/g, /9015/g]) assert.equal(server.output.match(once)?.length, 1);
+  });
 });
 
 describe('dispatch_mode in SWOOLE_BASE', () => {
