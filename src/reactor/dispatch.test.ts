@@ -188,6 +188,35 @@ describe('dispatch by', () => {
     }
   });
 
+  it('load counts what is on its way to a worker: a burst does not all go to the one that had least', () => {
+    for (const mode of [SWOOLE_DISPATCH_CO_REQ_LB, SWOOLE_DISPATCH_CONCURRENT_LB]) {
+      const all = stage();
+      const dispatcher = all.dispatcher(mode);
+      const ring = { position: 0, taken: 0, consumed: (position: number): boolean => ring.taken >= position };
+      for (let id = 0; id < WORKERS; id++) setCallbacks(all, id, id === 3 ? 0 : 2);
+      const given = new Array(WORKERS).fill(0);
+      for (let i = 0; i < 12; i++) {
+        const worker = dispatcher.choose(0);
+        given[worker]++;
+        ring.position++;
+        dispatcher.sent(worker, ring);
+      }
+      assert.deepEqual(given, [2, 2, 2, 4, 2]);
+      ring.taken = ring.position;
+      assert.deepEqual(choices(dispatcher, 0, 3), [3, 3, 3]);
+    }
+  });
+
+  it('load forgets what was taken, however much that is', () => {
+    const all = stage();
+    const dispatcher = all.dispatcher(SWOOLE_DISPATCH_CO_REQ_LB);
+    const ring = { position: 0, consumed: (position: number): boolean => position <= ring.position - 2 };
+    for (let id = 0; id < WORKERS; id++) setCallbacks(all, id, id === 1 ? 0 : 3);
+    for (; ring.position < 100_000; ring.position++) dispatcher.sent(1, ring);
+    // Less than the others have.
+    assert.equal(dispatcher.choose(0), 1);
+  });
+
   it('load of connections chooses once, and every reactor and process sees the choice', () => {
     const all = stage();
     for (let id = 0; id < WORKERS; id++) setCallbacks(all, id, id === 2 ? 0 : 9);

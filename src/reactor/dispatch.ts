@@ -17,6 +17,7 @@ import {
 import { ADDRESS, type ConnectionTable, FAMILY, SOCKET, UID, WORKER } from '../shm/connections.ts';
 import { WORKER_IDLE, type WorkerTable } from '../shm/workers.ts';
 import { AF_INET, AF_INET6 } from '../sys/constants.ts';
+import { UnderWay, type Way } from './under-way.ts';
 
 export interface DispatchSettings {
   mode: number;
@@ -35,6 +36,13 @@ export function keepsWorker(mode: number): boolean {
   );
 }
 
+/** True exactly when a worker is chosen by how much it has to do. */
+function goesByLoad(mode: number): boolean {
+  return (
+    mode === SWOOLE_DISPATCH_CO_CONN_LB || mode === SWOOLE_DISPATCH_CO_REQ_LB || mode === SWOOLE_DISPATCH_CONCURRENT_LB
+  );
+}
+
 export class Dispatcher {
   readonly mode: number;
   readonly workerCount: number;
@@ -43,6 +51,8 @@ export class Dispatcher {
   private readonly connections: ConnectionTable;
   private readonly workers: WorkerTable;
   private round = -1;
+  /** By worker, in the modes that go by load. */
+  private readonly underWay: UnderWay[] = [];
   /** How often no worker was idle since it was last asked. */
   busyRounds = 0;
 
@@ -52,6 +62,12 @@ export class Dispatcher {
     this.events = keepsWorker(settings.mode) || settings.unsafeEvents;
     this.connections = connections;
     this.workers = workers;
+    if (goesByLoad(settings.mode)) for (let id = 0; id < settings.workerCount; id++) this.underWay.push(new UnderWay());
+  }
+
+  /** Something was put into the ring to a worker: until it is taken it is load that the worker does not know of. */
+  sent(worker: number, way: Way): void {
+    if (this.underWay.length !== 0) this.underWay[worker].add(way);
   }
 
   /** The worker for the next package of a connection. */
@@ -159,7 +175,7 @@ export class Dispatcher {
     for (let i = 0; i < this.workerCount; i++) {
       // Start behind the last choice, so that equals take turns.
       const id = (this.round + 1 + i) % this.workerCount;
-      const count = this.workers.callbacks(id);
+      const count = this.workers.callbacks(id) + this.underWay[id].count;
       if (count < bestCount) {
         best = id;
         bestCount = count;

@@ -49,6 +49,7 @@ export class RingDelivery implements Delivery {
   private readonly writers: (RingWriter | undefined)[] = [];
   /** The ring that the pending reserve() chose, and where a connection that waits is looked at again. */
   private chosen: RingWriter | null = null;
+  private chosenWorker = 0;
   private untoldBytes = 0;
   private readonly scratch = allocate(READ_BYTES);
 
@@ -70,10 +71,12 @@ export class RingDelivery implements Delivery {
   reserve(connection: Connection): number {
     if (this.options.askUser !== null) return this.reserveForUser(connection);
     if (this.options.maxQueuedBytes > 0 && this.queuedBytes(connection) > this.options.maxQueuedBytes) return -1;
-    const writer = this.writerTo(this.dispatcher.choose(connection.slot));
+    const worker = this.dispatcher.choose(connection.slot);
+    const writer = this.writerTo(worker);
     const room = writer.claim(READ_BYTES, READ_LEAST_BYTES);
     if (room < 0) return -1;
     this.chosen = writer;
+    this.chosenWorker = worker;
     this.address = writer.data.address + writer.payloadOffset();
     return room;
   }
@@ -85,6 +88,7 @@ export class RingDelivery implements Delivery {
     }
     this.words[connection.base + DISPATCHED_BYTES] += length;
     this.chosen!.commit(DATA, connection.slot, connection.serial, length);
+    this.dispatcher.sent(this.chosenWorker, this.chosen!);
     this.delivered(length);
   }
 
@@ -95,15 +99,17 @@ export class RingDelivery implements Delivery {
       return true;
     }
     if (this.options.maxQueuedBytes > 0 && this.queuedBytes(connection) > this.options.maxQueuedBytes) return false;
-    const writer = this.writerTo(this.dispatcher.choose(connection.slot));
+    const worker = this.dispatcher.choose(connection.slot);
+    const writer = this.writerTo(worker);
     // One package may wait in our own memory; with it there, the ring counts as full.
     if (writer.blocked && !writer.pump()) return false;
     this.words[connection.base + DISPATCHED_BYTES] += length;
-    this.post(writer, connection, bytes, start, length);
+    this.post(worker, connection, bytes, start, length);
     return true;
   }
 
-  private post(writer: RingWriter, connection: Connection, bytes: Uint8Array, start: number, length: number): void {
+  private post(worker: number, connection: Connection, bytes: Uint8Array, start: number, length: number): void {
+    const writer = this.writerTo(worker);
     if (length <= RECORD_MAX && writer.claim(length, length) === length) {
       const at = writer.payloadOffset();
       const target = writer.data.u8;
@@ -111,6 +117,7 @@ export class RingDelivery implements Delivery {
       else target.set(bytes.subarray(start, start + length), at);
       writer.commit(DATA, connection.slot, connection.serial, length);
     } else writer.post(DATA, connection.slot, connection.serial, bytes.subarray(start, start + length));
+    this.dispatcher.sent(worker, writer);
     this.delivered(length);
   }
 
@@ -153,7 +160,7 @@ export class RingDelivery implements Delivery {
     const worker = this.workerByUser(connection, TYPE_DATA, shown);
     if (worker === DROP) return;
     this.words[connection.base + DISPATCHED_BYTES] += length;
-    this.post(this.writerTo(worker), connection, bytes, start, length);
+    this.post(worker, connection, bytes, start, length);
   }
 
   /** Where an event of a connection goes, or DROP. */
@@ -190,6 +197,7 @@ export class RingDelivery implements Delivery {
     if (worker === DROP) return null;
     const writer = this.writerTo(worker);
     writer.post(kind, connection.slot, connection.serial, payload, true);
+    this.dispatcher.sent(worker, writer);
     if (kind === CLOSE) connection.closeWorker = worker;
     return writer;
   }

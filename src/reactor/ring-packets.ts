@@ -48,7 +48,9 @@ export class RingPackets implements PacketDelivery {
     for (let i = 0; i < tries; i++) {
       worker = source.worker === -1 ? this.chooseWorker(source) : source.worker;
       if (worker === DROP) return true;
-      if (this.post(source, this.writerTo(worker), nowMs)) {
+      const writer = this.writerTo(worker);
+      if (this.post(source, writer, nowMs)) {
+        this.dispatcher.sent(worker, writer);
         this.fullSince[worker] = 0;
         return true;
       }
