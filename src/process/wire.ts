@@ -82,6 +82,8 @@ export class RingWire implements Wire {
 
   finishClose(slot: number, serial: number, reset: boolean): void {
     this.control(reset ? RESET : FINISH_CLOSE, slot, serial);
+    // At once means now, also when the callback goes on for long.
+    if (reset) this.outbox.flush();
   }
   pause(slot: number, serial: number): void {
     this.control(PAUSE, slot, serial);

@@ -190,6 +190,18 @@ for (const subject of SUBJECTS) {
       assert.equal(await closeEventsOf(fd), 1);
     });
 
+    test('with reset it is over at once, although the callback goes on', async () => {
+      const opened = await open(server);
+      const counts = await workers[opened.worker].run(({ server }, fd) => {
+        const before = server.connections.count();
+        server.close(fd, true);
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+        return [before, server.connections.count()];
+      }, opened.fd);
+      assert.equal(counts[1], counts[0] - 1);
+      assert.equal(await opened.client.closed, 'ECONNRESET');
+    });
+
     test('from another worker: the callback runs in the worker of the connection', async () => {
       for (const reset of [false, true]) {
         const opened = await open(server);
