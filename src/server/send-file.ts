@@ -27,8 +27,7 @@ const PATH_BYTES_MAX = 8100;
 const FILES_QUEUED_MAX = 1024;
 
 export function sendFile(core: ServerCore, fd: number, filename: string, offset: number, length: number): boolean {
-  const { runtime } = core;
-  if (runtime === null) return notRunning(core, 'sendfile');
+  const runtime = core.runtime!;
   if (typeof filename !== 'string') throw badArgument('filename', 'a string', filename);
   if (!Number.isSafeInteger(offset)) throw badArgument('offset', 'a whole number', offset);
   if (!Number.isSafeInteger(length)) throw badArgument('length', 'a whole number', length);
@@ -90,8 +89,7 @@ function pathForOwner(runtime: Runtime, filename: string): string | null {
 }
 
 export async function sendWait(core: ServerCore, fd: number, data: string | Uint8Array): Promise<boolean> {
-  const { runtime } = core;
-  if (runtime === null) return notRunning(core, 'sendwait');
+  const runtime = core.runtime!;
   if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
     throw badArgument('data', 'a string or a Uint8Array', data);
   }
@@ -130,11 +128,6 @@ function openSlot(core: ServerCore, runtime: Runtime, fd: number): number {
 
 function fail(core: ServerCore, code: number): false {
   core.lastError = code;
-  return false;
-}
-
-function notRunning(core: ServerCore, method: string): false {
-  core.logger.log(SWOOLE_LOG_WARNING, `${method}(): the server is not running`);
   return false;
 }
 

@@ -26,6 +26,7 @@ import { Event } from '../loop/event.ts';
 import { Timer } from '../loop/timer.ts';
 import { inherited } from '../process/environment.ts';
 import type { Process } from '../process/process.ts';
+import type { Runtime } from '../process/runtime.ts';
 import { keepsWorker } from '../reactor/dispatch.ts';
 import { isDatagram, isUnix } from '../reactor/port.ts';
 import {
@@ -288,11 +289,8 @@ export class Server {
    */
   send(fd: number | string, data: string | Uint8Array, serverSocket = -1): boolean {
     const core = this.#core;
-    const { runtime } = core;
-    if (runtime === null) {
-      this.#notRunning('send');
-      return false;
-    }
+    const runtime = this.#running('send');
+    if (runtime === null) return false;
     if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
       throw new TswooleError('ERR_ARGUMENT', `send() takes a string or a Uint8Array, got ${describeValue(data)}`, {
         key: 'data',
@@ -332,10 +330,7 @@ export class Server {
    * `false` where the kernel refuses: `getLastError()` is then its errno, such as 11 (EAGAIN) for a full buffer.
    */
   sendto(ip: string, port: number, data: string | Uint8Array, serverSocket = -1): boolean {
-    const core = this.#core;
-    if (core.runtime !== null) return sendTo(core, ip, port, data, serverSocket);
-    this.#notRunning('sendto');
-    return false;
+    return this.#running('sendto') !== null && sendTo(this.#core, ip, port, data, serverSocket);
   }
 
   /**
@@ -357,7 +352,7 @@ export class Server {
    * with a code in `getLastError()` when the file cannot be read or the connection is closed or unknown.
    */
   sendfile(fd: number, filename: string, offset = 0, length = 0): boolean {
-    return sendFile(this.#core, fd, filename, offset, length);
+    return this.#running('sendfile') !== null && sendFile(this.#core, fd, filename, offset, length);
   }
 
   /**
@@ -365,18 +360,15 @@ export class Server {
    * with the kernel, `false` when that cannot be: the connection ended first, or is unknown. Only in event workers of
    * SWOOLE_BASE, for their own connections.
    */
-  sendwait(fd: number, data: string | Uint8Array): Promise<boolean> {
-    return sendWait(this.#core, fd, data);
+  async sendwait(fd: number, data: string | Uint8Array): Promise<boolean> {
+    return this.#running('sendwait') !== null && sendWait(this.#core, fd, data);
   }
 
   /** Closes a connection: the close callback runs, then what is queued is sent. With `reset` it is dropped instead. */
   close(fd: number, reset = false): boolean {
     const core = this.#core;
-    const { runtime } = core;
-    if (runtime === null) {
-      this.#notRunning('close');
-      return false;
-    }
+    const runtime = this.#running('close');
+    if (runtime === null) return false;
     const { connections } = runtime;
     const slot = connections.find(fd);
     if (slot === -1) return this.#fail(SWOOLE_ERROR_SESSION_NOT_EXIST);
@@ -421,7 +413,7 @@ export class Server {
 
   /** Stops reading from a connection; sending goes on. */
   pause(fd: number): boolean {
-    const slot = this.#slotOrError(fd);
+    const slot = this.#slotOrError('pause', fd);
     if (slot === -1) return false;
     const { connections, wire } = this.#core.runtime!;
     connections.setFlags(slot, FLAG_PAUSED);
@@ -431,7 +423,7 @@ export class Server {
 
   /** Reads from a paused connection again. */
   resume(fd: number): boolean {
-    const slot = this.#slotOrError(fd);
+    const slot = this.#slotOrError('resume', fd);
     if (slot === -1) return false;
     const { connections, wire } = this.#core.runtime!;
     connections.clearFlags(slot, FLAG_PAUSED);
@@ -441,7 +433,7 @@ export class Server {
 
   /** With `enable_delay_receive`: begins to read from a new connection. `false` when it is read from already. */
   confirm(fd: number): boolean {
-    const slot = this.#slotOrError(fd);
+    const slot = this.#slotOrError('confirm', fd);
     if (slot === -1) return false;
     const { connections, wire } = this.#core.runtime!;
     if ((connections.clearFlags(slot, FLAG_PAUSED) & FLAG_PAUSED) === 0) return false;
@@ -451,9 +443,10 @@ export class Server {
 
   /** Keeps the connection from being closed for being idle. */
   protect(fd: number, isProtected = true): boolean {
+    const runtime = this.#running('protect');
     const slot = this.#openSlot(fd);
-    if (slot === -1) return false;
-    const { connections } = this.#core.runtime!;
+    if (runtime === null || slot === -1) return false;
+    const { connections } = runtime;
     if (isProtected) connections.setFlags(slot, FLAG_PROTECTED);
     else connections.clearFlags(slot, FLAG_PROTECTED);
     return true;
@@ -466,17 +459,18 @@ export class Server {
       core.logger.log(SWOOLE_LOG_WARNING, `bind(): uid ${uid} is not a whole number between ${UID_MIN} and ${UID_MAX}`);
       return false;
     }
+    const runtime = this.#running('bind');
     const slot = this.#openSlot(fd);
-    if (slot === -1) return false;
-    const { connections } = core.runtime!;
+    if (runtime === null || slot === -1) return false;
+    const { connections } = runtime;
     return Atomics.compareExchange(connections.words, connections.wordBase(slot) + UID, 0, uid | 0) === 0;
   }
 
   /** Ids of the connections that have been silent for longer than `heartbeat_idle_time`, which are closed by default. */
   heartbeat(ifCloseConnection = true): number[] | false {
     const core = this.#core;
-    const { runtime, settings } = core;
-    if (runtime === null || settings === null || settings.heartbeatCheckIntervalMs < 1) return false;
+    const runtime = this.#running('heartbeat');
+    if (runtime === null || core.settings!.heartbeatCheckIntervalMs < 1) return false;
     const { connections } = runtime;
     const now = Date.now();
     const silent = listConnections(core, -1).filter((fd) => {
@@ -536,10 +530,8 @@ export class Server {
 
   /** Sends a value to a worker, task worker or user process, whose `pipeMessage` event gets it. */
   sendMessage(message: unknown, workerId: number): boolean {
-    const core = this.#core;
-    if (core.runtime !== null) return sendMessage(core, core.runtime, message, workerId);
-    this.#notRunning('sendMessage');
-    return false;
+    const runtime = this.#running('sendMessage');
+    return runtime !== null && sendMessage(this.#core, runtime, message, workerId);
   }
 
   /**
@@ -570,12 +562,8 @@ export class Server {
     data: unknown,
     jsonDecode = true,
   ): Promise<Answer | false> {
-    const core = this.#core;
-    if (core.runtime === null) {
-      this.#notRunning('command');
-      return false;
-    }
-    return (await core.commands.command(name, processId, processType, data, jsonDecode)) as Answer | false;
+    if (this.#running('command') === null) return false;
+    return (await this.#core.commands.command(name, processId, processType, data, jsonDecode)) as Answer | false;
   }
 
   // ---- timers -----------------------------------------------------------------------------------------------------
@@ -737,17 +725,18 @@ export class Server {
     this.#core.logger.log(SWOOLE_LOG_WARNING, `${method}(): the server is not running`);
   }
 
-  #tasks(method: string): Tasks | null {
-    const { tasks } = this.#core;
-    if (tasks === null) this.#notRunning(method);
-    return tasks;
-  }
-
-  #control(method: string): ServerCore['control'] {
-    const { control, ended } = this.#core;
-    if (control !== null && !ended) return control;
+  /** For what does something: null, and a warning, before the server runs and when it has ended. */
+  #running(method: string): Runtime | null {
+    const { runtime, ended } = this.#core;
+    if (runtime !== null && !ended) return runtime;
     this.#notRunning(method);
     return null;
+  }
+  #tasks(method: string): Tasks | null {
+    return this.#running(method) === null ? null : this.#core.tasks;
+  }
+  #control(method: string): ServerCore['control'] {
+    return this.#running(method) === null ? null : this.#core.control;
   }
 
   #badSession(method: string, fd: unknown, serverSocket: number): false {
@@ -772,7 +761,8 @@ export class Server {
     return slot !== -1 && runtime.connections.isOpen(slot) && this.#sees(slot) ? slot : -1;
   }
 
-  #slotOrError(fd: number): number {
+  #slotOrError(method: string, fd: number): number {
+    if (this.#running(method) === null) return -1;
     const slot = this.#openSlot(fd);
     if (slot === -1) this.#fail(SWOOLE_ERROR_SESSION_NOT_EXIST);
     return slot;

@@ -129,7 +129,8 @@ async function startFirst(core: ServerCore): Promise<boolean> {
   await core.application!.shutdown();
   removeTaskQueue(core, segment);
   closePipes(core);
-  closeAll([segment.fd, ...doorbells, ...core.ports.map((port) => internalsOf(port).fd)]);
+  closeAll([segment.fd, ...doorbells]);
+  closeListeners(core);
   if (settings.pidFile !== null) removePidFile(settings.pidFile);
   core.ended = true;
   core.logger.close();
@@ -146,9 +147,17 @@ function giveUp(core: ServerCore, port: Port, error: number): false {
 function abandon(core: ServerCore): false {
   removeSocketFiles(core);
   closePipes(core);
-  closeAll(core.ports.map((each) => internalsOf(each).fd));
+  closeListeners(core);
   core.ended = true;
   return false;
+}
+
+/** Their numbers are forgotten, as they may soon be those of others. */
+function closeListeners(core: ServerCore): void {
+  for (const own of core.ports.map(internalsOf)) {
+    closeAll([own.fd]);
+    own.fd = -1;
+  }
 }
 
 /** With task_ipc_mode 2 and 3. Answers false when the kernel has none for us. */

@@ -362,10 +362,11 @@ describe('before start', () => {
         list: [...server.connections],
       });
     });
-    const { answers, shutdown, shutdownError, master, manager, count, list } = run.events('answers')[0];
+    const { answers, lastError, shutdown, shutdownError, master, manager, count, list } = run.events('answers')[0];
     assert.deepEqual(answers, new Array(20).fill(false));
+    assert.equal(lastError, 0);
     assert.deepEqual([shutdown, shutdownError, master, manager, count, list], [false, 509, 0, 0, 0, []]);
-    assert.match(run.output, /WARNING\tsend\(\): the server is not running/);
-    assert.match(run.output, /WARNING\tstats\(\): the server is not running/);
+    for (const method of ['send', 'pause', 'resume', 'confirm', 'protect', 'bind', 'heartbeat', 'stats'])
+      assert.match(run.output, new RegExp(`WARNING\\t${method}\\(\\): the server is not running`));
   });
 });

@@ -37,6 +37,53 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
       }
     });
 
+    test('does nothing any more once the server has ended, and says so', async () => {
+      await using server = await startServer({
+        ...{ mode, settings: { worker_num: workerNum, task_worker_num: workerNum === 1 ? 0 : 1 } },
+        setup: ({ server, swoole, report }) => {
+          const packets = server.listen('127.0.0.1', 0, swoole.SWOOLE_SOCK_UDP);
+          if (packets !== false) packets.on('packet', () => {});
+          server.on('receive', () => {});
+          server.on('task', () => {});
+          server.on('pipeMessage', () => {});
+          server.addCommand('hello', swoole.SWOOLE_SERVER_COMMAND_EVENT_WORKER, () => 'null');
+          const { start } = server;
+          server.start = async () => {
+            const result = await start.call(server);
+            const begun = Date.now();
+            report('after', {
+              answers: [
+                server.send(1, 'x'),
+                server.sendto('127.0.0.1', 9, 'x'),
+                server.sendfile(1, process.execPath),
+                await server.sendwait(1, 'x'),
+                server.close(1),
+                server.task('x'),
+                await server.taskwait('x', 0.01),
+                server.sendMessage('x', 0),
+                await server.command('hello', 0, swoole.SWOOLE_SERVER_COMMAND_EVENT_WORKER, null),
+                server.reload(),
+                server.shutdown(),
+              ],
+              sockets: server.ports.map((port) => port.sock),
+              counted: server.stats() !== false,
+              ms: Date.now() - begun,
+            });
+            return result;
+          };
+        },
+      });
+      process.kill(server.pid, 'SIGTERM');
+      await server.exited();
+      const { answers, sockets, counted, ms } = server.events('after')[0];
+      assert.deepEqual(answers, new Array(11).fill(false));
+      assert.deepEqual(sockets, [-1, -1]);
+      assert.equal(counted, true, 'what was counted can still be read');
+      assert.ok(ms < 2000, `${ms} ms`);
+      for (const method of ['send', 'sendto', 'sendfile', 'sendwait', 'close', 'task', 'sendMessage', 'command'])
+        assert.match(server.output, new RegExp(`WARNING\\t${method}\\(\\): the server is not running`));
+    });
+
     test('listens on IPv6, where the client has an IPv6 address', async (t) => {
       const probe = await new Promise<boolean>((resolve) => {
         const server = createServer();
