@@ -61,7 +61,7 @@ export interface ClientInfo {
 }
 
 export function readClientInfo(core: ServerCore, slot: number): ClientInfo {
-  const { connections } = core.runtime!;
+  const { connections, wire } = core.runtime!;
   const { words, numbers } = connections;
   const base = connections.wordBase(slot);
   const times = connections.numberBase(slot);
@@ -88,7 +88,7 @@ export function readClientInfo(core: ServerCore, slot: number): ClientInfo {
     last_dispatch_time: numbers[times + TAKEN_TIME],
     close_errno: words[base + CLOSE_ERRNO],
     recv_queued_bytes: Math.max(0, (words[base + DISPATCHED_BYTES] - words[base + TAKEN_BYTES]) | 0),
-    send_queued_bytes: words[base + QUEUED_BYTES],
+    send_queued_bytes: words[base + QUEUED_BYTES] + wire.waitingBytes(slot),
     ...(certificate === undefined ? {} : { ssl_client_cert: certificate }),
   };
 }

@@ -18,7 +18,7 @@ import {
 import { describeValue, TswooleError } from '../errors.ts';
 import type { Runtime } from '../process/runtime.ts';
 import { FLAG_CLOSE_TAKEN, FLAG_PEER_GONE, FLAGS, OWNER, QUEUED_FILES, SERIAL } from '../shm/connections.ts';
-import { closedCode } from './closed-code.ts';
+import { closedCode, goneCode } from './closed-code.ts';
 import type { ServerCore } from './core.ts';
 
 /** What one message between Swoole's processes has room for; longer paths than PATH_MAX fail in stat() anyway. */
@@ -117,7 +117,7 @@ function openSlot(core: ServerCore, runtime: Runtime, fd: number): number {
   const { connections } = runtime;
   const slot = connections.find(fd);
   if (slot === -1) {
-    fail(core, SWOOLE_ERROR_SESSION_NOT_EXIST);
+    fail(core, goneCode(connections, fd));
     return -1;
   }
   const flags = connections.words[connections.wordBase(slot) + FLAGS];

@@ -52,7 +52,7 @@ import { EADDRINUSE } from '../sys/constants.ts';
 import { inheritedFromSystemd, inheritedPort, isFirst } from './boot-record.ts';
 import { Callbacks } from './callbacks.ts';
 import { type ClientInfo, readClientInfo } from './client-info.ts';
-import { closedCode } from './closed-code.ts';
+import { closedCode, goneCode } from './closed-code.ts';
 import { type CommandCallback, Commands } from './commands.ts';
 import { ConnectionList, listConnections, nextConnections, visibleOwner } from './connection-list.ts';
 import type { ServerCore } from './core.ts';
@@ -302,7 +302,7 @@ export class Server {
     if (typeof fd !== 'number' || fd <= 0) return this.#badSession('send', fd, serverSocket);
     const { connections } = runtime;
     const slot = connections.find(fd);
-    if (slot === -1) return this.#fail(SWOOLE_ERROR_SESSION_NOT_EXIST);
+    if (slot === -1) return this.#fail(goneCode(connections, fd));
     const { words } = connections;
     const base = connections.wordBase(slot);
     const flags = words[base + FLAGS];
