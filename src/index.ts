@@ -10,7 +10,7 @@ export type { SignalNumber } from './process/process-control.ts';
 export type { ClientInfo } from './server/client-info.ts';
 export type { CommandCallback } from './server/commands.ts';
 export type { ConnectionList } from './server/connection-list.ts';
-export { Packet, PipeMessage, StatusInfo, TaskResult } from './server/event-objects.ts';
+export { Event as ConnectionEvent, Packet, PipeMessage, StatusInfo, TaskResult } from './server/event-objects.ts';
 export type { Events, PortEvents, ServerEvents } from './server/events.ts';
 export { ListenSocket, type SocketOption } from './server/listen-socket.ts';
 export type { PacketInfo } from './server/packets.ts';

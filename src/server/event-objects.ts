@@ -3,15 +3,15 @@ import type { PacketInfo } from './packets.ts';
 import type { Server } from './server.ts';
 import type { Task } from './task.ts';
 
-/** Of connect, receive and close. */
-export class Event {
+/** Of connect and close, which have no data, and of receive. */
+export class Event<Data extends Buffer | null = Buffer | null> {
   readonly fd: number;
   readonly reactor_id: number;
   /** When the data was received, in seconds; 0 where there is none. */
   readonly dispatch_time: number;
-  readonly data: Buffer | null;
+  readonly data: Data;
 
-  constructor(fd: number, reactorId: number, dispatchTime: number, data: Buffer | null) {
+  constructor(fd: number, reactorId: number, dispatchTime: number, data: Data) {
     this.fd = fd;
     this.reactor_id = reactorId;
     this.dispatch_time = dispatchTime;
@@ -100,8 +100,8 @@ export interface ServerObjectEvents {
 }
 
 export interface PortObjectEvents {
-  connect: (server: Server, event: Event) => unknown;
-  receive: (server: Server, event: Event) => unknown;
-  close: (server: Server, event: Event) => unknown;
+  connect: (server: Server, event: Event<null>) => unknown;
+  receive: (server: Server, event: Event<Buffer>) => unknown;
+  close: (server: Server, event: Event<null>) => unknown;
   packet: (server: Server, packet: Packet) => unknown;
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { ConnectionEvent } from '../../src/index.ts';
 import { Client } from '../support/client.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { ALL_SUBJECTS, ALONE, BASE, PROCESS, SUBJECTS } from '../support/subjects.ts';
@@ -291,6 +292,29 @@ for (const subject of ALL_SUBJECTS) {
       }
       assert.deepEqual([connect.text, receive.text, close.text], [null, 'hello', null]);
       assert.ok(Math.abs(receive.rest.dispatch_time - before) < 60);
+    });
+
+    test('event_object has a type: data is a Buffer in receive and null elsewhere', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum, event_object: true },
+        setup: ({ server, report, swoole }) => {
+          const told = (event: ConnectionEvent): void =>
+            report('told', { fd: event.fd, isOne: event instanceof swoole.ConnectionEvent });
+          server.on('connect', (_server, event: ConnectionEvent) => told(event));
+          server.on('receive', (server, event: ConnectionEvent<Buffer>) => {
+            told(event);
+            return server.send(event.fd, event.data.subarray(1));
+          });
+          server.on('close', (_server, event: ConnectionEvent<null>) => told(event));
+        },
+      });
+      using client = await Client.connect(server.port);
+      await client.write('hello');
+      assert.equal((await client.read(4)).toString(), 'ello');
+      client.end();
+      await server.until(() => server.events('told').length === 3, 'three events');
+      for (const { fd, isOne } of server.events('told')) assert.deepEqual([fd, isOne], [1, true]);
     });
 
     test('one callback is enough: connect and close may be missing', async () => {
