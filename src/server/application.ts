@@ -2,6 +2,7 @@
  * The user's callbacks, as the processes see them: finds the one for an event and gives it its arguments. What happens to
  * one that fails: callback-runner.ts.
  */
+import { SWOOLE_PROCESS } from '../constants.ts';
 import type { Application } from '../process/application.ts';
 import type { TaskInHand } from '../process/task-in-hand.ts';
 import { FLAG_CLOSE_DONE, FLAG_CLOSED_HERE, OWNER, PORT, RECEIVE_TIME } from '../shm/connections.ts';
@@ -52,6 +53,9 @@ export class ServerApplication implements Application {
   private forPorts<Name extends 'connect' | 'receive' | 'close' | 'bufferFull' | 'bufferEmpty'>(
     event: Name,
   ): (Callback<Name> | null)[] {
+    const { mode, dispatcher, ports } = this.core;
+    // Where a client's coming and going is not told, close() runs no callback either: counts would not come out even.
+    if (event !== 'receive' && mode === SWOOLE_PROCESS && !dispatcher!.events) return ports.map(() => null);
     const primary = this.core.ports[0];
     return this.core.ports.map((port) => {
       const own = internalsOf(port).callbacks.get(event) ?? internalsOf(primary).callbacks.get(event);

@@ -86,6 +86,31 @@ describe('dispatch_mode in SWOOLE_PROCESS', () => {
     });
   }
 
+  for (const unsafe of [false, true]) {
+    test(`1 ${unsafe ? 'with' : 'without'} enable_unsafe_event: what close() does to its callback`, async () => {
+      await using server = await startServer({
+        mode: PROCESS.mode,
+        settings: { worker_num: WORKERS, dispatch_mode: 1, enable_unsafe_event: unsafe },
+        setup: ({ server, report }) => {
+          server.on('receive', (server, fd) => {
+            server.send(fd, 'bye');
+            report('closed', { result: server.close(fd), exists: server.exists(fd) });
+          });
+          server.on('close', (_server, fd, reactorId) => report('close', { fd, reactorId }));
+        },
+      });
+      for (let i = 0; i < WORKERS; i++) {
+        using client = await Client.connect(server.port);
+        await client.write('x');
+        assert.equal((await client.readAll()).toString(), 'bye');
+      }
+      for (const { result, exists } of server.events('closed')) assert.deepEqual([result, exists], [true, false]);
+      assert.equal(server.events('closed').length, WORKERS);
+      const closes = server.events('close').map(({ reactorId }) => reactorId);
+      assert.deepEqual(closes, unsafe ? [-1, -1, -1] : []);
+    });
+  }
+
   for (const mode of [1, 3]) {
     test(`${mode} with enable_unsafe_event has connect and close`, async () => {
       const server = await startEcho({ dispatch_mode: mode, enable_unsafe_event: true });
