@@ -51,20 +51,20 @@ export interface Stats {
   session_round: number;
   min_fd: number;
   max_fd: number;
-  /** Of the current process, in workers only. */
-  worker_request_count?: number;
-  worker_response_count?: number;
-  worker_dispatch_count?: number;
-  worker_concurrency?: number;
-  /** With task workers only: those that have nothing to do, */
-  task_idle_worker_num?: number;
+  /** Of the current process. */
+  worker_request_count: number;
+  worker_response_count: number;
+  worker_dispatch_count: number;
+  worker_concurrency: number;
+  /** Task workers that have nothing to do, */
+  task_idle_worker_num: number;
   /** tasks that were sent and not begun, */
-  tasking_num?: number;
+  tasking_num: number;
   /** all tasks that were sent, */
-  task_count?: number;
+  task_count: number;
   /** and what waits in the rings or in the message queue. */
-  task_queue_num?: number;
-  task_queue_bytes?: number;
+  task_queue_num: number;
+  task_queue_bytes: number;
   /** Unfinished async callbacks of this process, now and at most. */
   coroutine_num: number;
   coroutine_peek_num: number;
@@ -76,7 +76,6 @@ export function readStats(core: ServerCore): Stats {
   let idle = 0;
   for (let id = 0; id < layout.workerCount; id++) if (workers.status(id) === WORKER_IDLE) idle++;
   const accepted = total(segment, ACCEPTED);
-  const own = core.runtime!.workerId >= 0;
   return {
     start_time: Math.floor(segment.startTime),
     connection_num: segment.connections,
@@ -97,21 +96,22 @@ export function readStats(core: ServerCore): Stats {
     session_round: segment.sessionsGiven === 0 ? 0 : segment.startSessionId + segment.sessionsGiven,
     min_fd: Math.min(...firstListeners(core)),
     max_fd: segment.load(WORD_MAX_FD),
-    ...(own
-      ? {
-          worker_request_count: counters.get(LIFE_REQUESTS),
-          worker_response_count: counters.get(LIFE_RESPONSES),
-          worker_dispatch_count: counters.get(LIFE_DISPATCHES),
-          worker_concurrency: 0,
-        }
-      : {}),
-    ...(layout.taskWorkerCount > 0 ? taskStats(core) : {}),
+    worker_request_count: counters.get(LIFE_REQUESTS),
+    worker_response_count: counters.get(LIFE_RESPONSES),
+    worker_dispatch_count: counters.get(LIFE_DISPATCHES),
+    worker_concurrency: 0,
+    ...taskStats(core),
     coroutine_num: counters.get(CALLBACKS_NOW),
     coroutine_peek_num: counters.get(CALLBACKS_PEAK),
   };
 }
 
-function taskStats(core: ServerCore): Partial<Stats> {
+type TaskStats = Pick<
+  Stats,
+  'task_idle_worker_num' | 'tasking_num' | 'task_count' | 'task_queue_num' | 'task_queue_bytes'
+>;
+
+function taskStats(core: ServerCore): TaskStats {
   const { segment, workers } = core.runtime!;
   const { layout } = segment;
   let idle = 0;
@@ -125,7 +125,8 @@ function taskStats(core: ServerCore): Partial<Stats> {
   const sent = total(segment, TASKS_SENT);
   const waiting = Math.max(0, sent - total(segment, TASKS_BEGUN));
   const queue = { count: waiting, bytes, limit: 0 };
-  if (core.settings!.taskIpcMode !== SWOOLE_IPC_UNSOCK) messageQueueStatus(taskQueueOf(segment), queue);
+  if (layout.taskWorkerCount > 0 && core.settings!.taskIpcMode !== SWOOLE_IPC_UNSOCK)
+    messageQueueStatus(taskQueueOf(segment), queue);
   return {
     task_idle_worker_num: idle,
     // In the queue there may be tasks that others have sent, or that this server has in its predecessor's stead.

@@ -276,6 +276,7 @@ for (const subject of ALL_SUBJECTS) {
         ],
         ...['total_send_bytes', 'pipe_packet_msg_id', 'concurrency', 'session_round', 'min_fd', 'max_fd'],
         ...['worker_request_count', 'worker_response_count', 'worker_dispatch_count', 'worker_concurrency'],
+        ...['task_idle_worker_num', 'tasking_num', 'task_count', 'task_queue_num', 'task_queue_bytes'],
         ...['coroutine_num', 'coroutine_peek_num'],
       ];
       assert.deepEqual(
@@ -284,6 +285,8 @@ for (const subject of ALL_SUBJECTS) {
       );
       assert.ok(Object.values(before).every((value) => typeof value === 'number'));
       assert.equal(before.worker_num, workerNum);
+      const ofTasks = [before.task_idle_worker_num, before.tasking_num, before.task_queue_num, before.task_queue_bytes];
+      assert.deepEqual(ofTasks, [0, 0, 0, 0]);
       assert.ok(Math.abs(before.start_time - Date.now() / 1000) < 120 && Number.isInteger(before.start_time));
       const { client, fd, worker } = await open(server);
       await client.write('0123456789');
