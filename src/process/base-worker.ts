@@ -133,6 +133,8 @@ export class BaseWorker implements Delivery, PacketDelivery {
     if (this.life.stopping) return;
     this.inbox.take(runtime.lane);
     this.inboxWatch.start();
+    // The first message may have been to stop: nothing is to be watched then, or the loop would never become empty.
+    if (this.life.stopping) return;
     reactor.startAccepting();
     this.watch = watchReadable(reactor.epoll.fd, () => this.poll());
     // What is due by time must not wait for the next event.

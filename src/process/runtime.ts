@@ -32,6 +32,8 @@ export class Runtime {
   inboxWatch: InboxWatch | null = null;
   /** Tries again what found no room elsewhere than in rings; answers true when nothing waits any more. */
   pumpMore: (() => boolean) | null = null;
+  /** True exactly when this process is a worker that has been told to stop; its word in shared memory may be its successor's. */
+  stopping = false;
   private pumping = false;
   private unannounced = 0;
 

@@ -116,6 +116,7 @@ export class TaskWorker {
       return;
     }
     this.ending = true;
+    this.runtime.stopping = true;
     Atomics.store(this.words, this.statusWord, WORKER_EXIT);
     this.inbox.give(true);
     setTimeout(() => life.stop(false), settings.maxWaitMs);

@@ -41,6 +41,7 @@ export class WorkerLife {
     if (this.begun) return;
     this.begun = true;
     const { runtime, application, maxWaitMs } = this.options;
+    runtime.stopping = true;
     this.deadline = Date.now() + maxWaitMs;
     Atomics.store(runtime.segment.words, runtime.workers.statusWord(runtime.workerId), WORKER_EXIT);
     this.options.stopTaking(graceful);

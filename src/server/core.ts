@@ -21,8 +21,6 @@ export interface Control {
   reload(taskWorkersOnly: boolean): boolean;
   /** Stops this worker; answers false where the process is none. */
   stopSelf(graceful: boolean): boolean;
-  /** True exactly when this worker has been told to stop. */
-  exiting(): boolean;
 }
 
 /** The state of a server, shared by the files that make it up. Users see the Server only. */

@@ -97,6 +97,7 @@ export function makeStoppable(core: ServerCore, runtime: Runtime, stop: (gracefu
   const stopOnce = (graceful: boolean): void => {
     if (stopping) return;
     stopping = true;
+    runtime.stopping = true;
     stop(graceful);
   };
   core.control = {
@@ -105,7 +106,6 @@ export function makeStoppable(core: ServerCore, runtime: Runtime, stop: (gracefu
       setImmediate(() => stopOnce(graceful));
       return true;
     },
-    exiting: () => stopping,
   };
   handleSignals({
     onTerm: () => stopOnce(core.settings!.reloadAsync),

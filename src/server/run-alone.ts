@@ -31,6 +31,7 @@ export function runAlone(core: ServerCore, segment: Segment, doorbells: number[]
     const end = (): boolean => {
       if (ending) return true;
       ending = true;
+      runtime.stopping = true;
       segment.store(WORD_STATE, STATE_STOPPING);
       application.beforeShutdown();
       worker.stop(core.settings!.reloadAsync);
@@ -46,7 +47,7 @@ export function runAlone(core: ServerCore, segment: Segment, doorbells: number[]
       return false;
     };
     // The only worker is the server: stopping it is the end.
-    core.control = { shutdown: end, reload: noReload, stopSelf: end, exiting: () => ending };
+    core.control = { shutdown: end, reload: noReload, stopSelf: end };
     const signals = handleSignals({ onTerm: end, onReload: noReload, onReopen: () => core.logger.reopen() });
     applyPrivileges(core.settings!, runtime, null);
     application.start();

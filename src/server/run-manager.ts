@@ -53,7 +53,7 @@ export async function runBaseManager(
       return true;
     };
     const reload = (taskWorkersOnly: boolean): boolean => manager.reload(taskWorkersOnly);
-    core.control = { shutdown, reload, stopSelf: () => false, exiting: () => false };
+    core.control = { shutdown, reload, stopSelf: () => false };
     const signals = handleSignals({ onTerm: shutdown, onReload: reload, onReopen: () => manager.reopenLogs() });
     manager.run();
   });
@@ -98,7 +98,7 @@ export function runManager(
     return true;
   };
   const reload = (taskWorkersOnly: boolean): boolean => manager.reload(taskWorkersOnly);
-  core.control = { shutdown: askMaster, reload, stopSelf: () => false, exiting: () => false };
+  core.control = { shutdown: askMaster, reload, stopSelf: () => false };
   handleSignals({
     // From the master it is the end; from anybody else a wish, which the master carries out in its order.
     onTerm: () => (segment.load(WORD_STATE) === STATE_STOPPING ? manager.shutdown() : askMaster()),

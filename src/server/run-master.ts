@@ -71,7 +71,7 @@ export function runMaster(core: ServerCore, segment: Segment, doorbells: number[
       master.reload(taskWorkersOnly);
       return true;
     };
-    core.control = { shutdown, reload, stopSelf: () => false, exiting: () => false };
+    core.control = { shutdown, reload, stopSelf: () => false };
     const signals = handleSignals({ onTerm: shutdown, onReload: reload, onReopen: () => master.reopenLogs() });
     master.run();
   });

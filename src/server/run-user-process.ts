@@ -27,7 +27,7 @@ export async function runUserProcess(
   const { layout } = segment;
   const runtime = enter(core, 'user', id, lane, segment, doorbells);
   runtime.counters.beginLife();
-  core.control = { ...remoteControl(core, runtime), stopSelf: () => false, exiting: () => false };
+  core.control = { ...remoteControl(core, runtime), stopSelf: () => false };
 
   const letters = new Letters(core.application!);
   const inbox = new Inbox(segment, workerInbox(layout, id), doorbells);

@@ -657,7 +657,7 @@ export class Server {
     const core = this.#core;
     const { runtime } = core;
     if (runtime === null) return false;
-    if ((workerId === -1 || workerId === core.workerId) && core.control?.exiting() === true) return SWOOLE_WORKER_EXIT;
+    if ((workerId === -1 || workerId === core.workerId) && runtime.stopping) return SWOOLE_WORKER_EXIT;
     const id = workerId === -1 ? core.workerId : workerId;
     return runtime.workers.has(id) ? runtime.workers.status(id) : false;
   }

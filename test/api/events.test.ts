@@ -338,6 +338,52 @@ for (const subject of ALL_SUBJECTS) {
 }
 
 for (const { name, mode, workerNum } of SUBJECTS) {
+  describe(`workers that are stopped in ${name}`, () => {
+    test('stop() of another worker: that one reads SWOOLE_WORKER_EXIT, though its successor may run already', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum },
+        setup: ({ server, report }) => {
+          let timer: NodeJS.Timeout | undefined;
+          let exits = 0;
+          server.on('workerStart', (server, id) => {
+            if (id === 1) timer = setInterval(() => {}, 10_000);
+            else setTimeout(() => server.stop(1, true), 500).unref();
+          });
+          server.on('workerExit', (server, id) => {
+            report('exit', { id, status: server.getWorkerStatus(), byId: server.getWorkerStatus(id) });
+            if (++exits === 8) clearInterval(timer);
+          });
+          server.on('receive', () => {});
+        },
+      });
+      await server.until(() => server.events('exit').length >= 8, 'notices');
+      for (const { id, status, byId } of server.events('exit').slice(0, 8))
+        assert.deepEqual([id, status, byId], [1, 3, 3]);
+    });
+
+    test('a worker that is told to stop while it starts ends without waiting for anything', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum },
+        setup: ({ server, report }) => {
+          server.on('managerStart', (server) => report('asked', { result: server.stop(1) }));
+          server.on('workerStart', (_server, id) => {
+            // Until the manager has asked.
+            if (id === 1) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+            report('started', { id });
+          });
+          server.on('workerExit', (_server, id) => report('exit', { id }));
+          server.on('receive', () => {});
+        },
+      });
+      assert.equal((await server.waitFor('asked')).result, true);
+      const started = (): number => server.events('started').filter(({ id }) => id === 1).length;
+      await server.until(() => started() === 2, 'the successor');
+      assert.deepEqual(server.events('exit'), []);
+    });
+  });
+
   describe(`workers that fail in ${name}`, () => {
     for (const eventObject of [false, true]) {
       test(`workerError tells id, pid, exit code and signal${eventObject ? ' in an object' : ''}`, async () => {
