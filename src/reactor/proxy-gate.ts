@@ -16,7 +16,7 @@ import { PROXY_WAIT_MS } from './limits.ts';
 import type { ReactorPort } from './port.ts';
 
 /** The part of a sockaddr that counts: family, port, address. */
-const SOCKADDR_BYTES = 28;
+export const SOCKADDR_BYTES = 28;
 
 /** A socket whose header has not come. */
 interface Guest {

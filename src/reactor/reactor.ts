@@ -103,7 +103,7 @@ import {
 import { Lingerers } from './linger.ts';
 import { Output } from './output.ts';
 import { isDatagram, isUnix, type ReactorPort } from './port.ts';
-import { ProxyGate } from './proxy-gate.ts';
+import { ProxyGate, SOCKADDR_BYTES } from './proxy-gate.ts';
 import { TLS_AGAIN, TLS_DONE, TLS_END, TLS_FAILED, TlsEngine, type TlsSession } from './tls.ts';
 
 /** What epoll carries for a descriptor that is no connection: minus one minus the port's index, or one of these. */
@@ -133,7 +133,7 @@ export interface ReactorOptions {
   heartbeatCheckMs: number;
   log(level: number, text: string): void;
   /** Passes an accepted descriptor on to another reactor. */
-  handOver?(reactor: number, fd: number, portIndex: number, address: Uint8Array): void;
+  handOver?(reactor: number, fd: number, portIndex: number, serial: number, address: Uint8Array): void;
   /** Where datagrams go; null where another reactor receives them. */
   packets: PacketDelivery | null;
 }
@@ -379,11 +379,20 @@ export class Reactor {
     }
   }
 
-  /** Gives a socket to the reactor that it belongs to. */
+  /**
+   * Gives a socket to the reactor that it belongs to. The session id is given here: ids grow in the order in which clients
+   * have connected, although the reactors take turns.
+   */
   admit(fd: number, port: ReactorPort, address: Uint8Array): void {
+    if (this.segment.addConnections(1, port.index) >= this.maxConnections) {
+      this.segment.addConnections(-1, port.index);
+      this.refuse(fd);
+      return;
+    }
+    const serial = this.segment.nextSession();
     const reactor = fd % this.reactorCount;
-    if (reactor === this.owner || this.handOver === undefined) this.adopt(fd, port, address);
-    else this.handOver(reactor, fd, port.index, address.subarray(0, 28));
+    if (reactor === this.owner || this.handOver === undefined) this.adopt(fd, port, serial, address);
+    else this.handOver(reactor, fd, port.index, serial, address.subarray(0, SOCKADDR_BYTES));
   }
 
   private acceptFailed(error: number): void {
@@ -408,13 +417,11 @@ export class Reactor {
     );
   }
 
-  /** Makes a connection of an accepted descriptor. */
-  adopt(fd: number, port: ReactorPort, address: Uint8Array): void {
+  /** Makes a connection of an admitted socket. It gets the session id that it was given, unless somebody holds that still. */
+  adopt(fd: number, port: ReactorPort, wanted: number, address: Uint8Array): void {
     const local = this.freeSlots.take() ?? this.connections.length;
     const slot = this.owner * this.segment.layout.slotsPerOwner + local;
-    const before = this.segment.addConnections(1, port.index);
-    const overLimit = before >= this.maxConnections || local >= this.segment.layout.slotsPerOwner;
-    if (overLimit || !this.table.openSession(slot, SESSION_SLOTS)) {
+    if (local >= this.segment.layout.slotsPerOwner || !this.table.openSession(slot, SESSION_SLOTS, wanted)) {
       this.segment.addConnections(-1, port.index);
       if (local < this.connections.length) this.freeSlots.give(local);
       this.refuse(fd);

@@ -38,6 +38,7 @@ import { yieldProcessor } from '../sys/process.ts';
 import { Dispatcher, type DispatchSettings } from './dispatch.ts';
 import { LINGER_TURNS, MESSAGES_MAX } from './limits.ts';
 import type { ReactorPort } from './port.ts';
+import { SOCKADDR_BYTES } from './proxy-gate.ts';
 import { Reactor } from './reactor.ts';
 import { type AskUser, RingDelivery } from './ring-delivery.ts';
 import { RingPackets } from './ring-packets.ts';
@@ -97,6 +98,7 @@ class ReactorThread {
     this.inbox.take(reactorLane(config.id));
     const outbox = new Outbox(segment, reactorLane(config.id), config.doorbells);
     this.outbox = outbox;
+    const handedOver = Buffer.alloc(4 + SOCKADDR_BYTES);
     const dispatcher = new Dispatcher(config.dispatch, connections, workers);
     this.dispatcher = dispatcher;
     const delivery = new RingDelivery({
@@ -124,8 +126,11 @@ class ReactorThread {
       log,
       // One thread is enough, and so the packets of a peer stay in order.
       packets: config.id === 0 ? new RingPackets({ layout: segment.layout, outbox, dispatcher, askUser, log }) : null,
-      handOver: (reactor, fd, portIndex, address) =>
-        outbox.to(reactorInbox(reactor)).post(HAND_OVER, fd, portIndex, address),
+      handOver: (reactor, fd, portIndex, serial, address) => {
+        handedOver.writeInt32LE(serial, 0);
+        handedOver.set(address, 4);
+        outbox.to(reactorInbox(reactor)).post(HAND_OVER, fd, portIndex, handedOver);
+      },
     });
     delivery.closeWanted = (connection) => this.reactor.drop(connection);
     this.reactor.watchDoorbell(this.inbox.doorbell);
@@ -190,8 +195,9 @@ class ReactorThread {
         this.sendFile(reader);
         break;
       case HAND_OVER: {
-        const port = this.config.ports[b];
-        reactor.adopt(a, port, reader.data.u8.subarray(reader.offset, reader.offset + reader.length));
+        const serial = reader.data.text.readInt32LE(reader.offset);
+        const address = reader.data.u8.subarray(reader.offset + 4, reader.offset + reader.length);
+        reactor.adopt(a, this.config.ports[b], serial, address);
         break;
       }
       case START_ACCEPTING:

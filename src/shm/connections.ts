@@ -120,10 +120,10 @@ export class ConnectionTable {
     return this.words[base + SERIAL] === (serial | 0) && this.words[base + STATE] !== STATE_OPENING ? slot : -1;
   }
 
-  /** Gives the slot a session id; answers false when no id is free among the next `tries`. */
-  openSession(slot: number, tries: number): boolean {
+  /** Gives the slot a session id: `first`, or one of the next; answers false when none of `tries` is free. */
+  openSession(slot: number, tries: number, first = this.segment.nextSession()): boolean {
     for (let i = 0; i < tries; i++) {
-      const serial = this.segment.nextSession();
+      const serial = i === 0 ? first : this.segment.nextSession();
       const entry = this.sessionsOffset + ((serial >>> 0) % SESSION_SLOTS);
       const held = Atomics.load(this.words, entry);
       if (held !== 0 && this.holdsSession(held - 1, serial)) continue;

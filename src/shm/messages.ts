@@ -30,7 +30,7 @@ export const CLOSE_REQUEST = 20;
 export const RESET_REQUEST = 21;
 
 // Between reactors and the master's main thread.
-/** a: descriptor, b: port index, payload: the peer's sockaddr. */
+/** a: descriptor, b: port index, payload: the serial of its session (4 bytes), the peer's sockaddr. */
 export const HAND_OVER = 30;
 export const STOP_ACCEPTING = 31;
 /** Send what is queued, as far as peers take it, then end. */

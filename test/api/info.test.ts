@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { Client } from '../support/client.ts';
 import { open } from '../support/recorder.ts';
 import { Remote } from '../support/remote.ts';
 import { startServer, type TestServer } from '../support/server.ts';
@@ -448,4 +449,22 @@ describe('stats with task workers', () => {
     // The call that has asked for both is one itself.
     assert.equal(after.request_count, before.request_count + 1);
   });
+});
+
+test('with several reactors too, ids grow in the order in which clients have connected', async () => {
+  await using server = await startServer({
+    mode: PROCESS.mode,
+    settings: { worker_num: 2, reactor_num: 2, dispatch_mode: 1 },
+    setup: ({ server }) => {
+      server.on('receive', (server, fd) => server.send(fd, `${fd}\n`));
+    },
+  });
+  for (let connections = 0; connections < 200; connections += 2) {
+    const first = await Client.connect(server.port);
+    first.destroy();
+    const second = await Client.connect(server.port);
+    await second.write('which?');
+    assert.equal(Number(await second.readLine()), connections + 2);
+    second.destroy();
+  }
 });
