@@ -56,6 +56,9 @@ export class Runtime {
     this.counters = new LaneCounters(segment, lane);
     this.outbox = new Outbox(segment, lane, doorbells);
     this.turn = new Turn(() => this.flush());
+    // Tasks, and what user processes do, may keep the thread for long. Only event workers have so much to send that a
+    // gathered announcement pays.
+    if (role !== 'worker') this.turn.announce = () => this.outbox.flush();
     this.wire = new RingWire(segment.layout, this.outbox, this.turn);
   }
 

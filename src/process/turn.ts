@@ -3,6 +3,8 @@
  * handles them; what user code does outside of one (a timer, a promise) is gathered until its microtasks run.
  */
 export class Turn {
+  /** Called for each thing that was written, where the others are not to wait for the end of the turn. */
+  announce: (() => void) | null = null;
   private readonly end: () => void;
   private active = false;
   private scheduled = false;
@@ -17,6 +19,7 @@ export class Turn {
 
   /** Something was written: makes sure that the turn will end. */
   touch(): void {
+    this.announce?.();
     if (this.active || this.scheduled) return;
     this.scheduled = true;
     queueMicrotask(this.endScheduled);

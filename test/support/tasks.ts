@@ -42,7 +42,7 @@ export interface TaskServerArgs {
 
 export const taskServer = ({ server, swoole, report, control, args }: Fixture<TaskServerArgs | undefined>): void => {
   const without = args?.without ?? [];
-  server.on('receive', () => {});
+  server.on('receive', (_server, fd) => report('receive', { fd }));
   const block = (ms: number): void => {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
   };

@@ -1,6 +1,7 @@
 /** Results: many for a task, by return value, by callback. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { Client } from '../support/client.ts';
 import { Remote } from '../support/remote.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { SUBJECTS } from '../support/subjects.ts';
@@ -41,6 +42,34 @@ for (const { name, mode, workerNum } of SUBJECTS) {
         );
         assert.deepEqual(results, [...Array.from({ length: 500 }, (_, i) => i), 'returned']);
       }
+    });
+
+    test('what a task has answered and sent arrives while it, or the next one, keeps the thread', async () => {
+      const [remote] = remotes;
+      const client = await Client.connect(server.port);
+      await client.write('hello');
+      const { fd } = await server.waitFor('receive');
+      const sent = client.read(4).then(() => performance.now());
+      const times = await remote.run(
+        async ({ server }, quick, slow) => {
+          const begin = performance.now();
+          const first = server.taskwait(quick, 10).then(() => performance.now() - begin);
+          const second = server.taskwait(slow, 10).then(() => performance.now() - begin);
+          server.task(slow);
+          const last = await server.taskwait('last', 10).then(() => performance.now() - begin);
+          return [await first, await second, last];
+        },
+        inTask(() => 'quick'),
+        inTask(({ server, finish, block }, fd) => {
+          server.send(fd, 'sent');
+          finish('half');
+          block(500);
+          server.send(fd, 'slept');
+        }, fd),
+      );
+      assert.ok(times[0] < 400 && times[1] < 400 && times[2] >= 1000, `${times}`);
+      assert.ok(performance.now() - (await sent) >= 800);
+      client.destroy();
     });
 
     test('false, 0 and an empty string are results, undefined and null are none', async () => {
