@@ -35,12 +35,16 @@ export class Task {
     return encodeTask(0, -1, 0, SWOOLE_TASK_NONBLOCK | SWOOLE_TASK_NOREPLY, data);
   }
 
-  /** The data of a packed task. */
+  /** The data of a packed task; `false` when the bytes are no task, or were cut. */
   static unpack(packed: Uint8Array): unknown {
-    if (packed instanceof Uint8Array)
+    if (!(packed instanceof Uint8Array))
+      throw new TswooleError('ERR_ARGUMENT', `unpack() takes what pack() has made, got ${describeValue(packed)}`, {
+        key: 'packed',
+      });
+    try {
       return decodeTask(Buffer.from(packed.buffer, packed.byteOffset, packed.length)).value;
-    throw new TswooleError('ERR_ARGUMENT', `unpack() takes what pack() has made, got ${describeValue(packed)}`, {
-      key: 'packed',
-    });
+    } catch {
+      return false;
+    }
   }
 }

@@ -9,7 +9,7 @@ describe('a task in a queue', () => {
     bytes.fill(0, 8, 16);
     assert.equal(
       bytes.toString('hex'),
-      ['04030201', '05000000', '0000000000000000', '06000000', '84000000', '00000000', '00000000', '6869'].join(''),
+      ['04030201', '05000000', '0000000000000000', '06000000', '84000000', '00000000', '02000000', '6869'].join(''),
     );
   });
 
@@ -37,8 +37,11 @@ describe('a task in a queue', () => {
     const bytes = encodeTask(1, 2, 3, 4, 'x');
     bytes.writeInt32LE(9, 8 + 16);
     assert.throws(() => decodeTask(bytes), /a letter has a form/);
-    const value = encodeTask(1, 2, 3, 4, { a: 1 });
-    for (let length = 32; length < value.length; length++)
-      assert.throws(() => decodeTask(value.subarray(0, length)), Error);
+    for (const value of [{ a: 1 }, 'text', Buffer.from('bytes')]) {
+      const task = encodeTask(1, 2, 3, 4, value);
+      for (let length = 32; length < task.length; length++)
+        assert.throws(() => decodeTask(task.subarray(0, length)), RangeError);
+      assert.throws(() => decodeTask(Buffer.concat([task, Buffer.alloc(1)])), RangeError);
+    }
   });
 });

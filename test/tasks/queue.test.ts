@@ -290,3 +290,12 @@ for (const { name, mode, workerNum } of SUBJECTS) {
     });
   });
 }
+
+test('Task.unpack() reads what Task.pack() has made; what was cut, or is no task, is false', () => {
+  for (const value of ['text', Buffer.alloc(3_000_000, 1), { data: Buffer.from('bytes'), id: 1 }]) {
+    const packed = Task.pack(value);
+    assert.deepEqual(Task.unpack(packed), value);
+    for (const length of [0, 1, 31, packed.length - 1]) assert.equal(Task.unpack(packed.subarray(0, length)), false);
+  }
+  assert.equal(Task.unpack(Buffer.alloc(100, 'no task')), false);
+});
