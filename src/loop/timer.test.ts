@@ -69,6 +69,27 @@ describe('Timer', () => {
     assert.equal(Timer.exists(first), false);
   });
 
+  it('counts until its callback has returned, even when that has cleared it', async () => {
+    const known = (id: number): unknown[] => [Timer.exists(id), Timer.info(id)?.removed, Timer.stats().num];
+    const once = await new Promise((resolve) => {
+      const id = Timer.after(2, () => resolve(known(id))) as number;
+    });
+    assert.deepEqual(once, [true, false, 1]);
+    const cleared = await new Promise((resolve) => {
+      Timer.tick(2, (id) => resolve([known(id), Timer.clear(id), known(id), Timer.clear(id)]));
+    });
+    assert.deepEqual(cleared, [[true, false, 1], true, [false, true, 1], false]);
+    await delay(1);
+    assert.equal(Timer.stats().num, 0);
+  });
+
+  it('tells when it is due, from the first timer on', () => {
+    const before = Timer.info(Timer.after(1000, () => {}) as number)!.exec_msec;
+    assert.ok(before >= 1000 && before < 11_000, `${before}`);
+    const later = Timer.info(Timer.after(61_000, () => {}) as number)!.exec_msec - before;
+    assert.ok(Math.abs(later - 60_000) < 1000, `${later}`);
+  });
+
   it('answers false below one millisecond, and throws on what is no time or no function', () => {
     assert.equal(
       Timer.tick(0, () => {}),

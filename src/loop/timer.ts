@@ -18,11 +18,13 @@ interface Entry {
   /** The value of `rounds` when it was added. */
   readonly round: number;
   handle: NodeJS.Timeout | null;
+  /** Cleared by its own callback, during which it is still known. */
+  removed: boolean;
 }
 
 /** What `Timer.info` tells of a timer. */
 export interface TimerInfo {
-  /** Milliseconds from the start of the process until it is due. */
+  /** Milliseconds from the first timer of the process until it is due. */
   exec_msec: number;
   exec_count: number;
   interval: number;
@@ -38,6 +40,10 @@ export interface TimerStats {
 
 const entries = new Map<number, Entry>();
 let lastId = 0;
+/** When the first timer was added, on the clock of performance.now(). */
+let began = 0;
+/** The one whose callback runs. It counts as a timer until that has returned. */
+let current: Entry | null = null;
 /** How many timers have fired: what Swoole counts in turns of its loop. */
 let rounds = 0;
 
@@ -55,6 +61,8 @@ function add(ms: number, repeats: boolean, callback: unknown, makeRun: (id: numb
     });
   }
   if (ms < 1) return false;
+  const now = performance.now();
+  if (lastId === 0) began = now;
   const id = ++lastId;
   const interval = Math.floor(ms);
   const entry: Entry = {
@@ -62,10 +70,11 @@ function add(ms: number, repeats: boolean, callback: unknown, makeRun: (id: numb
     interval,
     repeats,
     run: makeRun(id),
-    due: performance.now() + interval,
+    due: now + interval,
     runs: 0,
     round: rounds,
     handle: null,
+    removed: false,
   };
   entries.set(id, entry);
   arm(entry);
@@ -91,8 +100,14 @@ function fire(entry: Entry): void {
     const missed = Math.floor((now - entry.due) / entry.interval);
     entry.due += (Math.max(0, missed) + 1) * entry.interval;
     arm(entry);
-  } else entries.delete(entry.id);
-  entry.run();
+  }
+  current = entry;
+  try {
+    entry.run();
+  } finally {
+    current = null;
+    if (entry.removed || !entry.repeats) entries.delete(entry.id);
+  }
 }
 
 /** Timers of the current process. They die with it. */
@@ -114,9 +129,10 @@ export const Timer = {
   /** Removes a timer; `false` when there is none of that id. */
   clear(timerId: number): boolean {
     const entry = entries.get(timerId);
-    if (entry === undefined) return false;
+    if (entry === undefined || entry.removed) return false;
     if (entry.handle !== null) clearTimeout(entry.handle);
-    entries.delete(timerId);
+    entry.removed = true;
+    if (entry !== current) entries.delete(timerId);
     return true;
   },
 
@@ -127,18 +143,18 @@ export const Timer = {
   },
 
   exists(timerId: number): boolean {
-    return entries.has(timerId);
+    return entries.get(timerId)?.removed === false;
   },
 
   info(timerId: number): TimerInfo | null {
     const entry = entries.get(timerId);
     if (entry === undefined) return null;
     return {
-      exec_msec: Math.round(entry.due),
+      exec_msec: Math.round(entry.due - began),
       exec_count: entry.runs,
       interval: entry.repeats ? entry.interval : 0,
       round: entry.round,
-      removed: false,
+      removed: entry.removed,
     };
   },
 
