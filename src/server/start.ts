@@ -2,6 +2,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { SWOOLE_BASE, SWOOLE_IPC_UNSOCK, SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING, SWOOLE_PROCESS } from '../constants.ts';
 import { TswooleError } from '../errors.ts';
+import { Timer } from '../loop/timer.ts';
 import type { Inherited } from '../process/environment.ts';
 import { ownRecord } from '../process/replay.ts';
 import { discardTaskQueue } from '../process/task-queue.ts';
@@ -54,6 +55,8 @@ export async function startServer(core: ServerCore): Promise<boolean> {
 
 async function startChild(core: ServerCore, inherited: Inherited): Promise<void> {
   const { description, doorbells } = inherited;
+  // As after a fork: those that the script has made are the first process's.
+  Timer.clearAll();
   if (core.settings!.daemonize) await detach(core);
   const segment = inheritedSegment(inherited);
   dieWithParent(description.parent, SIGKILL);

@@ -32,6 +32,24 @@ for (const subject of ALL_SUBJECTS) {
     });
     afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
+    test('timers of the script itself run in the first process only, as after a fork', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum },
+        setup: ({ server, swoole, report }) => {
+          server.on('receive', () => {});
+          swoole.Timer.after(10, () => report('fired'));
+          swoole.Timer.after(50, () => report('fired'));
+          server.on('workerStart', () => {
+            swoole.Timer.after(100, () => report('late'));
+          });
+        },
+      });
+      await server.waitForCount('late', workerNum);
+      const pids = new Set(server.events('fired').map(({ pid }) => pid));
+      assert.deepEqual([...pids], [server.pid]);
+    });
+
     test('pid_file holds the id of the first process, and is removed at the end', async () => {
       const file = join(folder, 'server.pid');
       const server = await startServer({
