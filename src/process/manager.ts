@@ -302,7 +302,7 @@ export class Manager {
       return false;
     }
     if (!taskWorkersOnly && this.options.beforeReload?.() === false) return false;
-    logger.log(SWOOLE_LOG_INFO, `all ${taskWorkersOnly ? 'task ' : ''}workers are reloaded now`);
+    logger.log(SWOOLE_LOG_INFO, taskWorkersOnly ? 'reloading all task workers' : 'reloading all workers');
     this.application.beforeReload();
     // User processes are none of them.
     const ids = Array.from({ length: workerCount + taskWorkerCount }, (_, id) => id);

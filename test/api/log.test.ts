@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { Client } from '../support/client.ts';
 import { startServer } from '../support/server.ts';
-import { ALL_SUBJECTS } from '../support/subjects.ts';
+import { ALL_SUBJECTS, PROCESS } from '../support/subjects.ts';
 
 for (const { name, mode, workerNum } of ALL_SUBJECTS) {
   describe(`log settings in ${name}`, () => {
@@ -167,3 +167,21 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
     });
   });
 }
+
+test('a reload is told in the log', async () => {
+  await using server = await startServer({
+    mode: PROCESS.mode,
+    settings: { worker_num: 1, task_worker_num: 1 },
+    setup: ({ server, report }) => {
+      server.on('receive', () => {});
+      server.on('task', () => {});
+      server.on('afterReload', () => report('afterReload'));
+    },
+  });
+  server.kill('SIGUSR1');
+  await server.waitForOutput(/INFO\treloading all workers/);
+  await server.waitForCount('afterReload', 1);
+  server.kill('SIGUSR2');
+  await server.waitForOutput(/INFO\treloading all task workers/);
+  await server.waitForCount('afterReload', 2);
+});
