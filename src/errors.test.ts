@@ -39,6 +39,12 @@ describe('TswooleError', () => {
   });
 });
 
+function revoked(): object {
+  const { proxy, revoke } = Proxy.revocable([], {});
+  revoke();
+  return proxy;
+}
+
 describe('describeValue', () => {
   const cases: readonly (readonly [unknown, string])[] = [
     ['4', 'the string "4"'],
@@ -57,6 +63,8 @@ describe('describeValue', () => {
     [Object.create(null), 'an object'],
     [{ constructor: { name: 7 } }, 'an object'],
     [new Map(), 'a Map'],
+    [new Proxy({}, { get: () => assert.fail('asked') }), 'an object'],
+    [revoked(), 'an object'],
     [new ArrayBuffer(1), 'an ArrayBuffer'],
   ];
   for (const [value, text] of cases) {

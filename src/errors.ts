@@ -65,7 +65,12 @@ export function describeValue(value: unknown): string {
     case 'function':
       return 'a function';
     case 'object':
-      return describeObject(value);
+      try {
+        return describeObject(value);
+      } catch {
+        // A getter or a Proxy of the user's that throws must not hide the mistake that is being told.
+        return 'an object';
+      }
   }
 }
 

@@ -5,6 +5,7 @@
 import { fstatSync, writeSync } from 'node:fs';
 import { SWOOLE_EVENT_READ, SWOOLE_EVENT_WRITE } from '../constants.ts';
 import { describeValue, TswooleError } from '../errors.ts';
+import { isBytes } from '../sys/memory.ts';
 import { setNonBlocking } from '../sys/socket.ts';
 import { onEachTurn } from '../sys/turns.ts';
 import { DescriptorWatch } from '../sys/watch.ts';
@@ -114,8 +115,7 @@ export const Event = {
 
   /** Writes to a descriptor that was added; what does not fit now is written when there is room. */
   write(descriptor: Descriptor, data: string | Uint8Array): boolean {
-    if (typeof data !== 'string' && !(data instanceof Uint8Array))
-      throw badArgument('data', 'a string or a Uint8Array', data);
+    if (typeof data !== 'string' && !isBytes(data)) throw badArgument('data', 'a string or a Uint8Array', data);
     const entry = entries.get(numberOf(descriptor));
     if (entry === undefined || data.length === 0) return false;
     if (isStale(entry)) {

@@ -4,6 +4,7 @@
  */
 import { describeValue, TswooleError } from '../errors.ts';
 import { EAGAIN, EBADF, ECANCELED, ECONNRESET, EINVAL, EMSGSIZE, ETIMEDOUT } from '../sys/constants.ts';
+import { isBytes } from '../sys/memory.ts';
 import { closeDescriptor } from '../sys/socket.ts';
 import { MESSAGE_BYTES_MAX, receiveNow, sendNow } from '../sys/socket-pair.ts';
 import { DescriptorWatch } from '../sys/watch.ts';
@@ -205,7 +206,7 @@ function finish(waiter: Reader | Writer, answer: Buffer | number | false): void 
 
 export function bytesOf(data: string | Uint8Array): Uint8Array {
   if (typeof data === 'string') return Buffer.from(data);
-  if (data instanceof Uint8Array) return data;
+  if (isBytes(data)) return data;
   throw badArgument('data', 'a string or a Uint8Array', data);
 }
 

@@ -292,7 +292,10 @@ export class Process {
   exec(execfile: string, args: readonly (string | number)[] = []): false {
     if (typeof execfile !== 'string') throw badArgument('execfile', 'the path of a program', execfile);
     if (!Array.isArray(args)) throw badArgument('args', 'an array of strings', args);
-    const strings = args.map(String);
+    const strings = Array.from(args, (each: unknown) => {
+      if (typeof each === 'string' || typeof each === 'number') return String(each);
+      throw badArgument('args', 'an array of strings and numbers', each);
+    });
     if ([execfile, ...strings].some((text) => text.includes('\0')))
       throw badArgument('args', 'strings without zero bytes', args);
     if (inside !== this) return this.#refuse(EINVAL, 'exec() is for the child: it would end this process');
@@ -364,6 +367,7 @@ export class Process {
 
   /** The next message of the queue; of one longer than `size` the rest is lost. Waits unless IPC_NOWAIT was given. */
   async pop(size = QUEUE_MESSAGE_MAX): Promise<Buffer | false> {
+    if (typeof size !== 'number' || Number.isNaN(size)) throw badArgument('size', 'a number of bytes', size);
     const queue = this.#queue;
     if (queue === null) return this.#refuse(EBADF, 'there is no queue: call useQueue() first');
     if (isReplaying()) return false;

@@ -36,6 +36,17 @@ export class Callbacks {
   }
 
   get(event: string): AnyCallback | null {
+    checkEventName(event);
     return this.byName.get(event.toLowerCase()) ?? null;
   }
+}
+
+export function checkEventName(event: unknown): void {
+  if (typeof event === 'string') return;
+  const got = describeValue(event);
+  throw new TswooleError('ERR_ARGUMENT', `the event must be a string, got ${got}`, {
+    key: 'event',
+    expected: 'a string',
+    got,
+  });
 }

@@ -14,6 +14,7 @@ import {
 } from '../constants.ts';
 import { describeValue, TswooleError } from '../errors.ts';
 import { aimIPv4, aimIPv6, aimUnix, sendDatagram } from '../sys/datagram.ts';
+import { isBytes } from '../sys/memory.ts';
 import type { ServerCore } from './core.ts';
 import { internalsOf } from './port.ts';
 
@@ -34,8 +35,7 @@ export function sendTo(
   serverSocket: number,
 ): boolean {
   if (typeof host !== 'string') throw wrongArgument('the address', 'a string', host);
-  if (typeof data !== 'string' && !(data instanceof Uint8Array))
-    throw wrongArgument('the data', 'a string or a Uint8Array', data);
+  if (typeof data !== 'string' && !isBytes(data)) throw wrongArgument('the data', 'a string or a Uint8Array', data);
   if (data.length === 0) return fail(core, SWOOLE_ERROR_NO_PAYLOAD);
   const type = isSocketPath(host) ? SWOOLE_SOCK_UNIX_DGRAM : host.includes(':') ? SWOOLE_SOCK_UDP6 : SWOOLE_SOCK_UDP;
   const fd = socketOf(core, type, serverSocket);
@@ -54,7 +54,8 @@ function socketOf(core: ServerCore, type: number, serverSocket: number): number 
     const { fd } = internalsOf(ports[index]);
     if (fd !== -1 && (serverSocket === -1 || serverSocket === fd)) return fd;
   }
-  const what = serverSocket === -1 ? 'the server has no port of' : `socket ${serverSocket} is not a port of`;
+  const what =
+    serverSocket === -1 ? 'the server has no port of' : `socket ${describeValue(serverSocket)} is not a port of`;
   core.logger.log(SWOOLE_LOG_WARNING, `sendto(): ${what} ${TYPE_NAMES[type]}, which is needed for this address`);
   return -1;
 }

@@ -44,9 +44,8 @@ export class ListenSocket {
   /** Sets an option to a number, or to yes or no. `false` where the kernel refuses, with its errno in `getLastError()`. */
   setOption(option: SocketOption, value: number | boolean): boolean {
     const { level, option: number } = numbersOf(option);
-    const wanted = Number(value);
-    if (!Number.isInteger(wanted) || (typeof value !== 'number' && typeof value !== 'boolean'))
-      throw badArgument('value', 'a whole number or a boolean', value);
+    const wanted = typeof value === 'boolean' ? Number(value) : value;
+    if (!Number.isInteger(wanted)) throw badArgument('value', 'a whole number or a boolean', value);
     // Sockets that are bound anew later, one for each worker, get it as well.
     if (!this.#core.started) internalsOf(this.#port).socketOptions.push([level, number, wanted]);
     if (this.#isReplay()) return true;

@@ -1,5 +1,5 @@
 import { SWOOLE_ERROR_INVALID_PARAMS, SWOOLE_ERROR_WRONG_OPERATION, SWOOLE_LOG_WARNING } from '../constants.ts';
-import { TswooleError } from '../errors.ts';
+import { describeValue, TswooleError } from '../errors.ts';
 import type { Runtime } from '../process/runtime.ts';
 import { workerInbox } from '../shm/layout.ts';
 import { postLetter } from '../shm/letter.ts';
@@ -23,7 +23,7 @@ export function sendMessage(core: ServerCore, runtime: Runtime, message: unknown
     );
   if (!Number.isInteger(workerId) || workerId < 0 || workerId >= layout.workerIdCount)
     return refuse(
-      `there is no worker ${String(workerId)}: they count from 0 to ${layout.workerIdCount - 1}`,
+      `there is no worker ${describeValue(workerId)}: they count from 0 to ${layout.workerIdCount - 1}`,
       SWOOLE_ERROR_INVALID_PARAMS,
     );
   if (workerId === runtime.workerId) return refuse('a process cannot send to itself', SWOOLE_ERROR_WRONG_OPERATION);

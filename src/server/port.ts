@@ -1,7 +1,7 @@
 import { SWOOLE_LOG_NOTICE, SWOOLE_LOG_WARNING } from '../constants.ts';
 import { describeValue, TswooleError } from '../errors.ts';
 import { isFirst } from './boot-record.ts';
-import { Callbacks } from './callbacks.ts';
+import { Callbacks, checkEventName } from './callbacks.ts';
 import { ConnectionList } from './connection-list.ts';
 import type { ServerCore } from './core.ts';
 import type { AnyCallback, PortCallback, PortObjectCallback } from './events.ts';
@@ -103,6 +103,7 @@ export class Port {
   on<Name extends string>(event: Name, callback: PortObjectCallback<Name>): boolean;
   on(event: string, callback: AnyCallback): boolean {
     const core = this.#core;
+    checkEventName(event);
     if (core.started) {
       core.logger.log(SWOOLE_LOG_WARNING, `callbacks cannot be registered after start(): "${event}" is ignored`);
       return false;

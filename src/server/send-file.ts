@@ -18,6 +18,7 @@ import {
 import { describeValue, TswooleError } from '../errors.ts';
 import type { Runtime } from '../process/runtime.ts';
 import { FLAG_CLOSE_TAKEN, FLAG_PEER_GONE, FLAGS, OWNER, QUEUED_FILES, SERIAL } from '../shm/connections.ts';
+import { isBytes } from '../sys/memory.ts';
 import { closedCode, goneCode } from './closed-code.ts';
 import type { ServerCore } from './core.ts';
 
@@ -90,7 +91,7 @@ function pathForOwner(runtime: Runtime, filename: string): string | null {
 
 export async function sendWait(core: ServerCore, fd: number, data: string | Uint8Array): Promise<boolean> {
   const runtime = core.runtime!;
-  if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
+  if (typeof data !== 'string' && !isBytes(data)) {
     throw badArgument('data', 'a string or a Uint8Array', data);
   }
   if (core.mode !== SWOOLE_BASE || core.workerId < 0 || core.taskworker) {

@@ -49,8 +49,9 @@ import { CLOSE_REQUEST, RESET_REQUEST, STOP_WORKER } from '../shm/messages.ts';
 import { WORD_MANAGER_PID, WORD_MASTER_PID } from '../shm/segment.ts';
 import { LIFE_RESPONSES, RESPONSES, SENT_BYTES } from '../shm/workers.ts';
 import { EADDRINUSE } from '../sys/constants.ts';
+import { isBytes } from '../sys/memory.ts';
 import { inheritedFromSystemd, inheritedPort, isFirst } from './boot-record.ts';
-import { Callbacks } from './callbacks.ts';
+import { Callbacks, checkEventName } from './callbacks.ts';
 import { type ClientInfo, readClientInfo } from './client-info.ts';
 import { closedCode, goneCode } from './closed-code.ts';
 import { type CommandCallback, Commands } from './commands.ts';
@@ -178,12 +179,11 @@ export class Server {
   on<Name extends string>(event: Name, callback: ServerObjectCallback<Name>): boolean;
   on(event: string, callback: AnyCallback): boolean {
     const core = this.#core;
+    checkEventName(event);
     if (core.started) {
       core.logger.log(SWOOLE_LOG_WARNING, `callbacks cannot be registered after start(): "${event}" is ignored`);
       return false;
     }
-    if (typeof event !== 'string')
-      throw new TswooleError('ERR_ARGUMENT', `the event must be a string, got ${describeValue(event)}`);
     if (core.callbacks.knows(event)) {
       core.callbacks.set(event, callback);
       return true;
@@ -291,7 +291,7 @@ export class Server {
     const core = this.#core;
     const runtime = this.#running('send');
     if (runtime === null) return false;
-    if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
+    if (typeof data !== 'string' && !isBytes(data)) {
       throw new TswooleError('ERR_ARGUMENT', `send() takes a string or a Uint8Array, got ${describeValue(data)}`, {
         key: 'data',
       });
@@ -456,7 +456,10 @@ export class Server {
   bind(fd: number, uid: number): boolean {
     const core = this.#core;
     if (!Number.isInteger(uid) || uid < UID_MIN || uid > UID_MAX) {
-      core.logger.log(SWOOLE_LOG_WARNING, `bind(): uid ${uid} is not a whole number between ${UID_MIN} and ${UID_MAX}`);
+      core.logger.log(
+        SWOOLE_LOG_WARNING,
+        `bind(): uid ${describeValue(uid)} is not a whole number between ${UID_MIN} and ${UID_MAX}`,
+      );
       return false;
     }
     const runtime = this.#running('bind');
@@ -616,8 +619,9 @@ export class Server {
       this.#notRunning('getClientList');
       return false;
     }
-    if (pageSize > PAGE_MAX) {
-      core.logger.log(SWOOLE_LOG_WARNING, `getClientList(): at most ${PAGE_MAX} at once`);
+    if (!Number.isInteger(pageSize) || pageSize > PAGE_MAX) {
+      const got = describeValue(pageSize);
+      core.logger.log(SWOOLE_LOG_WARNING, `getClientList(): a page has at most ${PAGE_MAX} connections, got ${got}`);
       return false;
     }
     if (startFd !== 0 && !this.exists(startFd)) return false;

@@ -1,4 +1,5 @@
 import { describeValue, TswooleError } from '../errors.ts';
+import { isBytes } from '../sys/memory.ts';
 import type { NormalisedSettings, SniCertificate } from './settings-keys.ts';
 import { KNOWN_SETTINGS, type Outside, type SettingScope, type SettingType } from './settings-table.ts';
 
@@ -159,7 +160,7 @@ function readString(key: string, type: SettingType & { kind: 'string' }, value: 
 }
 
 function readBytes(key: string, type: SettingType & { kind: 'bytes' }, value: unknown): string | Uint8Array {
-  if (typeof value !== 'string' && !(value instanceof Uint8Array)) throw wrongType(key, type, value);
+  if (typeof value !== 'string' && !isBytes(value)) throw wrongType(key, type, value);
   const bytes = Buffer.byteLength(value);
   if (bytes < type.min || bytes > type.max) throw impossibleValue(key, describeType(type), `${bytes} bytes`);
   return value;

@@ -2,6 +2,7 @@ import { SWOOLE_TASK_NONBLOCK, SWOOLE_TASK_NOREPLY } from '../constants.ts';
 import { describeValue, TswooleError } from '../errors.ts';
 import type { TaskInHand } from '../process/task-in-hand.ts';
 import { decodeTask, encodeTask } from '../shm/queued-task.ts';
+import { isBytes } from '../sys/memory.ts';
 
 /** A task, as the task callback gets it when `task_use_object`, `event_object` or `task_enable_coroutine` is on. */
 export class Task {
@@ -37,12 +38,12 @@ export class Task {
 
   /** The data of a packed task; `false` when the bytes are no task, or were cut. */
   static unpack(packed: Uint8Array): unknown {
-    if (!(packed instanceof Uint8Array))
+    if (!isBytes(packed))
       throw new TswooleError('ERR_ARGUMENT', `unpack() takes what pack() has made, got ${describeValue(packed)}`, {
         key: 'packed',
       });
     try {
-      return decodeTask(Buffer.from(packed.buffer, packed.byteOffset, packed.length)).value;
+      return decodeTask(Buffer.from(packed)).value;
     } catch {
       return false;
     }

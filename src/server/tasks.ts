@@ -254,7 +254,9 @@ export class Tasks {
       return false;
     }
     if (!Number.isInteger(target) || target >= taskWorkerCount) {
-      this.warn(`${method}(): there is no task worker ${String(target)}: they count from 0 to ${taskWorkerCount - 1}`);
+      this.warn(
+        `${method}(): there is no task worker ${describeValue(target)}: they count from 0 to ${taskWorkerCount - 1}`,
+      );
       core.lastError = SWOOLE_ERROR_INVALID_PARAMS;
       return false;
     }

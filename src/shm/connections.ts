@@ -112,6 +112,8 @@ export class ConnectionTable {
 
   /** The same for a session that may have ended, as long as nobody else has its slot. */
   findAny(fd: number): number {
+    // Users may ask for anything.
+    if (typeof fd !== 'number') return -1;
     const serial = fd - this.segment.startSessionId - 1;
     if (!(serial >= 0 && serial <= 0xffffffff) || !Number.isInteger(serial)) return -1;
     const slot = Atomics.load(this.words, this.sessionsOffset + (serial % SESSION_SLOTS)) - 1;

@@ -147,6 +147,40 @@ describe('a letter', () => {
     }
     assert.equal(reader.next(), false);
   });
+
+  it('throws for bytes that are not what they seem, and has then sent nothing', () => {
+    const { writer, reader } = ring();
+    const transferred = new Uint8Array(16);
+    structuredClone(transferred.buffer, { transfer: [transferred.buffer] });
+    const shrunk = new ArrayBuffer(4096, { maxByteLength: 4096 });
+    const cutOff = new Uint8Array(shrunk, 1000, 2000);
+    shrunk.resize(500);
+    const bytes = [
+      transferred,
+      cutOff,
+      new Proxy(new Uint8Array(8), {}),
+      // No memory is touched: it is refused before.
+      new Uint8Array(2 ** 32),
+    ];
+    for (const value of bytes) {
+      assert.throws(
+        () => postLetter(writer, KIND, 0, 0, 0, 0, value, 'a value'),
+        (error) => error instanceof TswooleError && error.code === 'ERR_ARGUMENT',
+      );
+      assert.throws(() => encodeLetter(0, 0, value, 'a value'), TswooleError);
+    }
+    assert.equal(reader.next(), false);
+    // Shared and resizable memory is memory as any other, and none of its bytes is the end of something else.
+    for (const buffer of [new SharedArrayBuffer(3000), new ArrayBuffer(3000, { maxByteLength: 9000 })]) {
+      const value = new Uint8Array(buffer).fill(7);
+      postLetter(writer, KIND, 0, 0, 0, 0, value, 'a value');
+      assert.equal(reader.next(), true);
+      const letter = emptyLetter();
+      readLetter(reader, letter);
+      reader.release();
+      assert.deepEqual(letter.value, Buffer.alloc(3000, 7));
+    }
+  });
 });
 
 describe('what is no letter', () => {

@@ -12,9 +12,9 @@
  */
 import { deserialize, serialize } from 'node:v8';
 import { describeValue, TswooleError } from '../errors.ts';
-import { writeText } from '../sys/memory.ts';
+import { isBytes, writeText } from '../sys/memory.ts';
 import { Slab } from '../sys/slab.ts';
-import { type Message, RECORD_MAX, type RingReader, type RingWriter } from './ring.ts';
+import { MESSAGE_MAX, type Message, RECORD_MAX, type RingReader, type RingWriter } from './ring.ts';
 
 export const LETTER_HEAD_BYTES = 24;
 const LIFE_WORD = 2;
@@ -46,6 +46,21 @@ export function serializeValue(value: unknown, what: string): Buffer {
   }
 }
 
+/** Throws when the memory of the bytes is not theirs any more: they read as empty, and nobody means that. */
+function attached(bytes: Uint8Array, what: string): Uint8Array {
+  if (bytes.length > 0) return bytes;
+  try {
+    bytes.at(0);
+  } catch (cause) {
+    throw new TswooleError(
+      'ERR_ARGUMENT',
+      `${what} cannot be sent to another process: its memory was transferred elsewhere, or cut off`,
+      { cause },
+    );
+  }
+  return bytes;
+}
+
 /** Sends a letter through a ring. Where the ring is full it waits in this process, behind those before it. */
 export function postLetter(
   writer: RingWriter,
@@ -70,8 +85,8 @@ export function postLetter(
     writer.post(kind, a, b, wholeLetter(seconds, life, flags, TEXT, Buffer.from(value)), true);
     return;
   }
-  const plain = value instanceof Uint8Array;
-  const bytes = plain ? value : serializeValue(value, what);
+  const plain = isBytes(value);
+  const bytes = plain ? attached(value, what) : serializeValue(value, what);
   const form = plain ? BYTES : SERIALIZED;
   const length = LETTER_HEAD_BYTES + bytes.length;
   if (length <= RECORD_MAX && writer.claim(length, length) === length) {
@@ -103,11 +118,13 @@ function writeHead(
 export function encodeLetter(life: number, flags: number, value: unknown, what: string): Buffer {
   const seconds = Date.now() / 1000;
   if (typeof value === 'string') return wholeLetter(seconds, life, flags, TEXT, Buffer.from(value));
-  if (value instanceof Uint8Array) return wholeLetter(seconds, life, flags, BYTES, value);
+  if (isBytes(value)) return wholeLetter(seconds, life, flags, BYTES, attached(value, what));
   return wholeLetter(seconds, life, flags, SERIALIZED, serializeValue(value, what));
 }
 
 function wholeLetter(seconds: number, life: number, flags: number, form: number, bytes: Uint8Array): Buffer {
+  if (LETTER_HEAD_BYTES + bytes.length > MESSAGE_MAX)
+    throw new TswooleError('ERR_ARGUMENT', `at most 4 GiB can be sent to another process, got ${bytes.length} bytes`);
   const letter = Buffer.allocUnsafe(LETTER_HEAD_BYTES + bytes.length);
   letter.writeDoubleLE(seconds, 0);
   letter.writeInt32LE(life, LIFE_WORD * 4);

@@ -36,6 +36,8 @@ import type { Segment } from './segment.ts';
 export const RECORD_HEADER_BYTES = 16;
 /** The longest message that travels as one record: a quarter, so that a half-empty ring always takes one. */
 export const RECORD_MAX = RING_BYTES / 4;
+/** The longest that travels in pieces. */
+export const MESSAGE_MAX = 2 ** 32;
 const PIECE_BYTES = RING_BYTES / 8;
 const TOTAL_BYTES = 8;
 
@@ -461,7 +463,7 @@ export class RingReader {
     const { data, offset, length } = this;
     if ((kind & FIRST) !== 0) {
       const total = data.f64[offset >> 3];
-      if (!(total > RECORD_MAX && total <= 2 ** 32 && length >= TOTAL_BYTES && length - TOTAL_BYTES < total))
+      if (!(total > RECORD_MAX && total <= MESSAGE_MAX && length >= TOTAL_BYTES && length - TOTAL_BYTES < total))
         throw new Error(`a ring is damaged: total=${total} length=${length}`);
       this.assembly = Buffer.allocUnsafeSlow(total);
       this.assembly.set(data.u8.subarray(offset + TOTAL_BYTES, offset + length), 0);

@@ -2,6 +2,7 @@
  * Memory outside the JavaScript heap: addresses that the kernel can be given, with typed views on the same bytes.
  * A Region is never unmapped while its process lives unless its owner says so, because a view on unmapped memory is a crash.
  */
+import { isUint8Array } from 'node:util/types';
 import {
   MAP_ANONYMOUS,
   MAP_FIXED,
@@ -74,6 +75,16 @@ export function mapMirrored(fd: number, offset: number, length: number): Region 
   must('mmap', mmap(address, length, PROT_READ | PROT_WRITE, flags, fd, offset));
   must('mmap', mmap(address + length, length, PROT_READ | PROT_WRITE, flags, fd, offset));
   return new Region(address, 2 * length);
+}
+
+const lengthOf = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'length')!.get!;
+
+/**
+ * True exactly when the value is a Uint8Array (a Buffer is one) that is as long as it says. A Proxy of one is none, and one
+ * whose `length` was replaced would make the kernel read, or us write, beyond its end.
+ */
+export function isBytes(value: unknown): value is Uint8Array {
+  return isUint8Array(value) && value.length === lengthOf.call(value);
 }
 
 /** Up to this length a loop is the fastest way to copy. */

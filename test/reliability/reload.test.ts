@@ -200,7 +200,7 @@ describe('SWOOLE_PROCESS under load', { concurrency: false }, () => {
       server.events('workerError').map(({ id, signal }) => ({ id, signal })),
       [{ id: 0, signal: 9 }],
     );
-    assert.match(server.output, /INFO\tall workers are reloaded now/);
+    assert.match(server.output, /INFO\treloading all workers/);
     assert.match(server.output, /worker 0 did not end within max_wait_time and is killed/);
     assert.doesNotMatch(server.output, /as soon as it had begun/);
   });
