@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { describeValue, TSWOOLE_ERROR_CODES, TswooleError } from './errors.ts';
+import { describeError, describeValue, TSWOOLE_ERROR_CODES, TswooleError } from './errors.ts';
 
 describe('TswooleError', () => {
   it('carries code, key, expected and got', () => {
@@ -72,4 +72,14 @@ describe('describeValue', () => {
       assert.equal(describeValue(value), text);
     });
   }
+});
+
+it('describeError shows whatever was thrown, and never throws', () => {
+  assert.match(describeError(new Error('boom')), /^Error: boom\n +at /);
+  const hostile = Object.defineProperty(new Error('x'), 'stack', { get: () => assert.fail('asked') });
+  const shown = ['text', null, undefined, Symbol('s'), Object.create(null), { code: 5 }, hostile].map(describeError);
+  assert.deepEqual(shown, [
+    ...['text', 'null', 'undefined', 'Symbol(s)', '[Object: null prototype] {}', '{ code: 5 }'],
+    'something that cannot be shown',
+  ]);
 });

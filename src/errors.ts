@@ -1,3 +1,5 @@
+import { inspect } from 'node:util';
+
 /**
  * Every code a TswooleError can carry, with what it means. Programs may depend on these strings: a code is never
  * renamed, and the documentation lists this table.
@@ -71,6 +73,16 @@ export function describeValue(value: unknown): string {
         // A getter or a Proxy of the user's that throws must not hide the mistake that is being told.
         return 'an object';
       }
+  }
+}
+
+/** What was thrown, for the log: the stack of an error. It may be anything, and is never asked for what could throw again. */
+export function describeError(error: unknown): string {
+  try {
+    if (error instanceof Error) return String(error.stack ?? error.message);
+    return typeof error === 'string' ? error : inspect(error);
+  } catch {
+    return 'something that cannot be shown';
   }
 }
 

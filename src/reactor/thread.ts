@@ -8,6 +8,7 @@ import {
   SWOOLE_LOG_ERROR,
   SWOOLE_LOG_WARNING,
 } from '../constants.ts';
+import { describeError } from '../errors.ts';
 import { Logger, type LogSettings } from '../log/log.ts';
 import { ConnectionTable } from '../shm/connections.ts';
 import { decodeFileMessage } from '../shm/file-message.ts';
@@ -162,7 +163,7 @@ class ReactorThread {
         if (reactor.hadFill) yieldProcessor();
       }
     } catch (error) {
-      this.logger.log(SWOOLE_LOG_ERROR, `reactor ${this.config.id} failed: ${(error as Error).stack}`);
+      this.logger.log(SWOOLE_LOG_ERROR, `reactor ${this.config.id} failed: ${describeError(error)}`);
       throw error;
     }
     reactor.closeAll();

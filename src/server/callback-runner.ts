@@ -3,6 +3,7 @@
  * ones are counted until they settle.
  */
 import { SWOOLE_LOG_ERROR } from '../constants.ts';
+import { describeError } from '../errors.ts';
 import { CALLBACKS_NOW, CALLBACKS_PEAK } from '../shm/workers.ts';
 import type { ServerCore } from './core.ts';
 
@@ -54,8 +55,7 @@ export class CallbackRunner {
 
   failed(event: string, fd: number, error: unknown): void {
     const where = fd > 0 ? ` of connection ${fd}` : '';
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    this.core.logger.log(SWOOLE_LOG_ERROR, `the ${event} callback${where} failed: ${text}`);
+    this.core.logger.log(SWOOLE_LOG_ERROR, `the ${event} callback${where} failed: ${describeError(error)}`);
   }
 
   private countCallbacks(delta: number): void {

@@ -13,7 +13,7 @@ import {
   SWOOLE_SERVER_COMMAND_REACTOR_THREAD,
   SWOOLE_SERVER_COMMAND_TASK_WORKER,
 } from '../constants.ts';
-import { describeValue, TswooleError } from '../errors.ts';
+import { describeError, describeValue, TswooleError } from '../errors.ts';
 import type { Runtime } from '../process/runtime.ts';
 import { inboxOfLane, MANAGER_INBOX, MASTER_INBOX, reactorInbox, workerInbox } from '../shm/layout.ts';
 import { postLetter } from '../shm/letter.ts';
@@ -230,10 +230,7 @@ export class Commands {
   }
 
   private failed(name: string, error: unknown): string {
-    this.core.logger.log(
-      SWOOLE_LOG_WARNING,
-      `the callback of command "${name}" failed: ${(error as Error).stack ?? error}`,
-    );
+    this.core.logger.log(SWOOLE_LOG_WARNING, `the callback of command "${name}" failed: ${describeError(error)}`);
     return FAILED;
   }
 

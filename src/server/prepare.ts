@@ -10,6 +10,7 @@ import type { ServerCore } from './core.ts';
 import { internalsOf } from './port.ts';
 import { resolvePortSettings, resolveServerSettings, settleHeartbeat } from './settings.ts';
 import { tlsBasis, tlsConfig } from './tls.ts';
+import { guardedLength } from './user-functions.ts';
 
 /** Resolves all settings. Throws on what cannot work together. */
 export function prepareSettings(core: ServerCore): void {
@@ -18,6 +19,9 @@ export function prepareSettings(core: ServerCore): void {
     if (!own.ownSettings && port !== core.ports[0]) own.settingValues = core.setting;
   }
   core.portSettings = core.ports.map((port) => resolvePortSettings(internalsOf(port).settingValues));
+  for (const each of core.portSettings)
+    if (each.framing.kind === 'lengthFunction')
+      each.framing = { ...each.framing, call: guardedLength(core, each.framing.call) };
   const settings = resolveServerSettings(core.setting, {
     mode: core.mode as 1 | 2,
     cpuCount: cpuCount(),

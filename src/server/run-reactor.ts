@@ -1,6 +1,6 @@
-import { SWOOLE_LOG_ERROR } from '../constants.ts';
 import { type ReactorThreadConfig, runReactorThread } from '../reactor/thread.ts';
 import type { ServerCore } from './core.ts';
+import { guardedDispatch } from './user-functions.ts';
 
 /** A thread that runs the script because functions of it are needed beside the sockets. Returns when the server has ended. */
 export function runReactor(core: ServerCore, config: ReactorThreadConfig): void {
@@ -10,20 +10,7 @@ export function runReactor(core: ServerCore, config: ReactorThreadConfig): void 
     const { framing } = core.portSettings[index];
     return framing.kind === 'lengthFunction' ? { ...port, framing } : port;
   });
-  const ask =
-    dispatchFunc === null
-      ? null
-      : (fd: number, type: number, data: Buffer | null): number => {
-          try {
-            return (
-              (data === null ? dispatchFunc(core.server, fd, type) : dispatchFunc(core.server, fd, type, data)) ??
-              Number.NaN
-            );
-          } catch (error) {
-            core.logger.log(SWOOLE_LOG_ERROR, `dispatch_func failed: ${(error as Error).stack}`);
-            return Number.NaN;
-          }
-        };
+  const ask = dispatchFunc === null ? null : guardedDispatch(core, dispatchFunc);
   runReactorThread({ ...config, ports }, { askUser: ask, runCommand: (request) => core.commands.runNow(request) });
   // Ends this thread only. The script may wait for start(), which never resolves here.
   process.exit(0);

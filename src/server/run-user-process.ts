@@ -1,4 +1,5 @@
 import { SWOOLE_LOG_ERROR } from '../constants.ts';
+import { describeError } from '../errors.ts';
 import type { ChildDescription } from '../process/environment.ts';
 import { InboxWatch } from '../process/inbox-watch.ts';
 import { Letters } from '../process/letters.ts';
@@ -50,8 +51,7 @@ export async function runUserProcess(
   try {
     await internalsOf(core.processes[index]).runAsChild(core.pipes[index]?.child ?? -1, id);
   } catch (error) {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    core.logger.log(SWOOLE_LOG_ERROR, `the callback of user process ${id} failed: ${text}`);
+    core.logger.log(SWOOLE_LOG_ERROR, `the callback of user process ${id} failed: ${describeError(error)}`);
     process.exit(FAILED_EXIT_CODE);
   }
 }

@@ -70,6 +70,7 @@ import { readStats, type Stats } from './stats.ts';
 import { isSystemd, systemdSockets } from './systemd.ts';
 import type { FinishCallback, Tasks } from './tasks.ts';
 import { checkSslFiles } from './tls.ts';
+import { guardedDispatch } from './user-functions.ts';
 import { addProcess } from './user-processes.ts';
 
 /** How many `getClientList` gives at most. */
@@ -395,9 +396,8 @@ export class Server {
     const dispatcher = core.dispatcher!;
     const { dispatchFunc } = core.settings!;
     if (dispatchFunc !== null) {
-      const answer = dispatchFunc(this, fd, DISPATCH_CLOSE);
-      if (answer !== null && Number.isInteger(answer) && answer >= 0 && answer < segment.layout.workerCount)
-        return answer;
+      const answer = guardedDispatch(core, dispatchFunc)(fd, DISPATCH_CLOSE, null);
+      if (Number.isInteger(answer) && answer >= 0 && answer < segment.layout.workerCount) return answer;
     }
     if (!keepsWorker(dispatcher.mode) && core.workerId >= 0 && !core.taskworker) return core.workerId;
     return dispatcher.owner(slot);

@@ -11,7 +11,7 @@
  * Text and bytes travel as they are; every other value as Node's v8.serialize writes it.
  */
 import { deserialize, serialize } from 'node:v8';
-import { describeValue, TswooleError } from '../errors.ts';
+import { describeError, describeValue, TswooleError } from '../errors.ts';
 import { isBytes, writeText } from '../sys/memory.ts';
 import { Slab } from '../sys/slab.ts';
 import { MESSAGE_MAX, type Message, RECORD_MAX, type RingReader, type RingWriter } from './ring.ts';
@@ -40,7 +40,7 @@ export function serializeValue(value: unknown, what: string): Buffer {
   } catch (error) {
     throw new TswooleError(
       'ERR_ARGUMENT',
-      `${what} cannot be sent to another process: ${(error as Error).message} (got ${describeValue(value)})`,
+      `${what} cannot be sent to another process: ${error instanceof Error ? error.message : describeError(error)} (got ${describeValue(value)})`,
       { cause: error },
     );
   }

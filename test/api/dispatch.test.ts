@@ -361,7 +361,14 @@ describe('dispatch_func in SWOOLE_PROCESS', () => {
             if (type !== 0) return fd % 3;
             const text = data!.toString();
             if (text === 'throw') throw new Error('thrown in dispatch_func');
-            return Number(text);
+            if (text === 'throw null') throw null;
+            if (text === 'promise') return Promise.reject(new Error('too late')) as unknown as number;
+            const strange = new Map<string, unknown>([
+              ['symbol', Symbol('worker')],
+              ['object', Object.create(null)],
+              ['text', '0'],
+            ]);
+            return (strange.get(text) ?? Number(text)) as number;
           },
         });
         server.on('connect', (server, fd) => report('connect', { fd, worker: server.worker_id }));
@@ -377,7 +384,7 @@ describe('dispatch_func in SWOOLE_PROCESS', () => {
       assert.equal(await client.echo(String(worker)), String(worker));
       assert.equal(server.events('receive').at(-1)?.worker, worker);
     }
-    for (const dropped of ['-1', '3', '1.5', 'throw']) {
+    for (const dropped of ['-1', '3', '1.5', 'throw', 'throw null', 'symbol', 'object', 'text', 'promise']) {
       const before = server.events('dispatch').length;
       await client.write(dropped);
       await server.waitForCount('dispatch', before + 1);
@@ -408,6 +415,8 @@ describe('dispatch_func in SWOOLE_PROCESS', () => {
     assert.deepEqual(new Set(dispatched.map((event) => event.pid)), new Set([server.pid]));
     assert.match(server.output, /WARNING\t.*dispatch_func answered 3/);
     assert.match(server.output, /ERROR\t.*thrown in dispatch_func/);
+    assert.match(server.output, /WARNING\t.*dispatch_func must answer the id of a worker, got a symbol/);
+    assert.match(server.output, /WARNING\t.*dispatch_func .*got a Promise; it cannot be async/);
   });
 
   test('sees whole packages, of which at most 8152 bytes', async () => {

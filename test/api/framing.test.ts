@@ -290,6 +290,9 @@ for (const { name, mode } of SUBJECTS) {
               if (colon === -1) return data.length > 6 ? -1 : 0;
               const digits = data.subarray(0, colon).toString();
               if (digits === 'throw') throw new Error('thrown in package_length_func');
+              if (digits === 'async') return Promise.reject(new Error('too late')) as unknown as number;
+              if (digits === 'sym') return Symbol('length') as unknown as number;
+              if (digits === 'null') throw null;
               return colon + 1 + Number(digits);
             },
           });
@@ -308,13 +311,17 @@ for (const { name, mode } of SUBJECTS) {
       const large = `60000:${'x'.repeat(60_000)}`;
       void client.write(large);
       assert.deepEqual(await readTexts(client, 1), [large]);
-      for (const bad of ['toolong...', '70000:x', 'throw:']) {
+      const bads = ['toolong...', '70000:x', 'throw:', 'async:', 'sym:', 'null:', '1.5:'];
+      for (const bad of bads) {
         using other = await Client.connect(server.port);
         await other.write(bad);
         assert.equal((await other.readAll()).length, 0, bad);
       }
-      await server.waitForCount('close', 3);
+      await server.waitForCount('close', bads.length);
       assert.ok(server.events('close').every((event) => event.reactorId >= 0));
+      assert.match(server.output, /ERROR\t.*package_length_func failed: Error: thrown in package_length_func/);
+      assert.match(server.output, /WARNING\t.*package_length_func must answer .*got a Promise; it cannot be async/);
+      assert.doesNotMatch(server.output, /ended abnormally/);
       await client.write('1:x');
       assert.deepEqual(await readTexts(client, 1), ['1:x']);
     });
