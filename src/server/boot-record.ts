@@ -21,8 +21,19 @@ interface BootAttempt extends Omit<ListenAttempt, 'file'> {
   inherited: number;
 }
 
+/**
+ * A script may make one server after the other, and each process runs it from its beginning. So a server is found by
+ * counting, and those before it are passed over: they bind nothing, and start() answers what it has answered before.
+ */
+interface Place {
+  server: number;
+  /** What start() of those before it has answered. */
+  before: boolean[];
+}
+
 /** What the first process writes into the segment for its children. */
 export interface BootRecord {
+  place: Place;
   attempts: BootAttempt[];
   /** Null where children have no TLS sockets. */
   tls: TlsBasis | null;
@@ -33,6 +44,7 @@ export interface BootRecord {
 export function makeBootRecord(core: ServerCore): BootRecord {
   let next = 0;
   return {
+    place: placeOf(core),
     attempts: core.attempts.map(({ host, port, type, ssl, fd, error, activated }) => ({
       ...{ host, port, type, ssl, fd, error, activated },
       inherited: error === 0 && isInherited(core, type) ? next++ : -1,
@@ -41,6 +53,28 @@ export function makeBootRecord(core: ServerCore): BootRecord {
     tls: core.mode === SWOOLE_BASE ? core.tls : null,
     processes: marksOf(core),
   };
+}
+
+const answers: boolean[] = [];
+
+/** What start() answers, for processes that run the script again. */
+export function rememberAnswer(core: ServerCore, answer: boolean): boolean {
+  answers[core.place - 1] = answer;
+  return answer;
+}
+
+export function placeOf(core: ServerCore): Place {
+  return { server: core.place, before: answers.slice(0, core.place - 1) };
+}
+
+/** What start() answers at once, where this process is there for a later server; else null. */
+export function earlierAnswer(core: Pick<ServerCore, 'place' | 'inherited'>): boolean | null {
+  const reactor = reactorConfig();
+  const place =
+    reactor === null && core.inherited === null
+      ? daemonRecord()?.place
+      : (segmentOfChild(core.inherited).readBootRecord() as BootRecord).place;
+  return place !== undefined && core.place < place.server ? (place.before[core.place - 1] ?? false) : null;
 }
 
 /** Children in BASE serve all sockets. In PROCESS the master does, but every process sends datagrams by itself. */
@@ -70,6 +104,7 @@ export function inheritedSegment(inherited: Inherited): Segment {
 
 /** What a daemon takes over from the process that the user started: its listening sockets, by attempt. */
 export interface DaemonRecord {
+  place: Place;
   attempts: ListenAttempt[];
 }
 
@@ -95,25 +130,36 @@ export function isFirst(core: ServerCore): boolean {
   return core.inherited === null && reactorConfig() === null;
 }
 
-/**
- * The socket of a port where it need not be bound: in a child, a daemon, a reactor thread. Null where it must. `attempt`
- * counts all ports that the script has asked for.
- */
-export function inheritedPort(inherited: Inherited | null, attempt: number, address: Address): Bound | null {
+/** What the daemon's own server takes over; the next one that it makes takes over nothing. */
+export function daemonAttempts(place: number): ListenAttempt[] | null {
+  const record = daemonRecord();
+  return record !== null && record.place.server === place ? record.attempts : null;
+}
+
+function segmentOfChild(inherited: Inherited | null): Segment {
   const reactor = reactorConfig();
-  if (reactor !== null) return inChild(Segment.attach(reactor.segmentFd), attempt, address, []);
-  if (inherited === null) return daemonRecord()?.attempts[attempt] ?? null;
-  return inChild(inheritedSegment(inherited), attempt, address, inherited.listeners);
+  return reactor !== null ? Segment.attach(reactor.segmentFd) : inheritedSegment(inherited!);
+}
+
+/**
+ * The socket of the next port where it need not be bound: in a child, a daemon, a reactor thread. Null where it must.
+ */
+export function inheritedPort(core: ServerCore, address: Address): Bound | null {
+  const { inherited, attempts } = core;
+  if (earlierAnswer(core) !== null) return { fd: -1, port: address.port, error: 0 };
+  const reactor = reactorConfig();
+  if (reactor === null && inherited === null) return daemonAttempts(core.place)?.[attempts.length] ?? null;
+  return inChild(segmentOfChild(inherited), attempts.length, address, reactor === null ? inherited!.listeners : []);
 }
 
 /** The sockets that the first process has from systemd, where this process is not the first; null in the first. */
-export function inheritedFromSystemd(inherited: Inherited | null): ListenAttempt[] | null {
+export function inheritedFromSystemd(core: ServerCore): ListenAttempt[] | null {
+  const { inherited } = core;
   const reactor = reactorConfig();
   if (reactor === null && inherited === null)
-    return daemonRecord()?.attempts.filter((attempt) => attempt.activated) ?? null;
-  const segment = reactor !== null ? Segment.attach(reactor.segmentFd) : inheritedSegment(inherited!);
+    return daemonAttempts(core.place)?.filter((attempt) => attempt.activated) ?? null;
   const sockets = reactor !== null ? [] : inherited!.listeners;
-  const { attempts } = segment.readBootRecord() as BootRecord;
+  const { attempts } = segmentOfChild(inherited).readBootRecord() as BootRecord;
   return attempts
     .filter((attempt) => attempt.activated)
     .map((attempt) => ({ ...attempt, fd: sockets[attempt.inherited] ?? -1 }));

@@ -27,6 +27,8 @@ export interface Control {
 export interface ServerCore {
   readonly server: Server;
   readonly mode: number;
+  /** Which of the servers it is that the script makes one after the other, from 1. */
+  readonly place: number;
   readonly ports: Port[];
   /** Every port that the script has asked for, those that could not be bound too: in children they must fail alike. */
   readonly attempts: ListenAttempt[];

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { DAEMON_VARIABLE, FIRST_INHERITED_FD } from '../process/environment.ts';
 import { scriptOf } from '../process/launcher.ts';
-import type { DaemonRecord } from './boot-record.ts';
+import { type DaemonRecord, placeOf } from './boot-record.ts';
 import type { ServerCore } from './core.ts';
 import { internalsOf } from './port.ts';
 
@@ -12,6 +12,7 @@ import { internalsOf } from './port.ts';
 export function becomeDaemon(core: ServerCore): never {
   let next = FIRST_INHERITED_FD;
   const record: DaemonRecord = {
+    place: placeOf(core),
     attempts: core.attempts.map((attempt) => ({ ...attempt, fd: attempt.error === 0 ? next++ : -1 })),
   };
   // The log may have found no file to open, or one whose name has a date.

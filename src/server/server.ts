@@ -50,7 +50,7 @@ import { WORD_MANAGER_PID, WORD_MASTER_PID } from '../shm/segment.ts';
 import { LIFE_RESPONSES, RESPONSES, SENT_BYTES } from '../shm/workers.ts';
 import { EADDRINUSE } from '../sys/constants.ts';
 import { isBytes } from '../sys/memory.ts';
-import { inheritedFromSystemd, inheritedPort, isFirst } from './boot-record.ts';
+import { earlierAnswer, inheritedFromSystemd, inheritedPort, isFirst } from './boot-record.ts';
 import { Callbacks, checkEventName } from './callbacks.ts';
 import { type ClientInfo, readClientInfo } from './client-info.ts';
 import { closedCode, goneCode } from './closed-code.ts';
@@ -81,6 +81,8 @@ const UID_MIN = -2147483648;
 const UID_MAX = 4294967295;
 
 let created: Server | null = null;
+/** How many this process has made, one after the other. */
+let count = 0;
 
 /**
  * A server with many processes: a master with reactor threads, a manager, workers. What is documented of Swoole's
@@ -119,6 +121,7 @@ export class Server {
     const core: ServerCore = {
       server: this,
       mode,
+      place: count + 1,
       ports: [],
       attempts: [],
       callbacks: Callbacks.ofServer(),
@@ -147,9 +150,10 @@ export class Server {
     this.#core = core;
     cores.set(this, core);
     this.connections = new ConnectionList(core, -1);
-    if (isSystemd(host, port)) addSystemdPorts(core, sockType);
+    if (isSystemd(host, port) && earlierAnswer(core) === null) addSystemdPorts(core, sockType);
     else addPort(core, host, port, sockType);
     created = this;
+    count++;
   }
 
   // ---- before start -----------------------------------------------------------------------------------------------
@@ -780,7 +784,7 @@ function coreOf(server: Server): ServerCore {
 
 /** Takes what systemd has opened, each socket as a port. */
 function addSystemdPorts(core: ServerCore, sockType: number): void {
-  for (const socket of inheritedFromSystemd(core.inherited) ?? systemdSockets(sockType, core.logger)) {
+  for (const socket of inheritedFromSystemd(core) ?? systemdSockets(sockType, core.logger)) {
     core.attempts.push(socket);
     core.ports.push(new Port(core, socket, socket));
   }
@@ -789,7 +793,7 @@ function addSystemdPorts(core: ServerCore, sockType: number): void {
 /** Binds (in the first process) or takes over (in a child) the next port. */
 function addPort(core: ServerCore, host: string, port: number, sockType: number): Port {
   const address = checkAddress(host, port, sockType);
-  const bound = inheritedPort(core.inherited, core.attempts.length, address) ?? bindOnce(core, address);
+  const bound = inheritedPort(core, address) ?? bindOnce(core, address);
   core.attempts.push({ ...address, ...bound });
   const added = new Port(core, { ...address, port: bound.port }, bound);
   core.ports.push(added);

@@ -17,11 +17,13 @@ import { dieWithParent } from '../sys/process.ts';
 import { closeDescriptor } from '../sys/socket.ts';
 import {
   type BootRecord,
-  daemonRecord,
+  daemonAttempts,
+  earlierAnswer,
   inheritedSegment,
   isFirst,
   makeBootRecord,
   reactorConfig,
+  rememberAnswer,
 } from './boot-record.ts';
 import type { ServerCore } from './core.ts';
 import { bindListener, isSpread, listenFailure, startListening } from './listen.ts';
@@ -37,6 +39,11 @@ export async function startServer(core: ServerCore): Promise<boolean> {
   }
   core.started = true;
   core.lastError = 0;
+  const earlier = earlierAnswer(core);
+  if (earlier !== null) {
+    core.ended = true;
+    return earlier;
+  }
   try {
     prepareSettings(core);
     checkCallbacks(core);
@@ -46,7 +53,7 @@ export async function startServer(core: ServerCore): Promise<boolean> {
     throw error;
   }
   const reactor = reactorConfig();
-  if (core.inherited === null && reactor === null) return startFirst(core);
+  if (core.inherited === null && reactor === null) return rememberAnswer(core, await startFirst(core));
   if (reactor !== null) (await import('./run-reactor.ts')).runReactor(core, reactor);
   else await startChild(core, core.inherited!);
   // A process that has taken a role does not come back from start().
@@ -97,7 +104,7 @@ async function startFirst(core: ServerCore): Promise<boolean> {
     );
   }
   const script = alone ? '' : (await import('../process/launcher.ts')).scriptOf(settings.entryScript);
-  if (settings.daemonize && daemonRecord() === null) (await import('./daemon.ts')).becomeDaemon(core);
+  if (settings.daemonize && daemonAttempts(core.place) === null) (await import('./daemon.ts')).becomeDaemon(core);
   if (settings.daemonize) await detach(core);
 
   if (settings.enableReusePort) {

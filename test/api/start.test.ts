@@ -170,6 +170,51 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
       assert.deepEqual(run.exit, { code: 0, signal: null });
     });
 
+    test('servers one after the other each run their own callbacks, in every process', async () => {
+      const run = await runScript(
+        async ({ swoole, report, args }) => {
+          const { connect, createServer } = await import('node:net');
+          const answers: boolean[] = [];
+          const serve = (name: string, port = 0, workerNum = args.workerNum): Promise<boolean> => {
+            const server = new swoole.Server('127.0.0.1', port, args.mode);
+            server.set({ worker_num: workerNum });
+            const further = server.listen('127.0.0.1', 0, swoole.SWOOLE_SOCK_TCP);
+            server.on('receive', (server, fd, _reactorId, data) => {
+              report('receive', { name, data: data.toString(), answers });
+              server.send(fd, 'taken');
+            });
+            server.on('start', () => {
+              if (further === false) throw new Error('no port');
+              connect(further.port, '127.0.0.1')
+                .end('hello')
+                .once('data', () => server.shutdown());
+            });
+            return server.start();
+          };
+          // Taken in the first process only, so that the first attempt fails there.
+          const taken = createServer().listen(0, '127.0.0.1');
+          await new Promise((resolve) => taken.once('listening', resolve));
+          answers.push(await serve('fails', (taken.address() as { port: number }).port));
+          taken.close();
+          answers.push(await serve('first'));
+          answers.push(await serve('second', 0, args.workerNum + 1));
+          report('end', { answers });
+        },
+        { mode, workerNum },
+      );
+      assert.deepEqual(
+        run.events('receive').map(({ name, data, answers }) => [name, data, answers]),
+        [
+          ['first', 'hello', [false]],
+          ['second', 'hello', [false, true]],
+        ],
+        run.output,
+      );
+      assert.deepEqual(run.events('end')[0].answers, [false, true, true]);
+      assert.equal(run.events('end').length, 1);
+      assert.deepEqual(run.exit, { code: 0, signal: null });
+    });
+
     test('on "::" clients of IPv4 are served too', async (t) => {
       await using server = await startServer({
         ...{ mode, host: '::', type: 3, settings: { worker_num: workerNum }, waitUntilReady: false },
