@@ -27,6 +27,7 @@ import {
 } from '../shm/messages.ts';
 import { type PacketView, readPacket } from '../shm/packet-message.ts';
 import type { Message } from '../shm/ring.ts';
+import { STATE_STOPPING, WORD_STATE } from '../shm/segment.ts';
 import { DISPATCHES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS, WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
 import { peerAddressText, peerPort } from '../sys/datagram.ts';
 import { Slab } from '../sys/slab.ts';
@@ -42,6 +43,8 @@ import { flushOutbox, WorkerLife } from './worker-life.ts';
 const FLUSH_MS = 2;
 /** Looking at the clock costs: only every so many messages. */
 const CLOCK_EVERY = 4;
+/** How often a worker that is told to stop looks whether everything is served. */
+const STOP_RETRY_MS = 2;
 
 export class EventWorker {
   private readonly runtime: Runtime;
@@ -100,8 +103,26 @@ export class EventWorker {
     if (!this.life.stopping) this.inbox.take();
   }
 
+  /** What is in the rings at a reload is the successor's. At the end of the server there is none: it is ours to serve. */
   stop(graceful: boolean): void {
-    this.life.stop(graceful);
+    const last = this.runtime.segment.load(WORD_STATE) === STATE_STOPPING;
+    if (!graceful || !last) {
+      this.life.stop(graceful);
+      return;
+    }
+    // Not now: we may be in the middle of taking messages, where hasPending() does not tell the truth.
+    const deadline = Date.now() + this.settings.maxWaitMs / 2;
+    setTimeout(() => this.stopWhenServed(deadline), 0);
+  }
+
+  /** Half the time is for this, the rest for what the callbacks have begun. */
+  private stopWhenServed(deadline: number): void {
+    if (this.life.stopping) return;
+    if (this.inbox.inbox.hasPending() && Date.now() < deadline) {
+      setTimeout(() => this.stopWhenServed(deadline), STOP_RETRY_MS);
+      return;
+    }
+    this.life.stop(true);
   }
 
   private handle(reader: Message): void {

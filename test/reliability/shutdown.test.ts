@@ -114,6 +114,27 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
       assert.equal(load.answered, server.events('shutdown')[0].requests);
     });
 
+    test('what was received before the end is served', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum, open_eof_split: true, package_eof: '\n' },
+        setup: ({ server }) => {
+          server.on('receive', (server, fd, _reactorId, data) => {
+            for (const end = performance.now() + 5; performance.now() < end; );
+            server.send(fd, data);
+          });
+        },
+      });
+      using client = await Client.connect(server.port);
+      const lines = Array.from({ length: 100 }, (_, i) => `line ${i}\n`).join('');
+      await client.write(lines);
+      const first = await client.readUntil('\n');
+      server.kill('SIGTERM');
+      assert.equal(`${first}${await client.readAll()}`, lines);
+      assert.deepEqual(await server.exited(), { code: 0, signal: null });
+      assert.doesNotMatch(server.output, /WARNING|ERROR/);
+    });
+
     test('a port in use makes start() resolve false and leaves nothing', async () => {
       const other = createServer().listen(0, '127.0.0.1');
       await new Promise((resolve) => other.once('listening', resolve));
