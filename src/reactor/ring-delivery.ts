@@ -5,7 +5,6 @@ import {
   SWOOLE_DISPATCH_RESULT_USERFUNC_FALLBACK,
   SWOOLE_LOG_WARNING,
 } from '../constants.ts';
-import { describeValue } from '../errors.ts';
 import { type ConnectionTable, DISPATCHED_BYTES, TAKEN_BYTES } from '../shm/connections.ts';
 import { type Layout, workerInbox } from '../shm/layout.ts';
 import type { Outbox } from '../shm/mailbox.ts';
@@ -180,7 +179,7 @@ export class RingDelivery implements Delivery {
       default:
         this.options.log(
           SWOOLE_LOG_WARNING,
-          `dispatch_func answered ${describeValue(answer)}: it must be 0 to ${this.dispatcher.workerCount - 1}, -1, -2 or -3; the data is dropped`,
+          `dispatch_func answered ${answer}: it must be 0 to ${this.dispatcher.workerCount - 1}, -1, -2 or -3; the data is dropped`,
         );
         return DROP;
     }

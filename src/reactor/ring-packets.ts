@@ -1,6 +1,5 @@
 /** The PacketDelivery of SWOOLE_PROCESS: a datagram goes into the ring of the worker that dispatching chooses. */
 import { SWOOLE_DISPATCH_RESULT_USERFUNC_FALLBACK, SWOOLE_LOG_WARNING } from '../constants.ts';
-import { describeValue } from '../errors.ts';
 import { type Layout, workerInbox } from '../shm/layout.ts';
 import type { Outbox } from '../shm/mailbox.ts';
 import { PACKET } from '../shm/messages.ts';
@@ -105,7 +104,7 @@ export class RingPackets implements PacketDelivery {
       if (answer < this.dispatcher.workerCount) return answer < 0 ? DROP : answer;
     }
     const most = this.dispatcher.workerCount - 1;
-    const text = `dispatch_func answered ${describeValue(answer)}: it must be 0 to ${most}, -1, -2 or -3; the packet is dropped`;
+    const text = `dispatch_func answered ${answer}: it must be 0 to ${most}, -1, -2 or -3; the packet is dropped`;
     this.options.log(SWOOLE_LOG_WARNING, text);
     return DROP;
   }

@@ -2,24 +2,24 @@
  * dispatch_func and package_length_func: functions of the user that answer at once, in the middle of the sockets' work.
  * Whatever they throw or answer is told, and harms nothing but what they were asked about.
  */
-import { SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING } from '../constants.ts';
+import { SWOOLE_DISPATCH_RESULT_DISCARD_PACKET, SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING } from '../constants.ts';
 import { describeError, describeValue } from '../errors.ts';
 import type { ServerCore } from './core.ts';
 import type { DispatchFunction, PackageLengthFunction } from './settings.ts';
 
-/** A number, which may still be no worker; NaN when the function has failed or answered something else. */
+/** A number, which may still be no worker; the one for "discard" when the function has failed or answered something else. */
 export type AskDispatch = (fd: number, type: number, data: Buffer | null) => number;
 
 export function guardedDispatch(core: ServerCore, call: DispatchFunction): AskDispatch {
   return (fd, type, data) => {
     try {
       const answer: unknown = data === null ? call(core.server, fd, type) : call(core.server, fd, type, data);
-      if (typeof answer !== 'number') tellWrongAnswer(core, 'dispatch_func', 'the id of a worker', answer);
-      return typeof answer === 'number' ? answer : Number.NaN;
+      if (typeof answer === 'number') return answer;
+      tellWrongAnswer(core, 'dispatch_func', 'the id of a worker', answer);
     } catch (error) {
       core.logger.log(SWOOLE_LOG_ERROR, `dispatch_func failed: ${describeError(error)}`);
-      return Number.NaN;
     }
+    return SWOOLE_DISPATCH_RESULT_DISCARD_PACKET;
   };
 }
 
