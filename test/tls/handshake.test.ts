@@ -82,6 +82,8 @@ for (const { name, mode, workerNum } of SUBJECTS) {
 
     /** Runs what must end a connection before users know of it, and checks that it did and that nobody else noticed. */
     async function abort(bytes: Uint8Array, how: 'wait' | 'end' | 'reset' = 'wait'): Promise<Buffer> {
+      // Or an earlier client could end between the two counts.
+      await settle();
       const neighbour = await Client.connectTls(server.port);
       await fdOf(neighbour);
       const before = await stats();
