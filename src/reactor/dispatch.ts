@@ -36,6 +36,11 @@ export function keepsWorker(mode: number): boolean {
   );
 }
 
+/** True exactly when connect, close and the buffer events are delivered. */
+export function deliversEvents(mode: number, unsafeEvents: boolean): boolean {
+  return keepsWorker(mode) || unsafeEvents;
+}
+
 /** True exactly when a worker is chosen by how much it has to do. */
 function goesByLoad(mode: number): boolean {
   return (
@@ -46,7 +51,7 @@ function goesByLoad(mode: number): boolean {
 export class Dispatcher {
   readonly mode: number;
   readonly workerCount: number;
-  /** True exactly when connect, close and the buffer events are delivered. */
+  /** See deliversEvents(). */
   readonly events: boolean;
   private readonly connections: ConnectionTable;
   private readonly workers: WorkerTable;
@@ -59,7 +64,7 @@ export class Dispatcher {
   constructor(settings: DispatchSettings, connections: ConnectionTable, workers: WorkerTable) {
     this.mode = settings.mode;
     this.workerCount = settings.workerCount;
-    this.events = keepsWorker(settings.mode) || settings.unsafeEvents;
+    this.events = deliversEvents(settings.mode, settings.unsafeEvents);
     this.connections = connections;
     this.workers = workers;
     if (goesByLoad(settings.mode)) for (let id = 0; id < settings.workerCount; id++) this.underWay.push(new UnderWay());

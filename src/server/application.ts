@@ -56,8 +56,8 @@ export class ServerApplication implements Application {
     const { mode, dispatcher, ports } = this.core;
     // Where a client's coming and going is not told, close() runs no callback either: counts would not come out even.
     if (event !== 'receive' && mode === SWOOLE_PROCESS && !dispatcher!.events) return ports.map(() => null);
-    const primary = this.core.ports[0];
-    return this.core.ports.map((port) => {
+    const primary = ports[0];
+    return ports.map((port) => {
       const own = internalsOf(port).callbacks.get(event) ?? internalsOf(primary).callbacks.get(event);
       return own as Callback<Name> | null;
     });

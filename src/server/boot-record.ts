@@ -69,11 +69,7 @@ export function placeOf(core: ServerCore): Place {
 
 /** What start() answers at once, where this process is there for a later server; else null. */
 export function earlierAnswer(core: Pick<ServerCore, 'place' | 'inherited'>): boolean | null {
-  const reactor = reactorConfig();
-  const place =
-    reactor === null && core.inherited === null
-      ? daemonRecord()?.place
-      : (segmentOfChild(core.inherited).readBootRecord() as BootRecord).place;
+  const place = isFirst(core) ? daemonRecord()?.place : bootRecord(core.inherited).place;
   return place !== undefined && core.place < place.server ? (place.before[core.place - 1] ?? false) : null;
 }
 
@@ -89,8 +85,7 @@ export function inheritedSockets(core: ServerCore): number[] {
 
 /** The descriptors of the listening sockets in the first process. */
 export function firstListeners(core: ServerCore): number[] {
-  const { attempts } =
-    core.inherited === null ? core : (inheritedSegment(core.inherited).readBootRecord() as BootRecord);
+  const { attempts } = core.inherited === null ? core : bootRecord(core.inherited);
   return attempts.map((attempt) => attempt.fd).filter((fd) => fd >= 0);
 }
 
@@ -100,6 +95,16 @@ let segment: Segment | null = null;
 export function inheritedSegment(inherited: Inherited): Segment {
   segment ??= Segment.attach(inherited.segmentFd);
   return segment;
+}
+
+let record: BootRecord | null = null;
+
+/** The record, in a child or (where nothing is inherited) in a reactor thread; read once. */
+export function bootRecord(inherited: Inherited | null): BootRecord {
+  record ??= (
+    inherited !== null ? inheritedSegment(inherited) : Segment.attach(reactorConfig()!.segmentFd)
+  ).readBootRecord() as BootRecord;
+  return record;
 }
 
 /** What a daemon takes over from the process that the user started: its listening sockets, by attempt. */
@@ -126,7 +131,7 @@ export function reactorConfig(): ReactorThreadConfig | null {
 }
 
 /** True exactly in the process that the user has started, or the daemon that it became; not in its threads. */
-export function isFirst(core: ServerCore): boolean {
+export function isFirst(core: Pick<ServerCore, 'inherited'>): boolean {
   return core.inherited === null && reactorConfig() === null;
 }
 
@@ -136,38 +141,29 @@ export function daemonAttempts(place: number): ListenAttempt[] | null {
   return record !== null && record.place.server === place ? record.attempts : null;
 }
 
-function segmentOfChild(inherited: Inherited | null): Segment {
-  const reactor = reactorConfig();
-  return reactor !== null ? Segment.attach(reactor.segmentFd) : inheritedSegment(inherited!);
-}
-
 /**
  * The socket of the next port where it need not be bound: in a child, a daemon, a reactor thread. Null where it must.
  */
 export function inheritedPort(core: ServerCore, address: Address): Bound | null {
   const { inherited, attempts } = core;
   if (earlierAnswer(core) !== null) return { fd: -1, port: address.port, error: 0 };
-  const reactor = reactorConfig();
-  if (reactor === null && inherited === null) return daemonAttempts(core.place)?.[attempts.length] ?? null;
-  return inChild(segmentOfChild(inherited), attempts.length, address, reactor === null ? inherited!.listeners : []);
+  if (isFirst(core)) return daemonAttempts(core.place)?.[attempts.length] ?? null;
+  const known = bootRecord(inherited).attempts[attempts.length];
+  // A script that adds a port in some processes only: there is no socket for it here.
+  if (known === undefined) return { fd: -1, port: address.port, error: 0 };
+  return { fd: socketOf(inherited, known), port: known.port, error: known.error };
 }
 
 /** The sockets that the first process has from systemd, where this process is not the first; null in the first. */
 export function inheritedFromSystemd(core: ServerCore): ListenAttempt[] | null {
+  if (isFirst(core)) return daemonAttempts(core.place)?.filter((attempt) => attempt.activated) ?? null;
   const { inherited } = core;
-  const reactor = reactorConfig();
-  if (reactor === null && inherited === null)
-    return daemonAttempts(core.place)?.filter((attempt) => attempt.activated) ?? null;
-  const sockets = reactor !== null ? [] : inherited!.listeners;
-  const { attempts } = segmentOfChild(inherited).readBootRecord() as BootRecord;
-  return attempts
-    .filter((attempt) => attempt.activated)
-    .map((attempt) => ({ ...attempt, fd: sockets[attempt.inherited] ?? -1 }));
+  return bootRecord(inherited)
+    .attempts.filter((attempt) => attempt.activated)
+    .map((attempt) => ({ ...attempt, fd: socketOf(inherited, attempt) }));
 }
 
-function inChild(segment: Segment, attempt: number, address: Address, sockets: number[]): Bound {
-  const known = (segment.readBootRecord() as BootRecord).attempts[attempt];
-  // A script that adds a port in some processes only: there is no socket for it here.
-  if (known === undefined) return { fd: -1, port: address.port, error: 0 };
-  return { fd: sockets[known.inherited] ?? -1, port: known.port, error: known.error };
+/** -1 where this process has none; threads inherit nothing. */
+function socketOf(inherited: Inherited | null, attempt: BootAttempt): number {
+  return inherited?.listeners[attempt.inherited] ?? -1;
 }

@@ -18,7 +18,7 @@ import {
 import { changeGroup, interfaceIndex } from '../sys/datagram.ts';
 import { readOption, setOption } from '../sys/socket.ts';
 import { SOCKET_OPTIONS, type SocketOptionName, type SocketOptionNumbers } from '../sys/socket-options.ts';
-import { daemonAttempts, reactorConfig } from './boot-record.ts';
+import { daemonAttempts, isFirst } from './boot-record.ts';
 import type { ServerCore } from './core.ts';
 import { internalsOf, type Port } from './port.ts';
 
@@ -124,9 +124,8 @@ export class ListenSocket {
 
   /** True exactly when another process has done the same already, to the same socket. */
   #isReplay(): boolean {
-    const first =
-      this.#core.inherited === null && reactorConfig() === null && daemonAttempts(this.#core.place) === null;
-    return !this.#core.started && !first;
+    const core = this.#core;
+    return !core.started && !(isFirst(core) && daemonAttempts(core.place) === null);
   }
 
   #answer(error: number): boolean {

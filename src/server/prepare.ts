@@ -2,7 +2,7 @@
 import { setServers } from 'node:dns';
 import { SWOOLE_ERROR_SERVER_INVALID_CALLBACK, SWOOLE_LOG_WARNING, SWOOLE_PROCESS } from '../constants.ts';
 import { TswooleError } from '../errors.ts';
-import { Dispatcher, keepsWorker } from '../reactor/dispatch.ts';
+import { Dispatcher, deliversEvents } from '../reactor/dispatch.ts';
 import { isDatagram, isUnix, type ReactorPort } from '../reactor/port.ts';
 import { cpuCount, raiseFileLimit } from '../sys/process.ts';
 import { isFirst } from './boot-record.ts';
@@ -80,7 +80,7 @@ export function checkCallbacks(core: ServerCore): void {
 /** Some modes have no worker for a connection, and so no events of it. */
 function warnOfUncalled(core: ServerCore): void {
   const { dispatchMode, enableUnsafeEvent } = core.settings!;
-  if (core.mode !== SWOOLE_PROCESS || keepsWorker(dispatchMode) || enableUnsafeEvent || !isFirst(core)) return;
+  if (core.mode !== SWOOLE_PROCESS || deliversEvents(dispatchMode, enableUnsafeEvent) || !isFirst(core)) return;
   const uncalled = (['connect', 'close', 'bufferFull', 'bufferEmpty'] as const).filter((event) =>
     core.ports.some((port) => internalsOf(port).callbacks.get(event) !== null),
   );

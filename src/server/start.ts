@@ -16,7 +16,7 @@ import { openMessageQueue } from '../sys/message-queue.ts';
 import { dieWithParent } from '../sys/process.ts';
 import { closeDescriptor } from '../sys/socket.ts';
 import {
-  type BootRecord,
+  bootRecord,
   daemonAttempts,
   earlierAnswer,
   inheritedSegment,
@@ -53,7 +53,7 @@ export async function startServer(core: ServerCore): Promise<boolean> {
     throw error;
   }
   const reactor = reactorConfig();
-  if (core.inherited === null && reactor === null) return rememberAnswer(core, await startFirst(core));
+  if (isFirst(core)) return rememberAnswer(core, await startFirst(core));
   if (reactor !== null) (await import('./run-reactor.ts')).runReactor(core, reactor);
   else await startChild(core, core.inherited!);
   // A process that has taken a role does not come back from start().
@@ -67,7 +67,7 @@ async function startChild(core: ServerCore, inherited: Inherited): Promise<void>
   if (core.settings!.daemonize) await detach(core);
   const segment = inheritedSegment(inherited);
   dieWithParent(description.parent, SIGKILL);
-  inheritPipes(core, inherited.pipes, (segment.readBootRecord() as BootRecord).processes);
+  inheritPipes(core, inherited.pipes, bootRecord(inherited).processes);
   if (description.role === 'manager')
     (await import('./run-manager.ts')).runManager(core, description, segment, doorbells);
   else if (description.role === 'task')

@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { TswooleError } from '../errors.ts';
 import type { TlsConfig } from '../reactor/tls-context.ts';
 import { TICKET_KEY_BYTES } from '../sys/openssl.ts';
-import { type BootRecord, inheritedSegment } from './boot-record.ts';
+import { bootRecord } from './boot-record.ts';
 import type { ServerCore } from './core.ts';
 import type { NormalisedSettings, ResolvedSslSettings } from './settings.ts';
 
@@ -20,7 +20,7 @@ export interface TlsBasis {
 /** Null where no port uses TLS, or this process serves none. To be asked before the process changes its directory. */
 export function tlsBasis(core: ServerCore): TlsBasis | null {
   if (!core.ports.some((port) => port.ssl)) return null;
-  if (core.inherited !== null) return (inheritedSegment(core.inherited).readBootRecord() as BootRecord).tls;
+  if (core.inherited !== null) return bootRecord(core.inherited).tls;
   return { directory: process.cwd(), ticketKeys: randomBytes(TICKET_KEY_BYTES).toString('base64') };
 }
 
