@@ -6,7 +6,7 @@
 import type { Connection } from '../reactor/connection.ts';
 import type { PacketDelivery, PacketSource } from '../reactor/datagram.ts';
 import type { Delivery } from '../reactor/delivery.ts';
-import { LINGER_TURNS, READ_BYTES } from '../reactor/limits.ts';
+import { BASE_LINGER_TURNS, LINGER_TURNS, READ_BYTES } from '../reactor/limits.ts';
 import type { ReactorPort } from '../reactor/port.ts';
 import { Reactor } from '../reactor/reactor.ts';
 import { FLAG_CLOSE_TAKEN, FLAGS, RECEIVE_TIME, TAKEN_TIME } from '../shm/connections.ts';
@@ -30,7 +30,8 @@ import {
 import type { Message } from '../shm/ring.ts';
 import { DISPATCHES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS, WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
 import { peerAddressText, peerPort } from '../sys/datagram.ts';
-import { type Watch, watchReadable } from '../sys/libc.ts';
+import { runNextTicks, type Watch, watchReadable } from '../sys/libc.ts';
+import { yieldProcessor } from '../sys/process.ts';
 import { Slab } from '../sys/slab.ts';
 import type { Application } from './application.ts';
 import type { ProcessSettings } from './config.ts';
@@ -41,6 +42,8 @@ import type { Runtime } from './runtime.ts';
 import type { Wire } from './wire.ts';
 import { flushOutbox, WorkerLife } from './worker-life.ts';
 
+/** However much the sockets bring: the rest of Node's loop has its turn this often. */
+const TURN_MS = 1;
 /** Output is handed to the kernel at the end of a turn, but no later than this. */
 const FLUSH_MS = 2;
 /** Looking at the clock costs: only every so many messages. */
@@ -147,12 +150,35 @@ export class BaseWorker implements Delivery, PacketDelivery {
     this.life.stop(graceful);
   }
 
+  /** Handles what there is, then looks again for a while: see BASE_LINGER_TURNS. */
   private poll(): void {
     this.again = false;
+    const end = performance.now() + TURN_MS;
+    let lingering = 0;
+    do {
+      if (this.turn()) lingering = BASE_LINGER_TURNS;
+      else {
+        lingering--;
+        yieldProcessor();
+      }
+    } while (lingering > 0 && this.mayLinger() && performance.now() < end);
+  }
+
+  /** One turn of the reactor. Answers true exactly when there was something. */
+  private turn(): boolean {
     const { turn } = this.runtime;
     turn.begin();
-    this.reactor.poll(0);
+    const events = this.reactor.poll(0);
     turn.finish();
+    if (events === 0) return false;
+    // Async callbacks go on now, not after all the turns.
+    runNextTicks();
+    return true;
+  }
+
+  /** False where Node's loop has something to do for us. */
+  private mayLinger(): boolean {
+    return !this.again && !this.life.stopping && !this.inbox.hasPending();
   }
 
   /** Sockets that have more to read than one turn allows bring no new event. */

@@ -60,6 +60,11 @@ export const PACKET_STALL_MS = 100;
  * answer is often under way already, and then neither side pays for going to sleep, ringing and waking up.
  */
 export const LINGER_TURNS = 8;
+/**
+ * The same for the sockets of a worker in SWOOLE_BASE: some 25 µs. With few clients the next request comes within that time,
+ * and a processor that had gone to sleep would take as long to wake up.
+ */
+export const BASE_LINGER_TURNS = 32;
 
 /** A client that has not finished its TLS handshake after this is no client. */
 export const HANDSHAKE_MS = 10_000;
