@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net';
 import { describe, test } from 'node:test';
 import { Client } from '../support/client.ts';
 import { startServer } from '../support/server.ts';
-import { SUBJECTS } from '../support/subjects.ts';
+import { ALONE, PROCESS, SUBJECTS } from '../support/subjects.ts';
 import { within } from '../support/until.ts';
 
 /** With a read of up to 64 KiB each they fill a turn several times over. */
@@ -59,5 +59,35 @@ for (const { name, mode, workerNum } of SUBJECTS) {
         await server.stop();
       }
     });
+  });
+}
+
+for (const { name, mode } of [PROCESS, ALONE]) {
+  test(`a socket that always has something leaves Node's loop its turns in ${name}`, async () => {
+    await using server = await startServer({
+      mode,
+      settings: { worker_num: 1 },
+      setup: async ({ server, report }) => {
+        const { connect } = await import('node:net');
+        const { writeSync } = await import('node:fs');
+        // The worker is its own client: whenever it has read, there is more.
+        let client = -1;
+        server.on('workerStart', (server) => {
+          const socket = connect(server.port, '127.0.0.1', () => {
+            client = (socket as unknown as { _handle: { fd: number } })._handle.fd;
+            writeSync(client, 'x');
+            setTimeout(() => report('timer'), 1);
+          });
+          socket.unref();
+        });
+        let received = 0;
+        server.on('receive', () => {
+          if (++received === 10_000) setImmediate(() => report('immediate'));
+          writeSync(client, 'x');
+        });
+      },
+    });
+    await server.waitFor('timer');
+    await server.waitFor('immediate');
   });
 }
