@@ -761,16 +761,18 @@ export class Reactor {
     if (this.openCount === 0) return;
     for (const connection of this.connections) {
       if (!connection.open) continue;
-      if (connection.tls?.opening === true) this.checkHandshake(connection);
+      if (connection.tls?.opening === true) this.checkHandshake(connection, heartbeat);
       else if (connection.finished) this.checkClosing(connection);
       else this.checkIdle(connection, heartbeat);
     }
     this.output.flush();
   }
 
-  private checkHandshake(connection: Connection): void {
+  /** Heartbeats hold here as well: a client that is to be cut off after a second of silence does not get ten. */
+  private checkHandshake(connection: Connection, heartbeat: boolean): void {
     const since = this.numbers[connection.numberBase + CONNECT_TIME];
     if (this.now - since * 1000 >= HANDSHAKE_MS) this.lose(connection, 0);
+    else this.checkIdle(connection, heartbeat);
   }
 
   private checkIdle(connection: Connection, heartbeat: boolean): void {

@@ -60,6 +60,11 @@ for (const { name, mode, workerNum } of SUBJECTS) {
           const old = server.listen('127.0.0.1', 0, swoole.SWOOLE_SOCK_TCP | swoole.SWOOLE_SSL);
           if (old === false) throw new Error('no second port');
           old.set({ ...args.own, ssl_protocols: args.old, ssl_ciphers: 'ALL:@SECLEVEL=0' });
+          for (const idle of [{ heartbeat_idle_time: 1 }, { max_idle_time: 1 }]) {
+            const impatient = server.listen('127.0.0.1', 0, swoole.SWOOLE_SOCK_TCP | swoole.SWOOLE_SSL);
+            if (impatient === false) throw new Error('no further port');
+            impatient.set({ ...args.own, ...idle });
+          }
         },
       });
       remotes = await Remote.connectToAll(server, workerNum);
@@ -259,6 +264,21 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       assert.equal(await chosen(['http/1.1']), 'http/1.1');
       assert.equal(await chosen(['h2']), false);
       assert.equal(await chosen(), false);
+    });
+
+    test('a client that never begins is ended sooner where clients may not be silent for so long', async () => {
+      await settle();
+      const before = await stats();
+      const connects = server.events('connect').length;
+      const patient = await Client.connect(server.port);
+      const silent = await Promise.all([3, 4].map((index) => Client.connect(server.portAt(index))));
+      const halfway = await Promise.all([3, 4].map((index) => Client.connect(server.portAt(index))));
+      for (const client of halfway) await client.write(hello.subarray(0, 40));
+      await Promise.all([...silent, ...halfway].map((client) => client.readAll()));
+      // The one on the port without such a limit is still there.
+      assert.deepEqual(await stats(), { aborted: before.aborted + 4, open: before.open + 1 });
+      assert.equal(server.events('connect').length, connects);
+      patient.destroy();
     });
 
     test('a client that never begins is ended when its time is up', { timeout: 3 * HANDSHAKE_MS }, async () => {
