@@ -337,11 +337,41 @@ describe('Event', () => {
     assert.ok(went > 0);
   });
 
+  it('calls back at the end of a turn behind what was deferred in it, and not once it is taken away', async () => {
+    const calls: string[] = [];
+    await new Promise<void>((resolve) =>
+      setTimeout(() => {
+        Event.cycle(() => {
+          calls.push('cycle');
+          Event.cycle(null);
+          resolve();
+        });
+        Event.defer(() => calls.push('deferred'));
+      }, 1),
+    );
+    assert.deepEqual(calls, ['deferred', 'cycle']);
+    Event.cycle(() => assert.fail('taken away'));
+    Event.defer(() => Event.cycle(null));
+    await turns();
+  });
+
+  it('waits with dispatch() for something to happen', async () => {
+    let over = false;
+    let count = 0;
+    setTimeout(() => {
+      over = true;
+    }, 300);
+    for (; !over; count++) await Event.dispatch();
+    // Node has some turns of its own. A loop that never waits has many thousands.
+    assert.ok(count < 1000, `${count}`);
+  });
+
   it('turns once with dispatch()', async () => {
     let deferred = false;
     Event.defer(() => {
       deferred = true;
     });
+    setTimeout(() => {}, 1);
     assert.equal(await within(Event.dispatch(), 'a turn'), true);
     assert.ok(deferred);
   });

@@ -31,7 +31,7 @@ interface Entry {
 }
 
 const entries = new Map<number, Entry>();
-const cycles = { before: false, after: false };
+const cycles: { before: (() => unknown) | null; after: (() => unknown) | null } = { before: null, after: null };
 
 export const Event = {
   /**
@@ -143,15 +143,27 @@ export const Event = {
   cycle(callback: (() => unknown) | null, before = false): boolean {
     checkCallback('callback', callback);
     const when = before ? 'before' : 'after';
-    if (callback === null && !cycles[when]) return false;
-    cycles[when] = callback !== null && onEachTurn(when, () => void callback());
-    if (callback === null) return onEachTurn(when, null);
-    return cycles[when];
+    if (callback === null && cycles[when] === null) return false;
+    if (!onEachTurn(when, callback === null ? null : before ? runFirst : runLast)) return false;
+    cycles[when] = callback;
+    return true;
   },
 
-  /** Resolves after one turn of the loop. (Node's loop needs nobody to run it.) */
+  /**
+   * Resolves after one turn of the loop, which waits for something to happen, unless there is nothing to wait for. (Node's
+   * loop needs nobody to run it.)
+   */
   dispatch(): Promise<true> {
-    return new Promise((resolve) => setImmediate(() => setImmediate(() => resolve(true))));
+    return new Promise((resolve) => {
+      const turned = (): void => {
+        process.off('beforeExit', turned);
+        clearImmediate(turn);
+        // Timers come last in a turn of Node's: what has happened may be one of them.
+        setImmediate(() => resolve(true));
+      };
+      const turn = setImmediate(turned).unref();
+      process.once('beforeExit', turned);
+    });
   },
 
   /** Resolves when nothing is left to wait for. (Node's loop needs nobody to start it.) */
@@ -167,6 +179,15 @@ export const Event = {
     Timer.clearAll();
   },
 };
+
+function runFirst(): void {
+  cycles.before?.();
+}
+
+/** Behind what was deferred in this turn. Does not keep the loop from waiting. */
+function runLast(): void {
+  setImmediate(() => cycles.after?.()).unref();
+}
 
 function onReady(entry: Entry, readable: boolean, writable: boolean): void {
   if (isStale(entry)) {
