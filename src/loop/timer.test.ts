@@ -1,9 +1,16 @@
 import assert from 'node:assert/strict';
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { prng } from '../../test/support/prng.ts';
 import { Timer } from './timer.ts';
 
 afterEach(() => Timer.clearAll());
+
+function block(ms: number): void {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+}
 
 /** Resolves with what `add` hands to its callback. */
 function once<T>(add: (done: (value: T) => void) => void): Promise<T> {
@@ -132,5 +139,73 @@ describe('Timer', () => {
     while (performance.now() < until);
     await delay(10);
     assert.equal(fired, false);
+  });
+
+  it('timers run in the order in which they are due, each with what it awaits', async () => {
+    const calls: string[] = [];
+    const add = (ms: number, name: string): void => {
+      Timer.after(ms, async () => {
+        calls.push(name);
+        await null;
+        calls.push(`${name}, later`);
+      });
+    };
+    add(10, 'first');
+    add(12, 'second');
+    block(3);
+    add(10, 'third');
+    block(15);
+    await delay(5);
+    assert.deepEqual(calls, ['first', 'first, later', 'second', 'second, later', 'third', 'third, later']);
+  });
+
+  it('keeps its order whatever is cleared', async () => {
+    const seed = Date.now() % 1_000_000;
+    const random = prng(seed);
+    const due: number[] = [];
+    const ids: number[] = [];
+    for (let i = 0; i < 2000; i++) {
+      const ms = 1 + random.int(40);
+      const id = Timer.after(ms, () => {
+        due.push(at);
+        // One callback clears others, due before and after it.
+        if (random.next() < 0.2) Timer.clear(ids[random.int(ids.length)]);
+      }) as number;
+      const at = Timer.info(id)!.exec_msec;
+      ids.push(id);
+    }
+    for (let i = 0; i < 500; i++) Timer.clear(ids[random.int(ids.length)]);
+    const left = Timer.stats().num;
+    await delay(60);
+    assert.equal(Timer.stats().num, 0, `seed ${seed}`);
+    assert.ok(due.length > left / 2 && due.length <= left, `${due.length} of ${left}, seed ${seed}`);
+    assert.ok(
+      due.every((at, i) => i === 0 || due[i - 1] <= at),
+      `seed ${seed}`,
+    );
+  });
+
+  it('keeps the async context in which it was made', async () => {
+    const context = new AsyncLocalStorage<string>();
+    const seen = await Promise.all(
+      ['a', 'b'].map((name) => context.run(name, () => once((done) => Timer.after(2, () => done(context.getStore()))))),
+    );
+    assert.deepEqual(seen, ['a', 'b']);
+  });
+
+  it('others go on when a callback throws', async () => {
+    let calls = 0;
+    const thrown = once<Error>((done) => process.setUncaughtExceptionCaptureCallback((error) => done(error as Error)));
+    Timer.after(2, () => {
+      throw new Error('of a timer');
+    });
+    Timer.after(2, () => calls++);
+    try {
+      assert.match((await thrown).message, /of a timer/);
+    } finally {
+      process.setUncaughtExceptionCaptureCallback(null);
+    }
+    await delay(10);
+    assert.equal(calls, 1);
   });
 });

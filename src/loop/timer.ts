@@ -1,8 +1,11 @@
 /**
- * Swoole's timers on Node's. Ids count from 1 in each process; a tick that is late does not pile up; intervals may be
+ * Swoole's timers on one of Node's, which waits for the next. Ids count from 1 in each process; timers run in the order in
+ * which they are due, as Node's own of different lengths do not; a tick that is late does not pile up; intervals may be
  * longer than the 2^31 - 1 ms that Node can wait at once.
  */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { describeValue, TswooleError } from '../errors.ts';
+import { runNextTicks } from '../sys/libc.ts';
 
 /** Node fires at once when asked to wait longer. */
 const WAIT_MAX_MS = 2 ** 31 - 1;
@@ -17,7 +20,8 @@ interface Entry {
   runs: number;
   /** The value of `rounds` when it was added. */
   readonly round: number;
-  handle: NodeJS.Timeout | null;
+  /** Its place in the queue, or -1. */
+  place: number;
   /** Cleared by its own callback, during which it is still known. */
   removed: boolean;
 }
@@ -39,6 +43,13 @@ export interface TimerStats {
 }
 
 const entries = new Map<number, Entry>();
+/** A heap: none is due before its parent at (place - 1) / 2. */
+const queue: Entry[] = [];
+let handle: NodeJS.Timeout | null = null;
+/** When the handle is due; Infinity without one. */
+let handleDue = Number.POSITIVE_INFINITY;
+/** True while callbacks run: what they add and clear is looked at once, afterwards. */
+let running = false;
 let lastId = 0;
 /** When the first timer was added, on the clock of performance.now(). */
 let began = 0;
@@ -69,37 +80,98 @@ function add(ms: number, repeats: boolean, callback: unknown, makeRun: (id: numb
     id,
     interval,
     repeats,
-    run: makeRun(id),
+    run: AsyncLocalStorage.bind(makeRun(id)),
     due: now + interval,
     runs: 0,
     round: rounds,
-    handle: null,
+    place: -1,
     removed: false,
   };
   entries.set(id, entry);
-  arm(entry);
+  rise(entry, queue.length);
+  arm();
   return id;
 }
 
-function arm(entry: Entry): void {
-  const wait = Math.max(0, entry.due - performance.now());
-  entry.handle = setTimeout(() => fire(entry), Math.min(wait, WAIT_MAX_MS));
+function put(entry: Entry, place: number): void {
+  queue[place] = entry;
+  entry.place = place;
 }
 
-function fire(entry: Entry): void {
-  const now = performance.now();
-  // Part of a long wait, or Node's clock is a fraction of a millisecond early.
-  if (entry.due - now >= 1) {
-    arm(entry);
-    return;
+function isBefore(a: Entry, b: Entry): boolean {
+  return a.due < b.due || (a.due === b.due && a.id < b.id);
+}
+
+function rise(entry: Entry, from: number): void {
+  let place = from;
+  while (place > 0) {
+    const parent = (place - 1) >> 1;
+    if (!isBefore(entry, queue[parent])) break;
+    put(queue[parent], place);
+    place = parent;
   }
+  put(entry, place);
+}
+
+function sink(entry: Entry, from: number): void {
+  let place = from;
+  for (;;) {
+    let child = 2 * place + 1;
+    if (child + 1 < queue.length && isBefore(queue[child + 1], queue[child])) child++;
+    if (child >= queue.length || !isBefore(queue[child], entry)) break;
+    put(queue[child], place);
+    place = child;
+  }
+  put(entry, place);
+}
+
+function leave(entry: Entry): void {
+  const { place } = entry;
+  if (place === -1) return;
+  entry.place = -1;
+  const last = queue.pop() as Entry;
+  if (last === entry) return;
+  if (isBefore(last, entry)) rise(last, place);
+  else sink(last, place);
+}
+
+/** Waits for the next one. */
+function arm(): void {
+  if (running) return;
+  const due = queue.length === 0 ? Number.POSITIVE_INFINITY : queue[0].due;
+  if (due === handleDue) return;
+  handleDue = due;
+  if (handle !== null) clearTimeout(handle);
+  handle = queue.length === 0 ? null : setTimeout(runDue, Math.min(Math.max(0, due - performance.now()), WAIT_MAX_MS));
+}
+
+/** Node's clock is a fraction of a millisecond early. Nothing may be due yet after a part of a long wait. */
+function runDue(): void {
+  handle = null;
+  handleDue = Number.POSITIVE_INFINITY;
+  const now = performance.now();
+  running = true;
+  try {
+    while (queue.length > 0 && queue[0].due - now < 1) {
+      fire(queue[0], now);
+      // As between two timers of Node's.
+      runNextTicks();
+    }
+  } finally {
+    running = false;
+    arm();
+  }
+}
+
+function fire(entry: Entry, now: number): void {
   rounds++;
   entry.runs++;
+  leave(entry);
   if (entry.repeats) {
     // Those that were missed while the process was busy are left out.
     const missed = Math.floor((now - entry.due) / entry.interval);
     entry.due += (Math.max(0, missed) + 1) * entry.interval;
-    arm(entry);
+    rise(entry, queue.length);
   }
   current = entry;
   try {
@@ -130,7 +202,8 @@ export const Timer = {
   clear(timerId: number): boolean {
     const entry = entries.get(timerId);
     if (entry === undefined || entry.removed) return false;
-    if (entry.handle !== null) clearTimeout(entry.handle);
+    leave(entry);
+    arm();
     entry.removed = true;
     if (entry !== current) entries.delete(timerId);
     return true;
