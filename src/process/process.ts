@@ -395,17 +395,23 @@ export class Process {
     return true;
   }
 
-  /** `which`: PRIO_PROCESS (this child), PRIO_PGRP or PRIO_USER (our group, our user). From -20, the first, to 19. */
-  setPriority(which: number, priority: number): boolean {
+  /**
+   * `which`: PRIO_PROCESS, of which `who` is this child unless another pid is given, or PRIO_PGRP and PRIO_USER, which need
+   * the id of a group or user in `who` (0: our own). From -20, the first, to 19.
+   */
+  setPriority(which: number, priority: number, who: number | null = null): boolean {
     if (!Number.isInteger(priority)) throw badArgument('priority', 'a whole number', priority);
+    const id = this.#who(which, who);
+    if (id === null) return false;
     if (isReplaying()) return true;
-    const error = setPriority(which, this.#who(which), priority);
+    const error = setPriority(which, id, priority);
     return error === 0 ? true : this.#fail(error);
   }
 
-  getPriority(which: number): number | false {
+  getPriority(which: number, who: number | null = null): number | false {
     const answer = { error: 0 };
-    return getPriority(which, this.#who(which), answer) ?? this.#fail(answer.error);
+    const id = this.#who(which, who);
+    return id === null ? false : (getPriority(which, id, answer) ?? this.#fail(answer.error));
   }
 
   /** Sends a signal; with 0 only asks whether the process exists. */
@@ -555,9 +561,14 @@ export class Process {
     return true;
   }
 
-  #who(which: number): number {
+  #who(which: number, who: number | null): number | null {
     if (![0, 1, 2].includes(which)) throw badArgument('which', 'PRIO_PROCESS, PRIO_PGRP or PRIO_USER', which);
-    return which === PRIO_PROCESS ? this.pid : 0;
+    if (who !== null && !(Number.isInteger(who) && who >= 0)) throw badArgument('who', 'a whole number or null', who);
+    if (who !== null) return who;
+    if (which === PRIO_PROCESS) return this.pid;
+    // All processes of a user are too many to be meant by nothing.
+    this.#refuse(EINVAL, 'a priority of a group or user needs its id');
+    return null;
   }
 
   #fail(error: number): false {

@@ -324,6 +324,7 @@ describe('a Process', () => {
           codeOf(() => child.exec('/bin/echo', ['a\0b'])),
           codeOf(() => child.setTimeout('1' as unknown as number)),
           codeOf(() => child.getPriority(3)),
+          codeOf(() => child.getPriority(0, -1)),
           codeOf(() => Process.kill(1.5)),
           codeOf(() => Process.signal('SIGNOTHING' as NodeJS.Signals, null)),
           codeOf(() => Process.alarm(Number.NaN)),
@@ -690,7 +691,7 @@ describe('signals', () => {
 
 describe('what a process is to the kernel', () => {
   it('can be named, given a priority, and tied to processors', async () => {
-    const run = await runScript(async ({ swoole: { Process, PRIO_PROCESS }, report }) => {
+    const run = await runScript(async ({ swoole: { Process, PRIO_PROCESS, PRIO_PGRP, PRIO_USER }, report }) => {
       const child = new Process(async (self) => {
         const all = Process.getAffinity();
         const [cpu] = all || [0];
@@ -710,6 +711,13 @@ describe('what a process is to the kernel', () => {
       });
       child.start();
       report('set', { value: [child.setPriority(PRIO_PROCESS, 5), child.getPriority(PRIO_PROCESS)] });
+      report('set', {
+        value: [child.setPriority(PRIO_PROCESS, 6, child.pid), child.getPriority(PRIO_PROCESS, child.pid)],
+      });
+      // Without an id these would be about everybody else, too.
+      for (const which of [PRIO_PGRP, PRIO_USER])
+        report('nobody', { value: [child.getPriority(which), child.getLastError()] });
+      report('group', { value: typeof child.getPriority(PRIO_PGRP, 0) });
       child.write('go');
       await Process.wait();
       report('gone', { value: [child.getPriority(PRIO_PROCESS), child.getLastError()] });
@@ -718,8 +726,16 @@ describe('what a process is to the kernel', () => {
     const [child] = valuesOf(run, 'child') as unknown[][];
     const cpu = child.pop();
     assert.deepEqual(child, ['a-name', true, [cpu], false, false]);
-    assert.deepEqual(valuesOf(run, 'set'), [[true, 5]]);
-    assert.deepEqual(valuesOf(run, 'priority'), [5]);
+    assert.deepEqual(valuesOf(run, 'set'), [
+      [true, 5],
+      [true, 6],
+    ]);
+    assert.deepEqual(valuesOf(run, 'nobody'), [
+      [false, 22],
+      [false, 22],
+    ]);
+    assert.deepEqual(valuesOf(run, 'group'), ['number']);
+    assert.deepEqual(valuesOf(run, 'priority'), [6]);
     assert.deepEqual(valuesOf(run, 'gone'), [[false, 3]]);
   });
 
