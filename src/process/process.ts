@@ -4,9 +4,20 @@ import { PRIO_PROCESS, SWOOLE_MSGQUEUE_BALANCE, SWOOLE_MSGQUEUE_ORIENT } from '.
 import { describeValue, TswooleError } from '../errors.ts';
 import { Event } from '../loop/event.ts';
 import { Timer } from '../loop/timer.ts';
-import { EAGAIN, EBADF, EINVAL, EMSGSIZE, SHUT_RD, SHUT_WR, SOCK_SEQPACKET, SOCK_STREAM } from '../sys/constants.ts';
+import {
+  EAGAIN,
+  EBADF,
+  EINVAL,
+  EMSGSIZE,
+  ENOENT,
+  SHUT_RD,
+  SHUT_WR,
+  SOCK_SEQPACKET,
+  SOCK_STREAM,
+} from '../sys/constants.ts';
 import { SystemError } from '../sys/error.ts';
 import {
+  findMessageQueue,
   keyOfPath,
   messageQueueStatus,
   openMessageQueue,
@@ -339,8 +350,10 @@ export class Process {
       throw badArgument('mode', 'SWOOLE_MSGQUEUE_BALANCE or SWOOLE_MSGQUEUE_ORIENT', mode);
     if (!Number.isInteger(capacity)) throw badArgument('capacity', 'a whole number of bytes', capacity);
     const found = key > 0 ? key : keyOfPath(process.argv[1] ?? '', 1);
-    const id = openMessageQueue(found);
-    if (id < 0) return this.#fail(-id);
+    // A child only finds what its parent has made. If that was freed meanwhile it is gone, as after a fork, and stays so.
+    const opened = isReplaying() ? findMessageQueue(found) : openMessageQueue(found);
+    if (opened < 0 && opened !== -ENOENT) return this.#fail(-opened);
+    const id = opened === -ENOENT ? -1 : opened;
     if (capacity > 0 && !isReplaying()) {
       const error = setMessageQueueLimit(id, capacity);
       if (error !== 0) this.#refuse(error, `the queue cannot hold ${capacity} bytes`);

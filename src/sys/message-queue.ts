@@ -57,6 +57,12 @@ export function openMessageQueue(key: number, mode = 0o666): number {
   return id === -1 ? -libc.errno() : id;
 }
 
+/** The id of a queue that is there already, or minus the errno: ENOENT. */
+export function findMessageQueue(key: number): number {
+  const id = libc.msgget(key, 0);
+  return id === -1 ? -libc.errno() : id;
+}
+
 /** What the kernel calls a key: any signed 32-bit number. Of a path that is not there, that of a private queue. */
 export function keyOfPath(path: string, project: number): number {
   try {

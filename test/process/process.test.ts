@@ -1,6 +1,8 @@
 /** `Process` without a server: real children that run the test's script again. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { ENOENT } from '../../src/sys/constants.ts';
+import { findMessageQueue } from '../../src/sys/message-queue.ts';
 import { isAlive } from '../support/process-info.ts';
 import { runScript, type TestServer } from '../support/server.ts';
 import { until } from '../support/until.ts';
@@ -604,6 +606,28 @@ describe('the message queue of a Process', () => {
     assert.deepEqual(valuesOf(run, 'cut'), [['1234', false]]);
     assert.deepEqual(valuesOf(run, 'big'), [[false, 90]]);
     assert.deepEqual(valuesOf(run, 'late'), [[false]]);
+  });
+
+  it('stays freed, whatever its processes do later', async () => {
+    const key = 0x5000_0000 + process.pid;
+    const run = await runScript(
+      async ({ swoole: { Process }, report, args }) => {
+        const child = new Process(async (self) => {
+          report('child', { value: [self.statQueue(), await self.push('x'), await self.pop(), self.freeQueue()] });
+        });
+        child.useQueue(args.key);
+        child.start();
+        // Long before the child has come here.
+        report('freed', { value: child.freeQueue() });
+        report('ended', { value: ((await Process.wait()) as { code: number }).code });
+      },
+      { key },
+    );
+    assert.deepEqual(run.exit, OK, run.output);
+    assert.deepEqual(parentValuesOf(run, 'freed'), [true]);
+    assert.deepEqual(valuesOf(run, 'child'), [[false, false, false, false]]);
+    assert.deepEqual(valuesOf(run, 'ended'), [0]);
+    assert.equal(findMessageQueue(key), -ENOENT);
   });
 
   it('lets go who waits for it when it is freed', async () => {
