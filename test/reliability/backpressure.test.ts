@@ -1,6 +1,8 @@
 /** Slow clients and slow workers: nothing is lost or mixed, memory stays within limits, and nobody else feels it. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { type ServerSettings, SWOOLE_PROCESS } from '../../src/index.ts';
 import { Load, MessageReader, message } from '../support/load.ts';
@@ -11,7 +13,6 @@ import { BASE, PROCESS } from '../support/subjects.ts';
 import { until, within } from '../support/until.ts';
 
 const MIB = 1024 ** 2;
-const BLOCK_MS = 2000;
 const OUTPUT_BUFFER_OVERFLOW = 1008;
 
 /** An echo server; a message of one connection may be answered by any worker, over the control port. */
@@ -304,15 +305,23 @@ test('a worker that blocks holds up its own connections only, and loses nothing'
   load.start();
   await load.progress(2000);
   const before = totalResident(server);
-  remotes[0].block(BLOCK_MS);
-  const begun = performance.now();
-  // From when it certainly blocks to when it certainly still does.
-  await new Promise((resolve) => setTimeout(resolve, BLOCK_MS / 4));
+  const file = join(server.directory, 'seen');
+  const blocked = remotes[0].run(({ report }, file) => {
+    const { existsSync } = process.getBuiltinModule('node:fs');
+    report('blocks');
+    const limit = Date.now() + 20_000;
+    while (!existsSync(file) && Date.now() < limit) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    return existsSync(file);
+  }, file);
+  await server.waitFor('blocks');
+  // What was under way has arrived by then.
+  await load.progress(5000);
   const heads = load.asking.map((each) => each.outstanding[0]?.sequence);
-  await new Promise((resolve) => setTimeout(resolve, BLOCK_MS / 4));
+  await load.progress(2000);
   const moving = load.asking.filter((each, i) => each.outstanding[0]?.sequence !== heads[i]).length;
   const growth = totalResident(server) - before;
-  assert.ok(performance.now() - begun < BLOCK_MS, 'this machine was too slow to look in time');
+  writeFileSync(file, '');
+  assert.equal(await blocked, true, 'this machine was too slow to look in time');
   assert.ok(moving > 0 && moving < 50, `${moving} of 50 connections went on`);
   await load.progress(2000);
   await load.pause();

@@ -168,23 +168,19 @@ describe('floods of packets', () => {
     const data = Buffer.alloc(1000);
     let rounds = 0;
     let lost = 0;
-    let slowestMs = 0;
     while (server.events('free').length === 0) {
       for (let i = 0; i < 200; i++) flooder.send(data, '127.0.0.1', server.port);
       // A packet may be lost while the kernel's buffer is full of the flood: for as long as the reactor waits, 100 ms.
-      const askedAt = performance.now();
       client.send('?', '127.0.0.1', server.port);
       const answer = await client.receive(500).catch(() => null);
       if (answer === null) lost++;
       else assert.equal(answer.data.toString(), '1');
       await connection.write('?');
       assert.equal(await connection.readLine(), '1');
-      slowestMs = Math.max(slowestMs, answer === null ? 0 : performance.now() - askedAt);
       rounds++;
     }
     assert.ok(rounds > 10, `${rounds} rounds`);
     assert.ok(lost <= 2, `${lost} of ${rounds} lost`);
-    assert.ok(slowestMs < 1500, `the slowest took ${slowestMs} ms`);
     await server.waitForOutput(/worker 0 takes no packets for 100 ms: \d+ for it were dropped/);
     const grown = residentBytes(server.pid) - before;
     assert.ok(grown < 30 * 1024 * 1024, `the master has grown by ${grown} bytes`);

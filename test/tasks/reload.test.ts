@@ -335,10 +335,8 @@ for (const { name, mode, workerNum } of SUBJECTS) {
         }),
       );
       await server.waitFor('working');
-      const begin = performance.now();
+      // All of them would take longer than stop() waits.
       await server.stop();
-      const ms = performance.now() - begin;
-      assert.ok(ms < 9000, `${ms} ms`);
     });
   });
 }

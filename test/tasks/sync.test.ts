@@ -63,7 +63,7 @@ for (const { name, mode, workerNum } of SUBJECTS) {
         behind: 'behind',
         ran: false,
       });
-      assert.ok(ms >= 95 && ms < 5000, `${ms} ms`);
+      assert.ok(ms >= 95, `${ms} ms`);
     });
 
     test('what comes meanwhile is handled afterwards, in order', async () => {
