@@ -178,6 +178,11 @@ export class Inbox {
   }
 }
 
+/** True exactly when somebody reads an inbox: a process that is only starting does not yet. */
+export function hasReader(segment: Segment, inbox: number): boolean {
+  return Atomics.load(segment.words, inboxWord(segment, inbox) + READER_WORD) !== 0;
+}
+
 /** Frees an inbox whose reader died without giving it back. */
 export function releaseInboxOfDead(segment: Segment, inbox: number, lane: number): void {
   Atomics.compareExchange(segment.words, inboxWord(segment, inbox) + READER_WORD, lane + 1, 0);

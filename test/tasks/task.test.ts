@@ -261,6 +261,21 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       assert.equal(server.events('task').length, froms.length);
     });
 
+    test('a task that is sent while task workers are still starting waits without a complaint', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum, task_worker_num: 2 },
+        setup: ({ server, report }) => {
+          server.on('receive', () => {});
+          server.on('task', (_server, _id, _source, data) => report('task', { data }));
+          server.on('managerStart', () => report('sent', { sent: [server.task('early'), server.task('early')] }));
+        },
+      });
+      assert.deepEqual((await server.waitFor('sent')).sent, [0, 1]);
+      await server.waitForCount('task', 2);
+      assert.doesNotMatch(server.output, /no idle task worker/);
+    });
+
     test('a task worker sends no tasks, and nobody can name one that is not there', async () => {
       await using server = await startServer({
         mode,
