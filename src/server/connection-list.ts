@@ -3,10 +3,17 @@ import { PORT, SERIAL } from '../shm/connections.ts';
 import type { ClientInfo } from './client-info.ts';
 import type { ServerCore } from './core.ts';
 
+/**
+ * What has a field with this value cannot be serialized, at whatever depth: what belongs to a server would arrive in
+ * another process as an empty object.
+ */
+export const STAYS = Symbol('what belongs to a server');
+
 /** The connections of a server or of one port: iterate over their ids, or count them. In SWOOLE_BASE a worker sees its own. */
 export class ConnectionList implements Iterable<number> {
   readonly #core: ServerCore;
   readonly #portIndex: number;
+  protected readonly stays = STAYS;
 
   /** `portIndex` -1 means all ports. */
   constructor(core: ServerCore, portIndex: number) {

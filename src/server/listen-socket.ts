@@ -19,6 +19,7 @@ import { changeGroup, interfaceIndex } from '../sys/datagram.ts';
 import { readOption, setOption } from '../sys/socket.ts';
 import { SOCKET_OPTIONS, type SocketOptionName, type SocketOptionNumbers } from '../sys/socket-options.ts';
 import { daemonAttempts, isFirst } from './boot-record.ts';
+import { STAYS } from './connection-list.ts';
 import type { ServerCore } from './core.ts';
 import { internalsOf, type Port } from './port.ts';
 
@@ -30,6 +31,7 @@ export type SocketOption = SocketOptionName | readonly [level: number, option: n
 export class ListenSocket {
   readonly #core: ServerCore;
   readonly #port: Port;
+  protected readonly stays = STAYS;
 
   constructor(core: ServerCore, port: Port) {
     this.#core = core;

@@ -198,6 +198,7 @@ for (const { name, mode, workerNum } of SUBJECTS) {
         all.push(
           codeOf(() => server.sendMessage(() => 1, 1)),
           codeOf(() => server.sendMessage(undefined, 1)),
+          codeOf(() => server.sendMessage(server, 1)),
         );
         return all;
       });
@@ -210,6 +211,7 @@ for (const { name, mode, workerNum } of SUBJECTS) {
         SWOOLE_ERROR_INVALID_PARAMS,
         false,
         SWOOLE_ERROR_INVALID_PARAMS,
+        'ERR_ARGUMENT',
         'ERR_ARGUMENT',
         'ERR_ARGUMENT',
       ]);

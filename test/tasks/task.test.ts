@@ -170,9 +170,14 @@ for (const { name, mode, workerNum } of SUBJECTS) {
         await attempt(() => server.taskWaitMulti('no array' as unknown as unknown[]));
         await attempt(() => server.taskwait('x', Number.NaN));
         await attempt(() => server.task('x', -1, 'no function' as unknown as () => void));
+        // They would arrive as empty objects.
+        await attempt(() => server.task(server));
+        await attempt(() => server.taskwait({ deep: [server.ports[0]] }));
+        await attempt(() => server.task(server.connections));
+        await attempt(() => server.task(server.getSocket()));
         return { tried, id: server.task('next') };
       });
-      assert.deepEqual(outcomes.tried, new Array(9).fill('ERR_ARGUMENT'));
+      assert.deepEqual(outcomes.tried, new Array(13).fill('ERR_ARGUMENT'));
       // The first task of taskCo() was sent before the second threw.
       assert.ok((outcomes.id as number) <= 1, `id ${outcomes.id}`);
     });
