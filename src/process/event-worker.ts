@@ -61,6 +61,8 @@ export class EventWorker {
   /** Without close events the end of a connection overtakes its data, which is delivered all the same. */
   private readonly deliversLate: boolean;
   private readonly requestsMax: number;
+  /** The server ends, and everything was served: what still comes is results of tasks and the like. */
+  private servedAll = false;
   private requests = 0;
   private sinceClock = 0;
   private flushedAt = 0;
@@ -84,13 +86,22 @@ export class EventWorker {
     this.statusWord = runtime.workers.statusWord(runtime.workerId);
     this.requestsMax = requestLimit(settings.maxRequest, settings.maxRequestGrace);
     this.letters = new Letters(application);
-    this.inbox = new HandedInbox({ runtime, handle: (reader) => this.handle(reader), lingerTurns: LINGER_TURNS });
+    this.inbox = new HandedInbox({
+      runtime,
+      handle: (reader) => this.handle(reader),
+      onGiven: () => application.noMoreResults(),
+      lingerTurns: LINGER_TURNS,
+    });
     this.life = new WorkerLife({
       runtime,
       application,
       maxWaitMs: settings.maxWaitMs,
-      stopTaking: (graceful) => this.inbox.give(graceful),
+      stopTaking: (graceful) => {
+        if (this.servedAll) this.inbox.watch.unref();
+        else this.inbox.give(graceful);
+      },
       finish: (deadline) => {
+        this.inbox.watch.handleKept(true);
         this.inbox.finish(deadline);
         flushOutbox(runtime, deadline);
       },
@@ -118,10 +129,12 @@ export class EventWorker {
   /** Half the time is for this, the rest for what the callbacks have begun. */
   private stopWhenServed(deadline: number): void {
     if (this.life.stopping) return;
-    if (this.inbox.inbox.hasPending() && Date.now() < deadline) {
+    const pending = this.inbox.inbox.hasPending();
+    if (pending && Date.now() < deadline) {
       setTimeout(() => this.stopWhenServed(deadline), STOP_RETRY_MS);
       return;
     }
+    this.servedAll = !pending;
     this.life.stop(true);
   }
 

@@ -15,6 +15,8 @@ export interface HandedInboxOptions {
   handle(reader: Message): void;
   /** Answers true while nothing more may be taken. */
   hold?: () => boolean;
+  /** It has been given away: nothing more comes to this process. */
+  onGiven?: () => void;
   lingerTurns: number;
 }
 
@@ -22,10 +24,12 @@ export class HandedInbox {
   readonly inbox: Inbox;
   readonly watch: InboxWatch;
   private readonly runtime: Runtime;
+  private readonly onGiven: (() => void) | undefined;
   private gave = false;
 
-  constructor({ runtime, handle, hold, lingerTurns }: HandedInboxOptions) {
+  constructor({ runtime, handle, hold, onGiven, lingerTurns }: HandedInboxOptions) {
     this.runtime = runtime;
+    this.onGiven = onGiven;
     this.inbox = new Inbox(runtime.segment, workerInbox(runtime.segment.layout, runtime.workerId), runtime.doorbells);
     const stop = hold === undefined ? () => this.gave : () => this.gave || hold();
     this.watch = new InboxWatch(runtime, this.inbox, handle, stop, lingerTurns);
@@ -61,6 +65,7 @@ export class HandedInbox {
     this.watch.close();
     this.inbox.give(this.runtime.lane);
     if (graceful) this.runtime.tell(MANAGER_INBOX, WORKER_STOPPING, this.runtime.workerId, process.pid);
+    this.onGiven?.();
   }
 
   get given(): boolean {

@@ -181,6 +181,10 @@ export class ServerApplication implements Application {
     this.core.tasks?.result(taskId, taskWorkerId, life, flags, seconds, value);
   }
 
+  noMoreResults(): void {
+    this.core.tasks?.noMoreResults();
+  }
+
   /** Inside of it, finish() has no task to answer. */
   pipeMessage(sourceId: number, value: unknown, seconds: number): void {
     this.tasks.withoutTask(() => {

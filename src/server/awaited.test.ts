@@ -36,6 +36,15 @@ describe('Awaited', () => {
     for (let id = 0; id < 10_000; id++) assert.equal(awaited.take(id), id + 1);
   });
 
+  it('gives all that wait at once, each with its id', () => {
+    const awaited = new Awaited<string>();
+    for (const id of [3, 1024 + 3, 7, 2 ** 32 - 1]) awaited.add(id, `waits for ${id}`);
+    awaited.take(7);
+    const all = new Map(awaited.takeAll());
+    assert.deepEqual(new Set(all.keys()), new Set([3, 1024 + 3, 2 ** 32 - 1]));
+    for (const [id, waiting] of all) assert.deepEqual([waiting, awaited.take(id)], [`waits for ${id}`, undefined]);
+  });
+
   it('goes on where ids start again', () => {
     const awaited = new Awaited<string>();
     const last = 2 ** 32 - 1;

@@ -32,4 +32,14 @@ export class Awaited<T> {
     if (late !== undefined) this.old.delete(id);
     return late;
   }
+
+  /** Answers all who wait, who then do so no longer. */
+  takeAll(): [id: number, waiting: T][] {
+    const all = [...this.old];
+    for (const [place, waiting] of this.waiting.entries())
+      if (waiting !== undefined) all.push([this.ids[place], waiting]);
+    this.old.clear();
+    this.waiting.fill(undefined);
+    return all;
+  }
 }

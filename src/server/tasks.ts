@@ -1,5 +1,6 @@
 /** The side of tasks that sends them and waits for results: task(), taskwait() and their kin, in every process. */
 import {
+  SWOOLE_ERROR_CO_CANCELED,
   SWOOLE_ERROR_CO_TIMEDOUT,
   SWOOLE_ERROR_INVALID_PARAMS,
   SWOOLE_ERROR_TASK_DISPATCH_FAIL,
@@ -49,6 +50,8 @@ export class Tasks {
   private readonly callbacks = new Awaited<FinishCallback>();
   private readonly pid = process.pid;
   private nextId = 0;
+  /** Results go to the next process of this worker id. */
+  private cutOff = false;
 
   constructor(core: ServerCore, runtime: Runtime, sender: TaskSender) {
     this.core = core;
@@ -70,7 +73,8 @@ export class Tasks {
       });
     }
     const id = this.post(data, target, SWOOLE_TASK_NONBLOCK | SWOOLE_TASK_CALLBACK, null);
-    if (id !== false) this.callbacks.add(id, onFinish);
+    if (id !== false && this.cutOff) queueMicrotask(() => this.callBack(onFinish, id, false));
+    else if (id !== false) this.callbacks.add(id, onFinish);
     return id;
   }
 
@@ -233,7 +237,8 @@ export class Tasks {
       return false;
     }
     this.nextId = (id + 1) % IDS;
-    if (waiting !== null) this.waiting.add(id, waiting);
+    if (waiting !== null && this.cutOff) queueMicrotask(() => waiting(false, SWOOLE_ERROR_CO_CANCELED));
+    else if (waiting !== null) this.waiting.add(id, waiting);
     return id;
   }
 
@@ -299,6 +304,13 @@ export class Tasks {
         `task ${taskId} has answered again: its callback takes the first answer only`,
       );
     else this.warn(`task[${taskId}] has expired: nobody waits for its result any more`, SWOOLE_ERROR_TASK_TIMEOUT);
+  }
+
+  /** Who waits is told now, and not when its time is up. Tasks are sent as before. */
+  noMoreResults(): void {
+    this.cutOff = true;
+    for (const [, waiting] of this.waiting.takeAll()) waiting(false, SWOOLE_ERROR_CO_CANCELED);
+    for (const [id, callback] of this.callbacks.takeAll()) this.callBack(callback, id, false);
   }
 
   /** A task that was accepted found no way to its task worker. */

@@ -1,6 +1,9 @@
 /** Task workers that are replaced: by task_max_request, reload, stop() and shutdown, under load. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { SWOOLE_BASE, SWOOLE_ERROR_CO_CANCELED } from '../../src/index.ts';
 import { isAlive } from '../support/process-info.ts';
 import { Remote } from '../support/remote.ts';
 import { startServer, type TestServer } from '../support/server.ts';
@@ -316,6 +319,57 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       ]);
       assert.doesNotMatch(server.output, /lost with it/);
     });
+
+    for (const way of ['reload', 'shutdown'] as const) {
+      const comes = way === 'shutdown' || mode === SWOOLE_BASE;
+      test(`a worker that waits for a task at a ${way} ${comes ? 'gets its result' : 'is told at once that none will come'}`, async () => {
+        await using server = await startServer({
+          mode,
+          settings: { worker_num: workerNum, task_worker_num: 1, max_wait_time: 60 },
+          setup: taskServer,
+        });
+        using remote = await Remote.connect(server);
+        const file = join(server.directory, 'go');
+        const job = inTask(async ({ rest, report }, file) => {
+          const { existsSync } = process.getBuiltinModule('node:fs');
+          report('begun');
+          while (!existsSync(file)) await rest(5);
+          report('done');
+          return 'result';
+        }, file);
+        await remote.run(
+          ({ server, swoole, report }, job) => {
+            const told = (how: string, result: unknown): void => report('told', { how, result });
+            void server.taskwait(job, 120).then((result) => {
+              told('taskwait', result);
+              report('code', { code: server.getLastError() });
+              // One that is sent afterwards is done all the same.
+              void server.taskwait('late', 120).then((result) => told('late', result));
+            });
+            void server.taskCo([job], 120).then((results) => told('taskCo', (results as unknown[])[0]));
+            server.task(job, -1, (_server, _id, result) => told('callback', result));
+            const look = setInterval(() => {
+              if (server.getWorkerStatus() === swoole.SWOOLE_WORKER_EXIT) report('exiting');
+              else return;
+              clearInterval(look);
+            }, 5);
+          },
+          { ...job },
+        );
+        await server.waitFor('begun');
+        if (way === 'shutdown') server.kill();
+        else process.kill(pidOf(server, remote.worker), 'SIGTERM');
+        if (comes) await server.waitFor('exiting');
+        else await server.waitForCount('told', 4);
+        writeFileSync(file, '');
+        const events = await server.waitForCount('told', 4);
+        const told = Object.fromEntries(events.map(({ how, result }) => [how, result]));
+        const result = comes ? 'result' : false;
+        assert.deepEqual(told, { taskwait: result, taskCo: result, callback: result, late: comes ? 'late' : false });
+        assert.equal(server.events('code')[0].code, comes ? 0 : SWOOLE_ERROR_CO_CANCELED);
+        await server.waitForCount('done', 3);
+      });
+    }
 
     test('shutdown with tasks in the queue ends in time', async () => {
       await using server = await startServer({
