@@ -62,10 +62,10 @@ export class Master {
     });
   }
 
-  run(): void {
+  async run(): Promise<void> {
     this.watch.start();
-    this.options.reactors.start();
-    this.startManager(false);
+    await this.options.reactors.start();
+    if (!this.stopping) this.startManager(false);
   }
 
   private handle(kind: number): void {

@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { ReactorThreadConfig } from '../reactor/thread.ts';
 import { reactorInbox } from '../shm/layout.ts';
 import { FINISH, REOPEN_LOG, START_ACCEPTING, STOP_ACCEPTING } from '../shm/messages.ts';
+import { childDirectory } from './launcher.ts';
 import type { Runtime } from './runtime.ts';
 
 /** How a thread that runs the user's script knows that it is a reactor. */
@@ -29,8 +30,12 @@ export class ReactorThreads {
     this.options = options;
   }
 
-  start(): void {
+  /** In a daemon, threads run the script where that was started, and this resolves when they have. */
+  async start(): Promise<void> {
     const { config, count, script } = this.options;
+    // The directory is that of the process, whichever thread asks.
+    const directory = script === null ? undefined : childDirectory();
+    if (directory !== undefined) process.chdir(directory);
     const exits: Promise<unknown>[] = [];
     for (let id = 0; id < count; id++) {
       const thread = script === null ? this.startEntry({ ...config, id }) : this.startScript(script, { ...config, id });
@@ -39,6 +44,10 @@ export class ReactorThreads {
       this.threads.push(thread);
     }
     this.finished = Promise.all(exits);
+    if (directory === undefined) return;
+    const begun = this.threads.map((thread) => new Promise((resolve) => thread.once('message', resolve)));
+    await Promise.race([Promise.all(begun), this.finished]);
+    process.chdir('/');
   }
 
   private startEntry(config: ReactorThreadConfig): Worker {

@@ -73,6 +73,6 @@ export function runMaster(core: ServerCore, segment: Segment, doorbells: number[
     };
     core.control = { shutdown, reload, stopSelf: () => false };
     const signals = handleSignals({ onTerm: shutdown, onReload: reload, onReopen: () => master.reopenLogs() });
-    master.run();
+    master.run().catch(reject);
   });
 }

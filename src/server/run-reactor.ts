@@ -1,3 +1,4 @@
+import { parentPort } from 'node:worker_threads';
 import { type ReactorThreadConfig, runReactorThread } from '../reactor/thread.ts';
 import type { ServerCore } from './core.ts';
 import { guardedDispatch } from './user-functions.ts';
@@ -11,6 +12,8 @@ export function runReactor(core: ServerCore, config: ReactorThreadConfig): void 
     return framing.kind === 'lengthFunction' ? { ...port, framing } : port;
   });
   const ask = dispatchFunc === null ? null : guardedDispatch(core, dispatchFunc);
+  // The master of a daemon waits for that.
+  parentPort!.postMessage('begun');
   runReactorThread({ ...config, ports }, { askUser: ask, runCommand: (request) => core.commands.runNow(request) });
   // Ends this thread only. The script may wait for start(), which never resolves here.
   process.exit(0);

@@ -155,6 +155,38 @@ for (const subject of ALL_SUBJECTS) {
       await server.assertGone();
     });
 
+    if (subject === PROCESS)
+      test('a thread of a daemon that runs the script does so where it was started', async () => {
+        const server = await startServer({
+          ...{ mode, waitUntilReady: false },
+          settings: { worker_num: workerNum, daemonize: true, log_file: 'own.log' },
+          setup: ({ server, report }) => {
+            const { isMainThread } = process.getBuiltinModule('node:worker_threads');
+            report('script', { cwd: process.cwd(), thread: !isMainThread });
+            server.set({ dispatch_func: () => (process.cwd() === '/' ? 0 : 99) });
+            server.on('receive', (server, fd, _reactorId, data) => {
+              server.send(fd, data);
+            });
+            server.on('start', (server) =>
+              report('start', { cwd: process.cwd(), port: server.port, master: server.master_pid }),
+            );
+            server.on('managerStart', () => report('manager', { cwd: process.cwd() }));
+          },
+        });
+        await server.exited();
+        const { cwd, port, master } = await server.waitFor('start');
+        const manager = await server.waitFor('manager');
+        assert.deepEqual([cwd, manager.cwd], ['/', '/']);
+        using client = await Client.connect(port);
+        assert.equal(await client.echo('hello'), 'hello');
+        const scripts = server.events('script');
+        assert.ok(scripts.some(({ thread }) => thread));
+        for (const script of scripts) assert.equal(script.cwd, server.directory);
+        process.kill(master, 'SIGTERM');
+        await server.waitFor('$end');
+        await server.assertGone();
+      });
+
     test('what a daemon prints follows its log when that is opened anew', async () => {
       const logFile = join(folder, 'server.log');
       const server = await startServer({
