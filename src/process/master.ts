@@ -7,6 +7,7 @@ import { LANES_PER_WORKER, MANAGER_INBOX, MANAGER_LANE, MASTER_INBOX, workerInbo
 import { announceLane, Inbox, releaseInboxOfDead } from '../shm/mailbox.ts';
 import { MANAGER_READY, RELOAD, REOPEN_LOG, SHUTDOWN, TASK } from '../shm/messages.ts';
 import { STATE_RUNNING, STATE_STOPPING, WORD_MANAGER_PID, WORD_STATE } from '../shm/segment.ts';
+import { loseHeldTasks } from '../shm/workers.ts';
 import { isAlive } from './alive.ts';
 import type { Application } from './application.ts';
 import type { ProcessSettings } from './config.ts';
@@ -150,10 +151,12 @@ export class Master {
         const lane = workerLane(layout, id, generation);
         releaseInboxOfDead(segment, workerInbox(layout, id), lane);
         announceLane(segment, lane, doorbells);
+        loseHeldTasks(segment, lane, this.runtime.counters);
         endOrphans(this.runtime, lane);
       }
     }
     releaseInboxOfDead(segment, MANAGER_INBOX, MANAGER_LANE);
+    loseHeldTasks(segment, MANAGER_LANE, this.runtime.counters);
   }
 
   reload(taskWorkersOnly: boolean): void {

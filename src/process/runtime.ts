@@ -2,7 +2,7 @@ import type { Logger } from '../log/log.ts';
 import { ConnectionTable } from '../shm/connections.ts';
 import { Outbox } from '../shm/mailbox.ts';
 import type { Segment } from '../shm/segment.ts';
-import { LaneCounters, MESSAGES, WorkerTable } from '../shm/workers.ts';
+import { LaneCounters, MESSAGES, TASKS_HELD, WorkerTable } from '../shm/workers.ts';
 import type { InboxWatch } from './inbox-watch.ts';
 import { Turn } from './turn.ts';
 import { RingWire, type Wire } from './wire.ts';
@@ -32,8 +32,11 @@ export class Runtime {
   inboxWatch: InboxWatch | null = null;
   /** Tries again what found no room elsewhere than in rings; answers true when nothing waits any more. */
   pumpMore: (() => boolean) | null = null;
+  /** Tasks that wait for room there. */
+  waitingElsewhere = 0;
   /** True exactly when this process is a worker that has been told to stop; its word in shared memory may be its successor's. */
   stopping = false;
+  private holdsTasks = false;
   private pumping = false;
   private unannounced = 0;
 
@@ -92,7 +95,21 @@ export class Runtime {
   /** Tries again what found no room. Answers true when nothing waits in this process any more. */
   pump(): boolean {
     const more = this.pumpMore?.() ?? true;
-    return this.outbox.pump() && more;
+    const done = this.outbox.pump() && more;
+    if (!done || this.holdsTasks) this.countHeldTasks();
+    return done;
+  }
+
+  /** A task has found no room. Should this process die, its parent knows how many tasks died with it. */
+  holdTask(): void {
+    this.holdsTasks = true;
+    this.counters.add(TASKS_HELD, 1);
+  }
+
+  private countHeldTasks(): void {
+    const count = this.outbox.waitingTasks + this.waitingElsewhere;
+    this.holdsTasks = count !== 0;
+    this.counters.set(TASKS_HELD, count);
   }
 
   /**

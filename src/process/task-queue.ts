@@ -60,6 +60,7 @@ export class QueueRoute implements TaskRoute {
     const error = this.waiting.length > 0 ? EAGAIN : this.send(task);
     if (error !== EAGAIN) return error;
     this.waiting.push(task);
+    this.runtime.holdTask();
     return 0;
   }
 
@@ -76,6 +77,7 @@ export class QueueRoute implements TaskRoute {
       waiting.splice(0, this.next);
       this.next = 0;
     }
+    this.runtime.waitingElsewhere = waiting.length - this.next;
     return this.next === waiting.length;
   }
 

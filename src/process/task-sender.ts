@@ -30,6 +30,7 @@ export class RingRoute implements TaskRoute {
     const { outbox, segment } = this.runtime;
     const writer = outbox.to(workerInbox(segment.layout, workerId));
     postLetter(writer, TASK, taskId, sourceId, this.pid, flags, data, 'the data of a task');
+    if (writer.blocked) this.runtime.holdTask();
     return 0;
   }
 }

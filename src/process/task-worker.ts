@@ -7,7 +7,7 @@ import { emptyLetter, readLetter } from '../shm/letter.ts';
 import { REOPEN_LOG, STOP_WORKER, TASK, TASK_QUEUED } from '../shm/messages.ts';
 import { BROKEN, type Message, type RingWriter } from '../shm/ring.ts';
 import { TasksInHand } from '../shm/tasks-in-hand.ts';
-import { LIFE_REQUESTS, TASKS_BEGUN, WORKER_BUSY, WORKER_EXIT, WORKER_IDLE } from '../shm/workers.ts';
+import { LIFE_REQUESTS, TASKS_BEGUN, TASKS_LOST, WORKER_BUSY, WORKER_EXIT, WORKER_IDLE } from '../shm/workers.ts';
 import type { Application } from './application.ts';
 import type { ProcessSettings } from './config.ts';
 import { HandedInbox } from './handed-inbox.ts';
@@ -264,7 +264,8 @@ export class TaskWorker {
 
   /** The process before us died when it had the beginning of a large task: whoever waits for it is told. */
   private tellBroken(taskId: number, source: number, lane: number): void {
-    const { segment, workers, workerId } = this.runtime;
+    const { segment, workers, workerId, counters } = this.runtime;
+    counters.add(TASKS_LOST, 1);
     if (!(source >= 0 && source < segment.layout.workerCount)) return;
     // One that was replaced, and is still ending, gets no results any more: its task must not fail another's.
     if (workers.lane(source) !== lane) return;

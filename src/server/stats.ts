@@ -18,6 +18,7 @@ import {
   RESPONSES,
   SENT_BYTES,
   TASKS_BEGUN,
+  TASKS_LOST,
   TASKS_SENT,
   total,
   WORKER_IDLE,
@@ -123,7 +124,7 @@ function taskStats(core: ServerCore): TaskStats {
     for (let lane = 0; lane < layout.laneCount; lane++) bytes += ringUse(segment, inbox, lane);
   }
   const sent = total(segment, TASKS_SENT);
-  const waiting = Math.max(0, sent - total(segment, TASKS_BEGUN));
+  const waiting = Math.max(0, sent - total(segment, TASKS_BEGUN) - total(segment, TASKS_LOST));
   const queue = { count: waiting, bytes, limit: 0 };
   if (layout.taskWorkerCount > 0 && core.settings!.taskIpcMode !== SWOOLE_IPC_UNSOCK)
     messageQueueStatus(taskQueueOf(segment), queue);

@@ -19,6 +19,7 @@ import { TASK_FAILED } from '../process/task-in-hand.ts';
 import type { TaskSender } from '../process/task-sender.ts';
 import { MANAGER_LANE, workerLane } from '../shm/layout.ts';
 import { RESULT } from '../shm/messages.ts';
+import { TASKS_LOST } from '../shm/workers.ts';
 import { errorText } from '../sys/error.ts';
 import { Awaited } from './awaited.ts';
 import { CallbackRunner } from './callback-runner.ts';
@@ -315,6 +316,7 @@ export class Tasks {
 
   /** A task that was accepted found no way to its task worker. */
   undeliverable(taskId: number, error: number): void {
+    this.runtime.counters.add(TASKS_LOST, 1);
     this.warn(`task ${taskId} is lost: ${errorText(error)}`, error);
     this.waiting.take(taskId)?.(false, error);
     const callback = this.callbacks.take(taskId);

@@ -236,6 +236,13 @@ export class Outbox {
     dirtyWriters.length = 0;
   }
 
+  /** Tasks that wait in this process for room. */
+  get waitingTasks(): number {
+    let count = 0;
+    for (const writer of this.writers) count += writer?.waitingTasks ?? 0;
+    return count;
+  }
+
   /** Tries again what found no room. Answers true when nothing waits in this process any more. */
   pump(): boolean {
     let done = true;

@@ -31,6 +31,7 @@
  */
 import { mapMirrored, type Region } from '../sys/memory.ts';
 import { RING_BYTES, RING_CONTROL_BYTES } from './layout.ts';
+import { TASK } from './messages.ts';
 import type { Segment } from './segment.ts';
 
 export const RECORD_HEADER_BYTES = 16;
@@ -155,6 +156,8 @@ export class RingWriter {
   private lastWaiting: Waiting | null = null;
   /** How many bytes wait for each `a` (the slot of a connection, mostly). */
   private readonly waitingBytes = new Map<number, number>();
+  /** How many of those that wait are tasks. */
+  waitingTasks = 0;
   /** True exactly when something was published since the doorbell was last rung. */
   dirty = false;
   private readonly dirtyWriters: RingWriter[];
@@ -236,6 +239,7 @@ export class RingWriter {
     else this.lastWaiting.next = message;
     this.lastWaiting = message;
     this.waitingBytes.set(a, this.waitingFor(a) + length);
+    if (kind === TASK) this.waitingTasks++;
     this.pump();
     // It stands last, so it still waits exactly when anything does. (The slice() of a Buffer would be no copy.)
     if (!keep && this.firstWaiting !== null) message.bytes = new Uint8Array(bytes);
@@ -255,6 +259,7 @@ export class RingWriter {
   pump(): boolean {
     while (this.firstWaiting !== null) {
       if (!this.pumpOne(this.firstWaiting)) return false;
+      if (this.firstWaiting.kind === TASK) this.waitingTasks--;
       this.firstWaiting = this.firstWaiting.next;
     }
     this.lastWaiting = null;

@@ -10,7 +10,8 @@
  *
  *   f64 0 requests  1 responses  2 dispatches  3 bytes received  4 bytes sent  5 accepted  6 closed  7 aborted
  *       8–10 requests, responses, dispatches of the process that holds the lane now   11 callbacks  12 most callbacks
- *       13 highest slot in use + 1, for an owner of connections   14 tasks sent   15 tasks begun
+ *       13 highest slot in use + 1, for an owner of connections   14 tasks sent   15 tasks begun   16 messages
+ *       17 tasks in the memory of the process (when it is dead, its parent moves them to its own 18)   18 tasks lost
  * Sums over the lanes are the server's totals; they survive the processes.
  */
 import { LANE_BYTES, WORKER_BYTES } from './layout.ts';
@@ -97,6 +98,10 @@ export const TASKS_SENT = 14;
 export const TASKS_BEGUN = 15;
 /** Messages to other processes. */
 export const MESSAGES = 16;
+/** Tasks that wait in the memory of the process, */
+export const TASKS_HELD = 17;
+/** and those that nobody will ever begin. */
+export const TASKS_LOST = 18;
 
 /** The counters of one lane: plain numbers at numbers[base + REQUESTS] and so on. */
 export class LaneCounters {
@@ -123,6 +128,13 @@ export class LaneCounters {
   beginLife(): void {
     for (let counter = LIFE_REQUESTS; counter <= CALLBACKS_PEAK; counter++) this.set(counter, 0);
   }
+}
+
+/** The process that held a lane has ended: tasks that had found no room died with it. */
+export function loseHeldTasks(segment: Segment, lane: number, own: LaneCounters): void {
+  const dead = new LaneCounters(segment, lane);
+  own.add(TASKS_LOST, dead.get(TASKS_HELD));
+  dead.set(TASKS_HELD, 0);
 }
 
 /** One counter, summed over all lanes. */

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { Remote } from '../support/remote.ts';
 import { startServer } from '../support/server.ts';
 import { SUBJECTS } from '../support/subjects.ts';
-import { inTask, taskServer } from '../support/tasks.ts';
+import { inTask, pidOf, replaced, taskServer } from '../support/tasks.ts';
 
 interface TaskStats {
   task_worker_num: number;
@@ -75,6 +75,53 @@ for (const { name, mode, workerNum } of SUBJECTS) {
         assert.equal(await remotes[0].run(({ server }) => server.taskwait('again', 30)), 'again');
         await server.until(async () => (await stats()).task_idle_worker_num === 2, 'idle task workers');
         assert.deepEqual(pick(await stats()), { ...idle, task_count: 7 });
+      });
+    }
+
+    for (const ipc of [1, 2] as const) {
+      test(`with task_ipc_mode ${ipc} tasks that died with their sender do not count as waiting`, async () => {
+        await using server = await startServer({
+          mode,
+          settings: { worker_num: workerNum, task_worker_num: 1, task_ipc_mode: ipc },
+          setup: taskServer,
+        });
+        const hold = inTask(async ({ rest }) => {
+          while (!process.getBuiltinModule('node:fs').existsSync('go')) await rest(5);
+        });
+        const stats = async (): Promise<TaskStats> => {
+          using remote = await Remote.connect(server);
+          return await remote.run(({ server }) => server.stats() as unknown as TaskStats);
+        };
+        // More than the ring or the queue takes; without files, which the killed sender would leave behind.
+        const sizes = ipc === 1 ? [...new Array(200).fill(100_000), 8_000_000] : new Array(201).fill(1000);
+        // Once between two turns, and once in the middle of one.
+        for (const way of ['kill', 'exit'] as const) {
+          const remote = await Remote.connect(server);
+          const { worker } = remote;
+          const pid = pidOf(server, worker);
+          const sent = remote.run(
+            ({ server, report }, hold, way, sizes) => {
+              server.task(hold);
+              for (const size of sizes) server.task(Buffer.alloc(size));
+              report('waiting', server.stats() as object);
+              if (way === 'exit') process.exit(1);
+            },
+            hold,
+            way,
+            sizes,
+          );
+          // In SWOOLE_PROCESS the connection lives, and nobody answers.
+          sent.catch(() => {});
+          const waiting = (await server.waitFor('waiting', (event) => event.pid === pid)) as unknown as TaskStats;
+          assert.ok(waiting.tasking_num >= 200, `${waiting.tasking_num} tasks`);
+          if (way === 'kill') process.kill(pid, 'SIGKILL');
+          await replaced(server, worker, pid);
+          remote.close();
+        }
+        process.getBuiltinModule('node:fs').writeFileSync(`${server.directory}/go`, '');
+        await server.until(async () => (await stats()).tasking_num === 0, 'no task that waits');
+        const { task_count, task_queue_num } = await stats();
+        assert.deepEqual([task_count, task_queue_num], [404, 0]);
       });
     }
 
