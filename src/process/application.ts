@@ -21,7 +21,7 @@ export interface Application {
   task(task: TaskInHand): Promise<void> | undefined;
   /** A task of this process was answered, or failed (flags). `life` is that of the process that asked. */
   taskResult(taskId: number, taskWorkerId: number, life: number, flags: number, seconds: number, value: unknown): void;
-  /** Those that this process still waits for will not come to it. */
+  /** Results and answers that this process still waits for will not come to it. */
   noMoreResults(): void;
   pipeMessage(sourceId: number, value: unknown, seconds: number): void;
   /** Runs a command for the process that reads the inbox, and answers it. */

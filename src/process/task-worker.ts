@@ -76,6 +76,7 @@ export class TaskWorker {
       runtime,
       handle: (reader) => this.handle(reader),
       hold: () => this.holds(),
+      onGiven: () => application.noMoreResults(),
       lingerTurns: LINGER_TURNS,
     });
     this.life = new WorkerLife({

@@ -183,6 +183,7 @@ export class ServerApplication implements Application {
 
   noMoreResults(): void {
     this.core.tasks?.noMoreResults();
+    this.core.commands.noMoreReplies();
   }
 
   /** Inside of it, finish() has no task to answer. */

@@ -1,5 +1,6 @@
 /** Commands: functions of the user that any process of the server can be asked to run. */
 import {
+  SWOOLE_ERROR_CO_CANCELED,
   SWOOLE_ERROR_CO_TIMEDOUT,
   SWOOLE_ERROR_INVALID_PARAMS,
   SWOOLE_ERROR_OPERATION_NOT_SUPPORT,
@@ -53,6 +54,8 @@ export class Commands {
   private readonly byName = new Map<string, Command>();
   private readonly waiting = new Map<number, (code: number, text: string) => void>();
   private nextRequest = 0;
+  /** Answers go to the next process of this worker id. */
+  private cutOff = false;
 
   /** A part of the core, which is not complete yet. */
   constructor(coreOf: () => ServerCore) {
@@ -183,7 +186,14 @@ export class Commands {
       const own = inboxOfLane(runtime.segment.layout, runtime.lane);
       postLetter(runtime.outbox.to(inbox), COMMAND, request, own, process.pid, 0, `${name}\n${json}`, 'a command');
       runtime.sent();
+      if (this.cutOff) settle(SWOOLE_ERROR_CO_CANCELED, '');
     });
+  }
+
+  /** Who waits for an answer is told now, and not when its time is up. */
+  noMoreReplies(): void {
+    this.cutOff = true;
+    for (const settle of this.waiting.values()) settle(SWOOLE_ERROR_CO_CANCELED, '');
   }
 
   reply(request: number, life: number, code: number, text: unknown): void {

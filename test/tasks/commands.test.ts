@@ -6,11 +6,13 @@ import {
   SWOOLE_SERVER_COMMAND_MANAGER as MANAGER,
   SWOOLE_SERVER_COMMAND_MASTER as MASTER,
   SWOOLE_BASE,
+  SWOOLE_ERROR_CO_CANCELED,
   SWOOLE_ERROR_CO_TIMEDOUT,
   SWOOLE_ERROR_INVALID_PARAMS,
   SWOOLE_ERROR_OPERATION_NOT_SUPPORT,
   SWOOLE_ERROR_SERVER_INVALID_COMMAND,
   SWOOLE_ERROR_WRONG_OPERATION,
+  SWOOLE_PROCESS,
   SWOOLE_SERVER_COMMAND_TASK_WORKER as TASK_WORKER,
 } from '../../src/index.ts';
 import { Remote } from '../support/remote.ts';
@@ -305,6 +307,28 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       );
       assert.equal((answer as { pid: number }).pid, next);
     });
+
+    if (mode === SWOOLE_PROCESS)
+      test('a worker that is replaced is told at once that no answer will come', async () => {
+        const { worker } = remotes[0];
+        await remotes[0].run(
+          ({ server, report }, other, type) => {
+            const ask = async (): Promise<void> => {
+              const answer = await server.command('silent', other, type, 0);
+              report('told', { answer, code: server.getLastError() });
+            };
+            void ask().then(ask);
+          },
+          1 - worker,
+          EVENT_WORKER,
+        );
+        process.kill(pidOf(server, worker), 'SIGTERM');
+        const told = await server.waitForCount('told', 2);
+        assert.deepEqual(
+          told.map(({ answer, code }) => [answer, code]),
+          new Array(2).fill([false, SWOOLE_ERROR_CO_CANCELED]),
+        );
+      });
   });
 }
 
