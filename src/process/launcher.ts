@@ -13,7 +13,7 @@ export interface Child {
 }
 
 export interface Launcher {
-  /** Starts a child; `onExit` is called once, when it has ended. Throws when the kernel refuses. */
+  /** Starts a child; `onExit` is called once, when it has ended. Throws when the kernel refuses, and never calls it then. */
   launch(description: ChildDescription, onExit: (code: number, signal: string | null) => void): Child;
 }
 
@@ -63,12 +63,13 @@ export class ProcessLauncher implements Launcher {
         env: { ...this.cacheVariables, ...process.env, [ROLE_VARIABLE]: JSON.stringify(description) },
       },
     );
-    child.once('error', () => {
-      if (child.pid === undefined) onExit(1, null);
-    });
+    // Node tells of a failed start twice: there is no pid, and an event that nobody may miss. The caller is told once.
+    child.once('error', () => {});
+    if (child.pid === undefined)
+      throw new Error(
+        `${process.execPath} ${script} does not start: there may be too many processes or open files (ulimit -u, ulimit -n)`,
+      );
     child.once('exit', (code, signal) => onExit(code ?? 0, signal));
-    // The list of children keeps the parent alive where it has to; the handle itself must not.
-    if (child.pid === undefined) throw new Error(`cannot start ${process.execPath} ${script}`);
     return { pid: child.pid, kill: (signal) => child.kill(signal) };
   }
 }

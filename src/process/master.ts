@@ -119,6 +119,7 @@ export class Master {
       });
     } catch (error) {
       this.runtime.logger.log(SWOOLE_LOG_ERROR, `cannot start the manager: ${(error as Error).message}`);
+      exited();
       void this.managerDied(1, null);
       return;
     }
@@ -134,7 +135,9 @@ export class Master {
     );
     runtime.segment.store(WORD_MANAGER_PID, 0);
     const failures = this.managerFailures++;
-    if (failures > 0) await delay(Math.min(MANAGER_PAUSE_MAX_MS, MANAGER_PAUSE_MS * 2 ** Math.min(failures, 10)));
+    // The pause must not keep a server that ends meanwhile.
+    if (failures > 0)
+      await delay(Math.min(MANAGER_PAUSE_MAX_MS, MANAGER_PAUSE_MS * 2 ** Math.min(failures, 10)), false);
     await this.waitForDeadWorkers();
     if (!this.stopping) this.startManager(true);
   }
@@ -191,6 +194,9 @@ export class Master {
   }
 }
 
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+function delay(ms: number, keepsAlive = true): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    if (!keepsAlive) timer.unref();
+  });
 }

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { SWOOLE_LOG_ERROR } from '../constants.ts';
 import { DAEMON_VARIABLE, FIRST_INHERITED_FD } from '../process/environment.ts';
 import { scriptOf } from '../process/launcher.ts';
 import { type DaemonRecord, placeOf } from './boot-record.ts';
@@ -22,6 +23,10 @@ export function becomeDaemon(core: ServerCore): never {
     stdio: ['ignore', output, output, ...core.ports.map((port) => internalsOf(port).fd)],
     env: { ...process.env, [DAEMON_VARIABLE]: JSON.stringify(record) },
   });
-  child.unref();
-  process.exit(child.pid === undefined ? 1 : 0);
+  child.once('error', () => {});
+  if (child.pid === undefined) {
+    core.logger.log(SWOOLE_LOG_ERROR, `cannot start the daemon: ${process.execPath} does not start`);
+    process.exit(1);
+  }
+  process.exit(0);
 }

@@ -1,5 +1,6 @@
 /** What a killed process costs: the requests that it was handling, and nothing else. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { describe, test } from 'node:test';
 import { type ServerSettings, SWOOLE_BASE, SWOOLE_PROCESS } from '../../src/index.ts';
 import { Client } from '../support/client.ts';
@@ -37,6 +38,18 @@ function startEcho(mode: number, settings: ServerSettings = {}, delayMs = 0): Pr
 /** The process that has a worker id now. */
 function workerPid(server: TestServer, id: number): number {
   return server.events('$worker').findLast((event) => event.id === id)!.pid;
+}
+
+/** From now on the process cannot open anything with a number above. */
+function limitDescriptors(pid: number, limit: number): void {
+  execFileSync('prlimit', ['--pid', String(pid), `--nofile=${limit}:`]);
+}
+
+/** Kills the manager while the master can start none. */
+async function startNoManager(server: TestServer): Promise<void> {
+  limitDescriptors(server.pid, 3);
+  kill(server.events('managerStart').at(-1)!.pid);
+  await server.until(() => server.output.split('cannot start the manager').length > 3, 'three attempts');
 }
 
 function kill(pid: number): number {
@@ -207,6 +220,31 @@ describe('kill -9', { concurrency: false }, () => {
     await load.progress(500);
     await load.pause();
     assert.deepEqual(load.wrongs, []);
+  });
+
+  test('of the manager, and no other can start for a while: one comes back, and only one', async () => {
+    await using server = await startEcho(SWOOLE_PROCESS);
+    await startNoManager(server);
+    limitDescriptors(server.pid, 4096);
+    await server.waitForCount('managerStart', 2);
+    await server.until(() => server.events('$worker').length >= 2 * WORKERS, 'new workers');
+    using client = await Client.connect(server.port);
+    const bytes = Buffer.from([0, 0, 0, 2, 7, 7]);
+    await client.write(bytes);
+    assert.deepEqual(await client.read(6), bytes);
+    await server.stop();
+    assert.equal(server.events('managerStart').length, 2);
+    assert.equal(server.events('$worker').length, 2 * WORKERS);
+    // One attempt is followed by one: the first line of these is of the kill.
+    const count = (text: string): number => server.output.split(text).length - 1;
+    assert.equal(count('the manager ended'), count('cannot start the manager') + 1);
+  });
+
+  test('of the manager, and no other can start: the server still ends', async () => {
+    await using server = await startEcho(SWOOLE_PROCESS);
+    await startNoManager(server);
+    assert.match(server.output, /ERROR\tcannot start the manager: .*ulimit/);
+    await server.stop();
   });
 
   test('SIGUSR1 to the master while a new manager starts is a reload, not a debugger', async () => {
