@@ -7,7 +7,18 @@
 import { SWOOLE_LOG_NOTICE } from '../constants.ts';
 import { type AddressRange, isInRanges, mapIPv4 } from '../protocol/ip-address.ts';
 import { PROXY_BINARY_BYTES_MAX, type ProxyHeader, parseProxyHeader } from '../protocol/proxy.ts';
-import { AF_INET, AF_INET6, EAGAIN, EINTR, EPOLLET, EPOLLIN, EPOLLRDHUP, MSG_PEEK } from '../sys/constants.ts';
+import {
+  AF_INET,
+  AF_INET6,
+  EAGAIN,
+  EINTR,
+  EPOLLERR,
+  EPOLLET,
+  EPOLLHUP,
+  EPOLLIN,
+  EPOLLRDHUP,
+  MSG_PEEK,
+} from '../sys/constants.ts';
 import type { Epoll } from '../sys/epoll.ts';
 import { errno, recv } from '../sys/libc.ts';
 import type { Region } from '../sys/memory.ts';
@@ -80,9 +91,15 @@ export class ProxyGate {
   }
 
   /** Something has come, or the peer has gone. */
-  event(index: number): void {
+  event(index: number, events: number): void {
     const guest = this.guests[index];
-    if (guest !== undefined && this.look(guest)) this.forget(index);
+    if (guest === undefined) return;
+    if (!this.look(guest)) {
+      if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) === 0) return;
+      // Looking does not show the end behind a part of a header.
+      closeDescriptor(guest.fd);
+    }
+    this.forget(index);
   }
 
   private forget(index: number): void {

@@ -270,7 +270,7 @@ export class Reactor {
     for (let i = 0; i < count; i++) {
       const low = epoll.lowAt(i);
       if (low >= 0) this.socketEvent(this.connections[low], epoll.highAt(i), epoll.eventsAt(i));
-      else if (low === PROXY_GATE) this.proxyGate!.event(epoll.highAt(i));
+      else if (low === PROXY_GATE) this.proxyGate!.event(epoll.highAt(i), epoll.eventsAt(i));
       else if (low !== DOORBELL) this.portEvent(this.ports[-1 - low]);
     }
     return count;
