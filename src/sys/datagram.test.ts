@@ -88,8 +88,9 @@ describe('addresses to send to', () => {
       assert.equal(aimIPv4(wrong, 1), false, wrong);
       assert.equal(aimIPv4(wrong, 1), false, wrong);
     }
-    assert.ok(aimUnix(`/${'x'.repeat(106)}`) && aimUnix('\0name\0with\0zeros'));
-    for (const wrong of ['', `/${'x'.repeat(107)}`, '/a\0b', `/${'ü'.repeat(54)}`]) assert.equal(aimUnix(wrong), false);
+    assert.ok(aimUnix(`/${'x'.repeat(106)}`) && aimUnix('\0name\0with\0zeros') && aimUnix(`\0${'x'.repeat(107)}`));
+    for (const wrong of ['', `/${'x'.repeat(107)}`, '/a\0b', `/${'ü'.repeat(54)}`, `\0${'x'.repeat(108)}`])
+      assert.equal(aimUnix(wrong), false);
     assert.equal(interfaceIndex(-1), -1);
     assert.equal(interfaceIndex(1.5), -1);
   });

@@ -243,7 +243,9 @@ export function aimIPv6(host: string, port: number): boolean {
 export function aimUnix(path: string): boolean {
   const length = Buffer.byteLength(path);
   const named = path.startsWith('\0');
-  if (length === 0 || length > UNIX_PATH_MAX || (!named && path.includes('\0'))) return false;
+  // A path ends with a zero byte, a name needs none.
+  const most = named ? UNIX_PATH_MAX + 1 : UNIX_PATH_MAX;
+  if (length === 0 || length > most || (!named && path.includes('\0'))) return false;
   setFamily(AF_UNIX);
   outgoing.text.write(path, UNIX_PATH_OFFSET);
   outgoing.u8[UNIX_PATH_OFFSET + length] = 0;
