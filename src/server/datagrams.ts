@@ -38,10 +38,11 @@ export function sendTo(
   if (typeof data !== 'string' && !isBytes(data)) throw wrongArgument('the data', 'a string or a Uint8Array', data);
   if (data.length === 0) return fail(core, SWOOLE_ERROR_NO_PAYLOAD);
   const type = isSocketPath(host) ? SWOOLE_SOCK_UNIX_DGRAM : host.includes(':') ? SWOOLE_SOCK_UDP6 : SWOOLE_SOCK_UDP;
-  const fd = socketOf(core, type, serverSocket);
-  if (fd === -1) return false;
+  // First, because it needs no line in the log: peers without an address, as many as like, can make a program come here.
   const error = aim(type, host, port);
   if (error !== 0) return fail(core, error);
+  const fd = socketOf(core, type, serverSocket);
+  if (fd === -1) return false;
   const errno = sendDatagram(fd, data);
   return errno === 0 || fail(core, errno);
 }

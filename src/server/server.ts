@@ -1,5 +1,6 @@
 import {
   SWOOLE_BASE,
+  SWOOLE_ERROR_BAD_HOST_ADDR,
   SWOOLE_ERROR_DATA_LENGTH_TOO_LARGE,
   SWOOLE_ERROR_INVALID_PARAMS,
   SWOOLE_ERROR_NAME_TOO_LONG,
@@ -302,8 +303,11 @@ export class Server {
       });
     }
     if (data.length === 0) return this.#fail(SWOOLE_ERROR_NO_PAYLOAD);
-    if (typeof fd === 'string' && isSocketPath(fd) && core.ports.some((port) => port.type === SWOOLE_SOCK_UNIX_DGRAM))
+    if (typeof fd === 'string' && core.ports.some((port) => port.type === SWOOLE_SOCK_UNIX_DGRAM)) {
+      // The peer of a packet may have no path, or one that begins at a directory of its own.
+      if (!isSocketPath(fd)) return this.#fail(SWOOLE_ERROR_BAD_HOST_ADDR);
       return sendTo(core, fd, 0, data, serverSocket);
+    }
     if (typeof fd !== 'number' || fd <= 0) return this.#badSession('send', fd, serverSocket);
     const { connections } = runtime;
     const slot = connections.find(fd);

@@ -117,6 +117,24 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
       }
     });
 
+    test('peers that cannot be answered write nothing into the log, however often a program tries', async () => {
+      using client = DatagramClient.unix(null);
+      const before = server.events('packet').length;
+      const told = server.output;
+      for (let i = 0; i < 20; i++) await until(() => client.send('who am I', path) === 0, 'room for a packet');
+      const answers = (await server.waitForCount('packet', before + 20)).slice(before);
+      assert.ok(answers.every(({ info, sent }) => info.address === '' && sent === false));
+      const [worker] = workers;
+      const errors = await worker.run(({ server }) =>
+        ['', 'relative', '1.2.3'].flatMap((address) => [
+          server.send(address, 'x') || server.getLastError(),
+          server.sendto(address, 1, 'x') || server.getLastError(),
+        ]),
+      );
+      assert.deepEqual(errors, new Array(6).fill(722));
+      assert.equal(server.output, told);
+    });
+
     test('a flood loses nothing: senders wait', async () => {
       using client = DatagramClient.unix(null);
       const before = server.events('packet').length;
