@@ -121,6 +121,11 @@ export function joinServer(options: { isMaster: boolean; signals: readonly NodeJ
   leaveReplayOfServer();
 }
 
+/** The server has ended in the first process. The next one may have processes of its own. */
+export function leaveServer(): void {
+  isMaster = false;
+}
+
 export class Process {
   static readonly IPC_NOWAIT = 256;
   static readonly PIPE_MASTER = 1;

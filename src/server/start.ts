@@ -4,6 +4,7 @@ import { SWOOLE_BASE, SWOOLE_IPC_UNSOCK, SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING, S
 import { TswooleError } from '../errors.ts';
 import { Timer } from '../loop/timer.ts';
 import type { Inherited } from '../process/environment.ts';
+import { leaveServer } from '../process/process.ts';
 import { ownRecord } from '../process/replay.ts';
 import { discardTaskQueue } from '../process/task-queue.ts';
 import { SLOT_REST } from '../reactor/limits.ts';
@@ -143,6 +144,7 @@ async function startFirst(core: ServerCore): Promise<boolean> {
   closeListeners(core);
   if (settings.pidFile !== null) removePidFile(settings.pidFile);
   core.ended = true;
+  leaveServer();
   core.logger.close();
   return true;
 }

@@ -218,6 +218,32 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
       assert.deepEqual(run.exit, { code: 0, signal: null });
     });
 
+    test('servers one after the other each have user processes of their own', async () => {
+      const run = await runScript(
+        async ({ swoole, report, args }) => {
+          for (const name of ['first', 'second']) {
+            const server = new swoole.Server('127.0.0.1', 0, args.mode);
+            server.set({ worker_num: args.workerNum });
+            server.on('receive', () => {});
+            server.on('pipeMessage', () => {});
+            server.addProcess(
+              new swoole.Process(() => {
+                report('user', { name });
+                server.shutdown();
+                return new Promise((resolve) => setTimeout(resolve, 2 ** 30));
+              }),
+            );
+            report('end', { name, result: await server.start() });
+          }
+        },
+        { mode, workerNum },
+      );
+      const users = run.events('user').map(({ name }) => name);
+      assert.deepEqual(users, ['first', 'second'], run.output);
+      const { name, result } = run.events('end').at(-1)!;
+      assert.deepEqual([name, result], ['second', true]);
+    });
+
     test('on "::" clients of IPv4 are served too', async (t) => {
       await using server = await startServer({
         ...{ mode, host: '::', type: 3, settings: { worker_num: workerNum }, waitUntilReady: false },
