@@ -43,7 +43,8 @@ export async function startServer(core: ServerCore): Promise<boolean> {
   const earlier = earlierAnswer(core);
   if (earlier !== null) {
     core.ended = true;
-    return earlier;
+    // A daemon tells it to its own children.
+    return rememberAnswer(core, earlier);
   }
   try {
     prepareSettings(core);

@@ -218,6 +218,38 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
       assert.deepEqual(run.exit, { code: 0, signal: null });
     });
 
+    test('start() of the server before a daemon answers in every process of the daemon what it has answered', async () => {
+      const run = await runScript(
+        async ({ swoole, report, args }) => {
+          for (const name of ['first', 'second']) {
+            const server = new swoole.Server('127.0.0.1', 0, args.mode);
+            server.set({ worker_num: args.workerNum, daemonize: name === 'second' });
+            server.on('receive', () => {});
+            let ready = 0;
+            server.on('pipeMessage', () => {
+              if (++ready === args.workerNum) server.shutdown();
+            });
+            server.on('workerStart', (server, id) => {
+              report('worker', { name });
+              if (id !== 0) server.sendMessage('ready', 0);
+              else if (++ready === args.workerNum) setImmediate(() => server.shutdown());
+            });
+            report('answer', { name, result: await server.start() });
+          }
+        },
+        { mode, workerNum },
+      );
+      assert.equal(run.events('worker').filter(({ name }) => name === 'second').length, workerNum);
+      const answers = run.events('answer').filter(({ name }) => name === 'first');
+      // Where the daemon is one process: from the one that was started, and from the daemon.
+      assert.ok(answers.length >= 2, `${answers.length}`);
+      assert.ok(
+        answers.every(({ result }) => result === true),
+        JSON.stringify(answers),
+      );
+      assert.equal(run.events('answer').at(-1)!.name, 'second');
+    });
+
     test('servers one after the other each have user processes of their own', async () => {
       const run = await runScript(
         async ({ swoole, report, args }) => {
