@@ -8,6 +8,7 @@ import { announceLane, Inbox, releaseInboxOfDead } from '../shm/mailbox.ts';
 import { MANAGER_READY, RELOAD, REOPEN_LOG, SHUTDOWN, TASK } from '../shm/messages.ts';
 import { STATE_RUNNING, STATE_STOPPING, WORD_MANAGER_PID, WORD_STATE } from '../shm/segment.ts';
 import { loseHeldTasks } from '../shm/workers.ts';
+import { reapOrphan } from '../sys/process.ts';
 import { isAlive } from './alive.ts';
 import type { Application } from './application.ts';
 import type { ProcessSettings } from './config.ts';
@@ -150,6 +151,8 @@ export class Master {
     for (let id = 0; id < layout.workerIdCount; id++) {
       const pid = workers.pid(id);
       while (pid !== 0 && isAlive(pid) && Date.now() < limit) await delay(2);
+      // As the first process of a container the master has inherited it, and Node takes the ends of its own children only.
+      if (pid !== 0) reapOrphan(pid);
       for (let generation = 0; generation < LANES_PER_WORKER; generation++) {
         const lane = workerLane(layout, id, generation);
         releaseInboxOfDead(segment, workerInbox(layout, id), lane);

@@ -118,6 +118,7 @@ export const F_DUPFD_CLOEXEC = 1030;
 export const O_NONBLOCK = 0x800;
 export const FD_CLOEXEC = 1;
 
+export const WNOHANG = 1;
 export const PR_SET_PDEATHSIG = 1;
 
 export const SIGKILL = 9;

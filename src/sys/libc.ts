@@ -121,6 +121,7 @@ export const prctl = bind<(option: N, a: N, b: N, c: N, d: N) => N>('prctl', 'in
 ]);
 export const schedYield = bind<() => N>('sched_yield', 'int', []);
 export const getppid = bind<() => N>('getppid', 'int', []);
+export const waitpid = bind<(pid: N, status: N, options: N) => N>('waitpid', 'int', ['int', PTR, 'int']);
 export const kill = bind<(pid: N, signal: N) => N>('kill', 'int', ['int', 'int']);
 export const setpriority = bind<(which: N, who: N, priority: N) => N>('setpriority', 'int', ['int', 'uint', 'int']);
 export const getpriority = bind<(which: N, who: N) => N>('getpriority', 'int', ['int', 'uint']);

@@ -11,6 +11,7 @@ import {
   RLIMIT_NOFILE,
   SIGPIPE,
   SIGXFSZ,
+  WNOHANG,
 } from './constants.ts';
 import { must } from './error.ts';
 import * as libc from './libc.ts';
@@ -26,6 +27,11 @@ const scratch = allocate(4096);
 export function dieWithParent(parentPid: number, signal: number): void {
   must('prctl', libc.prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0));
   if (libc.getppid() !== parentPid) process.kill(process.pid, signal);
+}
+
+/** Takes the end of a process that the kernel has given us as the nearest who cares for orphans, if it has. */
+export function reapOrphan(pid: number): void {
+  libc.waitpid(pid, 0, WNOHANG);
 }
 
 /** Ties the calling process to the given processors; 0 or an errno. */

@@ -1,6 +1,7 @@
 /** What a killed process costs: the requests that it was handling, and nothing else. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { type ServerSettings, SWOOLE_BASE, SWOOLE_PROCESS } from '../../src/index.ts';
 import { Client } from '../support/client.ts';
@@ -38,6 +39,11 @@ function startEcho(mode: number, settings: ServerSettings = {}, delayMs = 0): Pr
 /** The process that has a worker id now. */
 function workerPid(server: TestServer, id: number): number {
   return server.events('$worker').findLast((event) => event.id === id)!.pid;
+}
+
+/** Also those that have ended and were not waited for. */
+function childrenOf(pid: number): string[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim().split(' ');
 }
 
 /** From now on the process cannot open anything with a number above. */
@@ -220,6 +226,29 @@ describe('kill -9', { concurrency: false }, () => {
     await load.progress(500);
     await load.pause();
     assert.deepEqual(load.wrongs, []);
+  });
+
+  test('of the manager of a master that inherits orphans, as process 1 does, leaves no zombies', async () => {
+    await using server = await startServer({
+      mode: SWOOLE_PROCESS,
+      settings: { worker_num: WORKERS, task_worker_num: 1 },
+      args: { libc: new URL('../../src/sys/libc.ts', import.meta.url).href },
+      setup: async ({ server, report, args }) => {
+        const { prctl } = await import(args.libc);
+        server.on('start', () => report('orphans', { result: prctl(36 /* PR_SET_CHILD_SUBREAPER */, 1, 0, 0, 0) }));
+        server.on('managerStart', () => report('managerStart'));
+        server.on('receive', () => {});
+        server.on('task', () => {});
+      },
+    });
+    assert.equal((await server.waitFor('orphans')).result, 0);
+    for (let i = 1; i <= 3; i++) {
+      kill(server.events('managerStart').at(-1)!.pid);
+      await server.waitForCount('managerStart', i + 1);
+      await server.waitForCount('$worker', (i + 1) * (WORKERS + 1));
+    }
+    // The children of the master: the manager.
+    await server.until(() => childrenOf(server.pid).length === 1, 'the ends to be taken');
   });
 
   test('of the manager, and no other can start for a while: one comes back, and only one', async () => {
