@@ -187,6 +187,7 @@ export class Reactor {
   /** How often the loop must turn although nothing happens. */
   readonly tickMs: number;
   private warnedOfLimit = 0;
+  private toldOfHandshake = 0;
 
   constructor(options: ReactorOptions) {
     this.owner = options.owner;
@@ -543,15 +544,22 @@ export class Reactor {
         this.abort(connection, `errno ${tls.errno}`);
         return;
       default:
-        this.abort(connection, tls.reason);
+        this.abort(connection, tls.reason, true);
     }
   }
 
-  /** The end of a connection that nobody knows of. */
-  private abort(connection: Connection, why: string): void {
+  /**
+   * The end of a connection that nobody knows of. Clients come and go, and whoever likes can speak no TLS: only one of
+   * those that `failed`, which may be a mistake of their owner or ours, is told in each second.
+   */
+  private abort(connection: Connection, why: string, failed = false): void {
     this.counters.add(ABORTED, 1);
-    const fd = this.table.fdOf(connection.serial);
-    this.log(SWOOLE_LOG_DEBUG, `no TLS handshake with connection ${fd}: ${why} [${SWOOLE_ERROR_SSL_HANDSHAKE_FAILED}]`);
+    const tell = failed && this.now - this.toldOfHandshake >= 1000;
+    if (tell) this.toldOfHandshake = this.now;
+    const { base, serial } = connection;
+    const who = `connection ${this.table.fdOf(serial)} from ${this.table.remoteIp(base) || 'a Unix socket'}`;
+    const text = `no TLS handshake with ${who}: ${why} [${SWOOLE_ERROR_SSL_HANDSHAKE_FAILED}]`;
+    this.log(tell ? SWOOLE_LOG_NOTICE : SWOOLE_LOG_DEBUG, text);
     this.free(connection, false);
   }
 

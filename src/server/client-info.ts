@@ -1,10 +1,8 @@
 import { SWOOLE_DISPATCH_CO_CONN_LB, SWOOLE_DISPATCH_UIDMOD } from '../constants.ts';
 import {
-  ADDRESS,
   CLOSE_ERRNO,
   CONNECT_TIME,
   DISPATCHED_BYTES,
-  FAMILY,
   LISTENER,
   OWNER,
   PORT,
@@ -19,8 +17,6 @@ import {
   UID,
   WORKER,
 } from '../shm/connections.ts';
-import { AF_INET, AF_INET6 } from '../sys/constants.ts';
-import { formatIPv6 } from '../sys/socket.ts';
 import type { ServerCore } from './core.ts';
 
 /** What is known of a connection. */
@@ -79,7 +75,7 @@ export function readClientInfo(core: ServerCore, slot: number): ClientInfo {
     socket_fd: words[base + SOCKET],
     socket_type: port.type,
     remote_port: words[base + REMOTE_PORT],
-    remote_ip: remoteIp(core, base),
+    remote_ip: connections.remoteIp(base),
     reactor_id: words[base + OWNER],
     connect_time: Math.floor(numbers[times + CONNECT_TIME]),
     last_time: Math.floor(received),
@@ -91,12 +87,4 @@ export function readClientInfo(core: ServerCore, slot: number): ClientInfo {
     send_queued_bytes: words[base + QUEUED_BYTES] + wire.waitingBytes(slot),
     ...(certificate === undefined ? {} : { ssl_client_cert: certificate }),
   };
-}
-
-function remoteIp(core: ServerCore, base: number): string {
-  const { words, bytes } = core.runtime!.connections;
-  const at = (base + ADDRESS) * 4;
-  const family = words[base + FAMILY];
-  if (family === AF_INET) return `${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}`;
-  return family === AF_INET6 ? formatIPv6(bytes, at) : '';
 }

@@ -15,6 +15,8 @@
  * What users call fd is start_session_id + serial + 1, where serials count accepted connections modulo 2^32.
  * sessions[serial & mask] holds slot + 1; the slot holds the serial, so a stale id finds nothing.
  */
+import { AF_INET, AF_INET6 } from '../sys/constants.ts';
+import { formatIPv6 } from '../sys/socket.ts';
 import { CONNECTION_BYTES, LANE_BYTES, reactorLane, SESSION_SLOTS, workerLane } from './layout.ts';
 import type { Segment } from './segment.ts';
 import { SLOTS_HIGH } from './workers.ts';
@@ -98,6 +100,15 @@ export class ConnectionTable {
   /** Index of a slot's first 64-bit number. */
   numberBase(slot: number): number {
     return this.numbersOffset + slot * SLOT_NUMBERS;
+  }
+
+  /** The peer's IP address; '' where it has none. */
+  remoteIp(base: number): string {
+    const { words, bytes } = this;
+    const at = (base + ADDRESS) * 4;
+    const family = words[base + FAMILY];
+    if (family === AF_INET) return `${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}`;
+    return family === AF_INET6 ? formatIPv6(bytes, at) : '';
   }
 
   fdOf(serial: number): number {

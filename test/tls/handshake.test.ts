@@ -112,6 +112,27 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       await abort(Buffer.from('hello, this is no TLS at all\n'));
     });
 
+    test('tells why at the usual level, but not for each of a crowd', async () => {
+      const about = (level: string): number =>
+        server.output.split('\n').filter((line) => line.includes(level) && /from 127.0.0.1: http request/.test(line))
+          .length;
+      const clients = await Promise.all(Array.from({ length: 60 }, () => Client.connect(server.port)));
+      const before = [about('NOTICE'), about('DEBUG')];
+      for (const client of clients) await client.write('GET / HTTP/1.1\r\n\r\n');
+      for (const client of clients) await Promise.race([client.ended, client.closed]);
+      for (const client of clients) client.destroy();
+      await server.until(() => about('NOTICE') + about('DEBUG') === before[0] + before[1] + 60, 'a line for each');
+      assert.ok(about('NOTICE') > 0 && about('DEBUG') > before[1], `${about('NOTICE')} and ${about('DEBUG')}`);
+    });
+
+    test('a client that leaves in the middle of its handshake is no more than DEBUG', async () => {
+      const notices = (): number => server.output.split('NOTICE').length;
+      const before = notices();
+      await abort(hello.subarray(0, 100), 'end');
+      await server.waitForOutput(/DEBUG\tno TLS handshake with connection \d+ from 127.0.0.1: the client has left/);
+      assert.equal(notices(), before);
+    });
+
     test('ends a client that sends rubbish', async () => {
       const random = prng(20_26);
       for (let i = 0; i < 20; i++) {
