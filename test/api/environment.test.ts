@@ -114,7 +114,7 @@ for (const subject of ALL_SUBJECTS) {
       const session = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ')[3];
       assert.equal(Number(session), pid);
       if (subject === PROCESS) assert.equal(start.master, pid);
-      const client = await Client.connect(server.port);
+      const client = await Client.connect(start.port);
       assert.equal(await client.echo('hello daemon'), 'hello daemon');
       client.destroy();
       process.kill(pid, 'SIGTERM');

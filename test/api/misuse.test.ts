@@ -46,8 +46,9 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       await using server = await startServer({
         mode,
         settings: { worker_num: workerNum, task_worker_num: 1, log_level: 5, log_file: '/dev/null' },
-        setup: ({ server, swoole, control }) => {
+        setup: ({ server, swoole, report, control }) => {
           control();
+          server.on('connect', (_server, fd) => report('connect', { fd }));
           server.listen('127.0.0.1', 0, swoole.SWOOLE_SOCK_UDP);
           server.on('receive', () => {});
           server.on('packet', () => {});
@@ -57,6 +58,7 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       });
       // Its fd is 1, the number that stands for a connection below.
       const client = await Client.connect(server.port);
+      assert.equal((await server.waitFor('connect')).fd, 1);
       const workers = await Remote.connectToAll(server, workerNum);
       const methods = [
         ...['on', 'getCallback', 'listen', 'send', 'sendto', 'sendfile', 'sendwait', 'exists', 'pause', 'resume'],
