@@ -1,8 +1,9 @@
 /** An inbox that passes from one process of a worker id to the next, with whatever has not been taken yet. */
-import { MANAGER_INBOX, workerInbox } from '../shm/layout.ts';
+import { MANAGER_INBOX, reactorInbox, workerInbox } from '../shm/layout.ts';
 import { Inbox } from '../shm/mailbox.ts';
 import { WORKER_READY, WORKER_STOPPING } from '../shm/messages.ts';
 import type { Message } from '../shm/ring.ts';
+import { EarlierOutput } from './earlier-output.ts';
 import { InboxWatch } from './inbox-watch.ts';
 import type { Runtime } from './runtime.ts';
 import { rest } from './worker-life.ts';
@@ -26,6 +27,7 @@ export class HandedInbox {
   private readonly runtime: Runtime;
   private readonly onGiven: (() => void) | undefined;
   private gave = false;
+  private earlier: EarlierOutput | null = null;
 
   constructor({ runtime, handle, hold, onGiven, lingerTurns }: HandedInboxOptions) {
     this.runtime = runtime;
@@ -36,10 +38,15 @@ export class HandedInbox {
     runtime.inboxWatch = this.watch;
   }
 
-  /** Becomes the reader as soon as the predecessor has given it away, and tells the manager. */
+  /**
+   * Becomes the reader as soon as the predecessor has given it away, and tells the manager. What that has sent must be with
+   * the reactors before we answer anybody: it may be to the same connection.
+   */
   take(): void {
     if (this.gave) return;
-    if (!this.inbox.take(this.runtime.lane)) {
+    const ours = this.inbox.take(this.runtime.lane);
+    if (ours) this.earlier ??= new EarlierOutput(this.runtime);
+    if (!ours || !this.earlier!.taken) {
       setTimeout(() => this.take(), TAKE_RETRY_MS);
       return;
     }
@@ -51,11 +58,12 @@ export class HandedInbox {
 
   /**
    * Leaves the rings to the next process of this id, which may start at once when we end gracefully. A message of which
-   * only the beginning has arrived must be read to its end first: its pieces are in our memory.
+   * only the beginning has arrived must be read to its end first: its pieces are in our memory. So are answers that found
+   * no room, and those of the next process must come behind them.
    */
   give(graceful: boolean): void {
     if (this.gave) return;
-    if (this.inbox.midMessage) {
+    if (this.inbox.midMessage || this.outputWaits) {
       this.inbox.finishPieces();
       setTimeout(() => this.give(graceful), TAKE_RETRY_MS);
       return;
@@ -66,6 +74,13 @@ export class HandedInbox {
     this.inbox.give(this.runtime.lane);
     if (graceful) this.runtime.tell(MANAGER_INBOX, WORKER_STOPPING, this.runtime.workerId, process.pid);
     this.onGiven?.();
+  }
+
+  private get outputWaits(): boolean {
+    const { outbox, segment } = this.runtime;
+    for (let reactor = 0; reactor < segment.layout.reactorCount; reactor++)
+      if (outbox.waitsFor(reactorInbox(reactor))) return true;
+    return false;
   }
 
   get given(): boolean {

@@ -218,6 +218,11 @@ export class Outbox {
     return created;
   }
 
+  /** True exactly when messages to an inbox wait in this process, because their ring was full. */
+  waitsFor(inbox: number): boolean {
+    return this.writers[inbox]?.blocked === true;
+  }
+
   /** True exactly when something was published that its reader was not told of yet. */
   get dirty(): boolean {
     return this.dirtyWriters.length !== 0;

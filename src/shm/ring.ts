@@ -99,6 +99,11 @@ export function ringHead(segment: Segment, inbox: number, lane: number): number 
   return Atomics.load(segment.words, controlWord(segment, inbox, lane) + HEAD_WORD);
 }
 
+/** How far its producer has come. */
+export function ringTail(segment: Segment, inbox: number, lane: number): number {
+  return Atomics.load(segment.words, controlWord(segment, inbox, lane));
+}
+
 /** How many bytes wait in a ring, about: both ends may move while we look. */
 export function ringUse(segment: Segment, inbox: number, lane: number): number {
   const tailWord = controlWord(segment, inbox, lane);

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { type ServerSettings, SWOOLE_PROCESS } from '../../src/index.ts';
+import { Client } from '../support/client.ts';
 import { Load, type LoadOptions } from '../support/load.ts';
 import { Remote } from '../support/remote.ts';
 import { startServer, type TestServer } from '../support/server.ts';
@@ -170,6 +171,45 @@ describe('SWOOLE_PROCESS under load', { concurrency: false }, () => {
     });
     assert.doesNotMatch(server.output, /ended abnormally|did not end|ended before/);
   });
+
+  // The rings of two processes have no order: what the old one has answered must be with the reactor before the new one answers.
+  for (const { what, answerBytes, before } of [
+    { what: 'answers', answerBytes: 100, before: 10 },
+    { what: 'answers that found no room', answerBytes: 200_000, before: 30 },
+  ]) {
+    test(`${what} to one connection keep their order while the reactor is behind`, async () => {
+      await using server = await startServer({
+        mode: SWOOLE_PROCESS,
+        settings: { worker_num: 1, open_eof_split: true, package_eof: '\n', socket_buffer_size: '64M' },
+        args: { answerBytes },
+        setup: ({ server, report, args }) => {
+          server.on('receive', (server, fd, _reactorId, line) => {
+            // Slow, so that the reload comes while lines wait.
+            Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+            server.send(fd, `${line.toString().trim()}\n`.padStart(args.answerBytes, ' '));
+            report('line');
+          });
+          server.on('managerStart', () => report('managerStart'));
+        },
+      });
+      const manager = await server.waitFor('managerStart');
+      const numbers = Array.from({ length: 60 }, (_, i) => i);
+      const client = await Client.connect(server.port);
+      await client.write(numbers.map((number) => `${number}\n`).join(''));
+      await server.waitForCount('line', 1);
+      process.kill(server.pid, 'SIGSTOP');
+      await server.waitForCount('line', before);
+      process.kill(manager.pid, 'SIGUSR1');
+      // The next worker does not answer as long as the reactor sleeps: that is given some time to show.
+      const old = server.events('line')[0].pid;
+      const ofNext = (): number => server.events('line').filter(({ pid }) => pid !== old).length;
+      await until(() => ofNext() >= 20, 'answers of the next worker', 1500).catch(() => {});
+      process.kill(server.pid, 'SIGCONT');
+      const answers = (await client.read(numbers.length * answerBytes)).toString().trim().split(/\s+/);
+      assert.deepEqual(answers.map(Number), numbers);
+      assert.ok(workersStarted(server) === 2, 'both workers have answered');
+    });
+  }
 
   test('a worker that hangs at its start is killed by a reload, and replaced at once', async (t) => {
     const directory = mkdtempSync(join(tmpdir(), 'tswoole-reload-'));

@@ -1,0 +1,39 @@
+import { LANES_PER_WORKER, reactorInbox, workerLane } from '../shm/layout.ts';
+import { ringHead, ringTail } from '../shm/ring.ts';
+import type { Runtime } from './runtime.ts';
+
+interface Position {
+  inbox: number;
+  lane: number;
+  end: number;
+}
+
+/**
+ * What the processes that had our worker id before us have written to the reactors, and those have not taken yet. A ring
+ * keeps the order of one process only: a reactor that is behind would find our answers beside theirs.
+ */
+export class EarlierOutput {
+  private readonly runtime: Runtime;
+  private readonly positions: Position[] = [];
+
+  /** Looks at what is there now: later output of theirs has no order with ours. */
+  constructor(runtime: Runtime) {
+    this.runtime = runtime;
+    const { segment, workerId } = runtime;
+    const { layout } = segment;
+    for (let generation = 0; generation < LANES_PER_WORKER; generation++) {
+      const lane = workerLane(layout, workerId, generation);
+      if (lane === runtime.lane) continue;
+      for (let reactor = 0; reactor < layout.reactorCount; reactor++) {
+        const inbox = reactorInbox(reactor);
+        this.positions.push({ inbox, lane, end: ringTail(segment, inbox, lane) });
+      }
+    }
+  }
+
+  /** True exactly when the reactors have taken all of it. */
+  get taken(): boolean {
+    const { segment } = this.runtime;
+    return this.positions.every(({ inbox, lane, end }) => ((ringHead(segment, inbox, lane) - end) | 0) >= 0);
+  }
+}
