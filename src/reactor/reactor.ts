@@ -385,8 +385,8 @@ export class Reactor {
    * have connected, although the reactors take turns.
    */
   admit(fd: number, port: ReactorPort, address: Uint8Array): void {
-    if (this.segment.addConnections(1, port.index) >= this.maxConnections) {
-      this.segment.addConnections(-1, port.index);
+    if (this.segment.addConnections(this.owner, 1, port.index) > this.maxConnections) {
+      this.segment.addConnections(this.owner, -1, port.index);
       this.refuse(fd);
       return;
     }
@@ -423,7 +423,7 @@ export class Reactor {
     const local = this.freeSlots.take() ?? this.connections.length;
     const slot = this.owner * this.segment.layout.slotsPerOwner + local;
     if (local >= this.segment.layout.slotsPerOwner || !this.table.openSession(slot, SESSION_SLOTS, wanted)) {
-      this.segment.addConnections(-1, port.index);
+      this.segment.addConnections(this.owner, -1, port.index);
       if (local < this.connections.length) this.freeSlots.give(local);
       this.refuse(fd);
       return;
@@ -747,7 +747,7 @@ export class Reactor {
       closeDescriptor(fd);
     } else this.lingerers.close(fd, this.now);
     this.openCount--;
-    this.segment.addConnections(-1, connection.port.index);
+    this.segment.addConnections(this.owner, -1, connection.port.index);
     this.counters.add(CLOSED, 1);
     this.table.closeSession(connection.slot);
     this.freeSlots.give(connection.slot - this.owner * this.segment.layout.slotsPerOwner);

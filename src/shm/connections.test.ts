@@ -252,7 +252,7 @@ describe('the table of connections', () => {
     const fds = [0, 5, 16, 17, 18].map((slot) => {
       const fd = open(table, slot);
       table.words[table.wordBase(slot) + PORT] = slot & 1;
-      segment.addConnections(1, slot & 1);
+      segment.addConnections(slot >> 4, 1, slot & 1);
       return fd;
     });
     assert.equal(table.freeOwner(1), 3);
@@ -264,5 +264,18 @@ describe('the table of connections', () => {
     assert.equal(table.freeOwner(1), 0);
     assert.equal(table.freeOwner(0), 2);
     assert.equal(segment.connections, 0);
+  });
+
+  it('counts right whenever the owner has died', () => {
+    const { segment, table } = someTable({ reactorCount: 2 });
+    segment.addConnections(0, 1, 0);
+    // It has counted a newcomer that has no slot yet, and another that it frees no longer.
+    segment.addConnections(1, 1, 0);
+    table.setHighSlot(1, 16);
+    open(table, 17);
+    segment.addConnections(1, 1, 1);
+    segment.addConnections(1, -1, 1);
+    assert.equal(table.freeOwner(1), 1);
+    assert.deepEqual([segment.connections, segment.portConnections(0), segment.portConnections(1)], [1, 1, 0]);
   });
 });

@@ -232,11 +232,11 @@ export class ConnectionTable {
   /** Frees what a dead owner held: its sockets were closed with it. Answers how many connections that were. */
   freeOwner(owner: number): number {
     let count = 0;
-    this.forEach(owner, (slot, base) => {
+    this.forEach(owner, (slot) => {
       count++;
-      this.segment.addConnections(-1, this.words[base + PORT]);
       this.closeSession(slot);
     });
+    this.segment.forgetConnections(owner);
     return count;
   }
 }

@@ -5,6 +5,7 @@ import { SMALL, smallSegment } from '../../test/support/shared.ts';
 import { closeDescriptor } from '../sys/socket.ts';
 import {
   CONNECTION_BYTES,
+  COUNT_BYTES,
   computeLayout,
   HAND_BYTES,
   HEADER_BYTES,
@@ -18,6 +19,7 @@ import {
   MASTER_INBOX,
   MASTER_LANE,
   MAX_LANES,
+  PORTS_MAX,
   RING_BYTES,
   RING_CONTROL_BYTES,
   reactorInbox,
@@ -27,7 +29,7 @@ import {
   workerInbox,
   workerLane,
 } from './layout.ts';
-import { PORT_WORD, PORTS_MAX, Segment } from './segment.ts';
+import { Segment } from './segment.ts';
 
 const PAGE = 4096;
 const SEED = Number(process.env.FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 32));
@@ -54,6 +56,7 @@ function regionsOf(layout: ReturnType<typeof computeLayout>): [string, number, n
     ['lanes', layout.lanesOffset, layout.laneCount * LANE_BYTES],
     ['workers', layout.workersOffset, layout.workerIdCount * WORKER_BYTES],
     ['hands', layout.handsOffset, layout.taskWorkerCount * LANES_PER_WORKER * HAND_BYTES],
+    ['counts', layout.countsOffset, layout.ownerCount * COUNT_BYTES],
     ['sessions', layout.sessionsOffset, SESSION_SLOTS * 4],
     ['connections', layout.connectionsOffset, layout.ownerCount * layout.slotsPerOwner * CONNECTION_BYTES],
     ['ring controls', layout.ringControlsOffset, rings * RING_CONTROL_BYTES],
@@ -85,7 +88,6 @@ describe('the layout', () => {
   });
 
   it('has words for each port in the header', () => {
-    assert.ok((PORT_WORD + PORTS_MAX) * 4 <= 8192, 'the boot record begins at 8192');
     assert.equal(HEADER_BYTES, 16384);
   });
 
@@ -176,11 +178,12 @@ describe('a segment', () => {
   });
 
   it('counts connections by port, and sessions', () => {
-    const segment = smallSegment();
-    assert.equal(segment.addConnections(1, 3), 0);
-    assert.equal(segment.addConnections(1, PORTS_MAX - 1), 1);
+    const segment = smallSegment({ ownerCount: 2 });
+    assert.equal(segment.addConnections(0, 1, 3), 1);
+    assert.equal(segment.addConnections(1, 1, PORTS_MAX - 1), 2);
     assert.deepEqual([segment.connections, segment.portConnections(3), segment.portConnections(4)], [2, 1, 0]);
-    assert.equal(segment.addConnections(-1, 3), 2);
+    // One accepts, the other gets the connection and closes it.
+    assert.equal(segment.addConnections(1, -1, 3), 1);
     assert.deepEqual([segment.connections, segment.portConnections(3)], [1, 0]);
     assert.deepEqual([segment.nextSession(), segment.nextSession(), segment.sessionsGiven], [0, 1, 2]);
     closeDescriptor(segment.fd);

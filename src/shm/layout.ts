@@ -2,9 +2,9 @@
  * Where everything lies in the one shared segment. Computed from a handful of numbers by one function, so that every
  * process that knows them sees the same map; they stand in the header, which a child reads first.
  *
- *   +--------+---------+-------+---------+-------+----------+-------------+---------------+--------------------+
- *   | header | inboxes | lanes | workers | hands | sessions | connections | ring controls | ring data (sparse) |
- *   +--------+---------+-------+---------+-------+----------+-------------+---------------+--------------------+
+ *   +--------+---------+-------+---------+-------+--------+----------+-------------+---------------+--------------------+
+ *   | header | inboxes | lanes | workers | hands | counts | sessions | connections | ring controls | ring data (sparse) |
+ *   +--------+---------+-------+---------+-------+--------+----------+-------------+---------------+--------------------+
  *   one page each at least; ring data is mapped ring by ring, and only rings that are used cost memory
  *
  * Who writes what: an *inbox* is what one role reads (master, manager, each reactor, each worker id); a *lane* is what one
@@ -12,7 +12,7 @@
  * both write for a while, and a ring bears one producer only.
  */
 
-export const LAYOUT_VERSION = 2;
+export const LAYOUT_VERSION = 3;
 export const MAGIC = 0x74735732;
 
 /** A graceful worker, its replacement, and one more that was replaced just before: more have to wait for an end. */
@@ -32,6 +32,9 @@ export const LANE_BYTES = 256;
 export const WORKER_BYTES = 64;
 /** What a process that runs tasks has in hand; see tasks-in-hand.ts. */
 export const HAND_BYTES = 32768;
+export const PORTS_MAX = 1024;
+/** How many connections an owner has: in all, then for each port. */
+export const COUNT_BYTES = 4 * (1 + PORTS_MAX);
 export const CONNECTION_BYTES = 128;
 export const HEADER_BYTES = 16384;
 
@@ -63,6 +66,7 @@ export interface Layout extends LayoutNumbers {
   lanesOffset: number;
   workersOffset: number;
   handsOffset: number;
+  countsOffset: number;
   sessionsOffset: number;
   connectionsOffset: number;
   ringControlsOffset: number;
@@ -89,7 +93,8 @@ export function computeLayout(numbers: LayoutNumbers): Layout {
   const lanesOffset = inboxesOffset + pages(inboxCount * INBOX_BYTES);
   const workersOffset = lanesOffset + pages(laneCount * LANE_BYTES);
   const handsOffset = workersOffset + pages(workerIdCount * WORKER_BYTES);
-  const sessionsOffset = handsOffset + numbers.taskWorkerCount * LANES_PER_WORKER * HAND_BYTES;
+  const countsOffset = handsOffset + numbers.taskWorkerCount * LANES_PER_WORKER * HAND_BYTES;
+  const sessionsOffset = countsOffset + pages(numbers.ownerCount * COUNT_BYTES);
   const connectionsOffset = sessionsOffset + SESSION_SLOTS * 4;
   const connectionCount = numbers.ownerCount * numbers.slotsPerOwner;
   const ringControlsOffset = connectionsOffset + pages(connectionCount * CONNECTION_BYTES);
@@ -103,6 +108,7 @@ export function computeLayout(numbers: LayoutNumbers): Layout {
     lanesOffset,
     workersOffset,
     handsOffset,
+    countsOffset,
     sessionsOffset,
     connectionsOffset,
     ringControlsOffset,

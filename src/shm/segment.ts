@@ -1,25 +1,21 @@
 import { fstatSync } from 'node:fs';
 import { createMemoryFile, mapShared, type Region } from '../sys/memory.ts';
-import { computeLayout, LAYOUT_VERSION, type Layout, type LayoutNumbers, MAGIC } from './layout.ts';
+import { COUNT_BYTES, computeLayout, LAYOUT_VERSION, type Layout, type LayoutNumbers, MAGIC } from './layout.ts';
 
 /**
  *   word  0 magic         1 layout version   2 mode           3 reactors
  *         4 workers       5 task workers     6 user processes 7 slots per owner
  *         8 owners        9 master pid      10 manager pid   11 state (see below)
- *        12 connections  13 sessions given  14 free          15 barrier: processes that are ready
+ *        12 free         13 sessions given  14 free          15 barrier: processes that are ready
  *   f64  16 (word 32) start time, s        17 start session id
  *   word 40 running reload (1) or not       41 highest descriptor seen
  *        42 id of the message queue + 1
- *   word 64… per port: connections now
  *   byte 8192… the boot record: length i32, then JSON that children read
- * Words 12, 13, 15 and the ports' are changed with Atomics by anybody; the rest is written by master or manager.
+ * Words 13 and 15 are changed with Atomics by anybody; the rest is written by master or manager.
  */
-const WORD_CONNECTIONS = 12;
 const WORD_SESSIONS = 13;
 const F64_START_TIME = 16;
 const F64_START_SESSION = 17;
-export const PORT_WORD = 64;
-export const PORTS_MAX = 1024;
 const BOOT_OFFSET = 8192;
 const BOOT_BYTES = 8192;
 
@@ -114,15 +110,35 @@ export class Segment {
   }
 
   get connections(): number {
-    return Atomics.load(this.words, WORD_CONNECTIONS);
-  }
-  /** Adds to the number of open connections and answers the number before. */
-  addConnections(delta: number, portIndex: number): number {
-    Atomics.add(this.words, PORT_WORD + portIndex, delta);
-    return Atomics.add(this.words, WORD_CONNECTIONS, delta);
+    return this.sumOfCounts(0);
   }
   portConnections(portIndex: number): number {
-    return Atomics.load(this.words, PORT_WORD + portIndex);
+    return this.sumOfCounts(1 + portIndex);
+  }
+  /**
+   * Adds to the number of an owner's connections, and answers how many there are in all. Nobody else writes what an owner
+   * counts, so whatever it was doing when it died, forgetting its count is right. Of two that count at the same time both
+   * may be told of the other.
+   */
+  addConnections(owner: number, delta: number, portIndex: number): number {
+    const first = this.countWord(owner);
+    Atomics.add(this.words, first + 1 + portIndex, delta);
+    Atomics.add(this.words, first, delta);
+    return this.connections;
+  }
+  /** An owner has died, and its sockets with it. */
+  forgetConnections(owner: number): void {
+    const first = this.countWord(owner);
+    for (let word = 0; word < COUNT_BYTES / 4; word++) Atomics.store(this.words, first + word, 0);
+  }
+  private sumOfCounts(field: number): number {
+    let sum = 0;
+    for (let owner = 0; owner < this.layout.ownerCount; owner++)
+      sum += Atomics.load(this.words, this.countWord(owner) + field);
+    return sum;
+  }
+  private countWord(owner: number): number {
+    return (this.layout.countsOffset + owner * COUNT_BYTES) / 4;
   }
   get sessionsGiven(): number {
     return Atomics.load(this.words, WORD_SESSIONS) >>> 0;

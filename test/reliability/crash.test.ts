@@ -183,6 +183,52 @@ describe('kill -9', { concurrency: false }, () => {
     for (const remote of remotes) remote.close();
   });
 
+  // Between a connection and its count there are microseconds: here the worker itself sees to it that it dies in them.
+  for (const { when, method } of [
+    { when: 'accepts', method: 'nextSession' },
+    { when: 'frees', method: 'closeSession' },
+  ]) {
+    test(`of a worker in SWOOLE_BASE while it ${when} a connection leaves the count of connections right`, async () => {
+      await using server = await startServer({
+        mode: SWOOLE_BASE,
+        settings: { worker_num: WORKERS, max_connection: 20 },
+        args: {
+          method,
+          segment: import.meta.resolve('../../src/shm/segment.ts'),
+          table: import.meta.resolve('../../src/shm/connections.ts'),
+        },
+        setup: async ({ server, report, args, control }) => {
+          const { Segment } = await import(args.segment);
+          const { ConnectionTable } = await import(args.table);
+          const { prototype } = args.method === 'nextSession' ? Segment : ConnectionTable;
+          const original = prototype[args.method];
+          server.on('receive', (server, fd, _reactorId, data) => {
+            if (data.toString() === 'die') prototype[args.method] = () => process.kill(process.pid, 'SIGKILL');
+            server.send(fd, data);
+          });
+          server.on('workerStart', () => {
+            prototype[args.method] = original;
+          });
+          server.on('workerError', (_server, id) => report('workerError', { id }));
+          control();
+        },
+      });
+      for (let deaths = 1; deaths <= 3; deaths++) {
+        using client = await Client.connect(server.port);
+        assert.equal(await client.echo('die'), 'die');
+        client.destroy();
+        await server.until(async () => {
+          using _newcomer = await Client.connect(server.port);
+          return server.events('workerError').length === deaths;
+        }, `${deaths} dead workers`);
+      }
+      await server.until(async () => {
+        using remote = await Remote.connect(server);
+        return (await remote.run(({ server }) => server.connections.count())) === 1;
+      }, 'no connection but that which asks');
+    });
+  }
+
   test('of the manager: the master starts a new one, and connections stay', async (t) => {
     await using server = await startEcho(SWOOLE_PROCESS);
     using load = await Load.connect({ port: server.port, connections: CONNECTIONS, patienceMs: PATIENCE_MS });
