@@ -66,6 +66,7 @@ import {
   EPOLLRDHUP,
   EPROTO,
   IPPROTO_TCP,
+  MSG_PEEK,
   SHUT_WR,
   SO_ERROR,
   SO_KEEPALIVE,
@@ -79,7 +80,7 @@ import {
   TCP_USER_TIMEOUT,
 } from '../sys/constants.ts';
 import { Epoll } from '../sys/epoll.ts';
-import { shutdown } from '../sys/libc.ts';
+import { recv, shutdown } from '../sys/libc.ts';
 import { allocate } from '../sys/memory.ts';
 import { acceptFrom, closeDescriptor, getOption, peerAddress, resetOnClose, setOption } from '../sys/socket.ts';
 import { Connection } from './connection.ts';
@@ -790,8 +791,13 @@ export class Reactor {
     const sent = this.now - this.numbers[numberBase + SEND_TIME] * 1000;
     const silent = heartbeat && port.heartbeatIdleMs > 0 && received >= port.heartbeatIdleMs;
     const idle = port.maxIdleMs > 0 && received >= port.maxIdleMs && sent >= port.maxIdleMs;
-    if (!silent && !idle) return;
-    this.lose(connection, 0);
+    if ((silent || idle) && !this.hasUnread(connection)) this.lose(connection, 0);
+  }
+
+  /** True exactly when the peer has sent what we could not read yet: its worker takes nothing, or the process was held up. */
+  private hasUnread({ fd, paused, waits, queuedToRead }: Connection): boolean {
+    if (paused) return false;
+    return waits || queuedToRead || recv(fd, this.input.address, 1, MSG_PEEK) > 0;
   }
 
   /** A closing connection is freed although nobody answers when its worker died over the close, or its peer stopped reading. */
