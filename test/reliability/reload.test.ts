@@ -211,6 +211,47 @@ describe('SWOOLE_PROCESS under load', { concurrency: false }, () => {
     });
   }
 
+  test('a close callback that a new worker runs for long costs no output', async () => {
+    const length = 10 * 1024 * 1024;
+    await using server = await startServer({
+      mode: SWOOLE_PROCESS,
+      settings: {
+        worker_num: 1,
+        open_eof_split: true,
+        package_eof: '\n',
+        buffer_output_size: '32M',
+        socket_buffer_size: '64M',
+      },
+      args: { length },
+      setup: ({ server, report, args }) => {
+        const block = (ms: number): unknown => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+        server.on('receive', (server, fd, _reactorId, line) => {
+          if (line.toString() === 'much\n') server.send(fd, Buffer.alloc(args.length, 'much'));
+          else block(50);
+          report('line', { line: line.toString() });
+        });
+        server.on('close', (_server, fd) => {
+          if (fd !== 1) return;
+          report('closing');
+          block(3000);
+        });
+      },
+    });
+    const reader = await Client.connect(server.port);
+    reader.stopReading();
+    await reader.write('much\n');
+    await server.waitFor('line');
+    using other = await Client.connect(server.port);
+    await other.write('wait\n'.repeat(20));
+    await server.waitFor('line', ({ line }) => line === 'wait\n');
+    reader.end();
+    server.kill('SIGUSR1');
+    const closing = await server.waitFor('closing');
+    assert.notEqual(closing.pid, server.events('line')[0].pid, 'a new worker runs it');
+    reader.startReading();
+    assert.equal((await reader.readAll()).length, length);
+  });
+
   test('a worker that hangs at its start is killed by a reload, and replaced at once', async (t) => {
     const directory = mkdtempSync(join(tmpdir(), 'tswoole-reload-'));
     t.after(() => rmSync(directory, { recursive: true }));
