@@ -26,7 +26,7 @@ import {
   TASK,
 } from '../shm/messages.ts';
 import { type PacketView, readPacket } from '../shm/packet-message.ts';
-import type { Message } from '../shm/ring.ts';
+import { BROKEN, type Message } from '../shm/ring.ts';
 import { STATE_STOPPING, WORD_STATE } from '../shm/segment.ts';
 import { DISPATCHES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS, WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
 import { peerAddressText, peerPort } from '../sys/datagram.ts';
@@ -149,6 +149,7 @@ export class EventWorker {
       return;
     }
     if (kind > TASK) {
+      if (kind === BROKEN && reader.brokenKind === DATA) this.lost(a, b, reader.brokenLength);
       this.letters.handle(reader);
       return;
     }
@@ -209,6 +210,12 @@ export class EventWorker {
     numbers[counters + LIFE_DISPATCHES]++;
     this.application.receive(slot, serial, data);
     this.served();
+  }
+
+  /** Data that died with the process before us is on its way no longer. */
+  private lost(slot: number, serial: number, length: number): void {
+    if (this.lives(slot, serial))
+      Atomics.add(this.words, this.runtime.connections.wordBase(slot) + TAKEN_BYTES, length);
   }
 
   /** Where the user has asked to lose data, it is worth a warning each time. */

@@ -149,10 +149,10 @@ export function emptyLetter(): Letter {
 
 /** A message with a payload of its own, for later. Releases the one that it is a copy of. */
 export function keep(reader: RingReader): Message {
-  const { kind, brokenKind, a, b, length, data, lane, position } = reader;
+  const { kind, brokenKind, brokenLength, a, b, length, data, lane, position } = reader;
   const bytes = reader.bytes ?? Buffer.from(data.u8.slice(reader.offset, reader.offset + length).buffer);
   reader.release();
-  return { kind, brokenKind, a, b, length, bytes, offset: 0, data, lane, position, release: () => {} };
+  return { kind, brokenKind, brokenLength, a, b, length, bytes, offset: 0, data, lane, position, release: () => {} };
 }
 
 /**

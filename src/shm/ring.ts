@@ -25,8 +25,8 @@
  * before the record is acted upon, so a message that kills its reader is not read again. Plain stores of the record are
  * ordered by the Atomics.store of the tail that follows, plain loads by the Atomics.load of the tail before.
  *
- * A message longer than RECORD_MAX travels in pieces (FIRST carries the total length, then MORE…, LAST), which are never
- * mixed with others in the same ring. What a dead producer left unfinished is dropped at the HELLO of its successor, which
+ * A message longer than RECORD_MAX travels in pieces (FIRST, then MORE…, LAST; the first and the last begin with the total
+ * length as f64), which are never mixed with others in the same ring. What a dead producer left unfinished is dropped at the HELLO of its successor, which
  * every producer writes first (a tail of zero does not tell a new ring: the count passes it every 4 GiB).
  */
 import { mapMirrored, type Region } from '../sys/memory.ts';
@@ -52,8 +52,8 @@ const HELLO = 0xff;
 /** A record of padding, which the reader steps over. */
 const PAD = 0xfe;
 /**
- * What a reader makes of a message whose beginning died with the reader before it: a and b are those of the message, the
- * payload is gone. Who has to tell somebody does so; for all others it is a kind that they do not know.
+ * What a reader makes of a message whose beginning died with the reader before it: a, b and brokenLength are those of the
+ * message, the payload is gone. Who has to tell somebody does so; for all others it is a kind that they do not know.
  */
 export const BROKEN = 0xfd;
 /**
@@ -283,15 +283,16 @@ export class RingWriter {
     }
     while (message.sent < total) {
       const first = message.sent === 0;
-      const prefix = first ? TOTAL_BYTES : 0;
       const piece = Math.min(PIECE_BYTES, total - message.sent);
+      const last = message.sent + piece === total;
+      const prefix = first || last ? TOTAL_BYTES : 0;
       if (!this.hasRoom(piece + prefix)) return false;
       const at = this.payloadOffset();
-      if (first) this.data.f64[at >> 3] = total;
+      if (prefix !== 0) this.data.f64[at >> 3] = total;
       this.data.u8.set(bytes.subarray(message.sent, message.sent + piece), at + prefix);
       message.sent += piece;
       this.gone(a, piece);
-      const flag = first ? FIRST : message.sent === total ? LAST : MORE;
+      const flag = first ? FIRST : last ? LAST : MORE;
       this.commit(kind | flag, a, b, piece + prefix);
     }
     return true;
@@ -356,7 +357,18 @@ export class RingWriter {
 /** What a handler must know of a message: a RingReader has it, and so has one that was kept for later. */
 export type Message = Pick<
   RingReader,
-  'kind' | 'brokenKind' | 'a' | 'b' | 'length' | 'bytes' | 'offset' | 'data' | 'lane' | 'position' | 'release'
+  | 'kind'
+  | 'brokenKind'
+  | 'brokenLength'
+  | 'a'
+  | 'b'
+  | 'length'
+  | 'bytes'
+  | 'offset'
+  | 'data'
+  | 'lane'
+  | 'position'
+  | 'release'
 >;
 
 export class RingReader {
@@ -383,8 +395,9 @@ export class RingReader {
   offset = 0;
   /** The payload, when it came in pieces: a Buffer of its own, which the caller may keep. */
   bytes: Buffer | null = null;
-  /** Of a BROKEN message: what kind it was. */
+  /** Of a BROKEN message: what kind it was, and how long. */
   brokenKind = 0;
+  brokenLength = 0;
   /** True exactly when the producer asked to hear of room and there is plenty: the caller rings its doorbell, clears this. */
   roomWanted = false;
 
@@ -471,10 +484,15 @@ export class RingReader {
   /** Adds a piece to the message under way; true when that completed it. */
   private collect(kind: number): boolean {
     const { data, offset, length } = this;
+    const last = (kind & LAST) !== 0;
+    const hasTotal = last || (kind & FIRST) !== 0;
+    const total = hasTotal ? data.f64[offset >> 3] : 0;
+    if (
+      hasTotal &&
+      !(total > RECORD_MAX && total <= MESSAGE_MAX && length >= TOTAL_BYTES && length - TOTAL_BYTES < total)
+    )
+      throw new Error(`a ring is damaged: total=${total} length=${length}`);
     if ((kind & FIRST) !== 0) {
-      const total = data.f64[offset >> 3];
-      if (!(total > RECORD_MAX && total <= MESSAGE_MAX && length >= TOTAL_BYTES && length - TOTAL_BYTES < total))
-        throw new Error(`a ring is damaged: total=${total} length=${length}`);
       this.assembly = Buffer.allocUnsafeSlow(total);
       this.assembly.set(data.u8.subarray(offset + TOTAL_BYTES, offset + length), 0);
       this.assembled = length - TOTAL_BYTES;
@@ -483,18 +501,21 @@ export class RingReader {
     const assembly = this.assembly;
     // The reader before us took the beginning and died: the rest is of no use.
     if (assembly === null) {
-      if ((kind & LAST) === 0) return false;
+      if (!last) return false;
       this.kind = BROKEN;
       this.brokenKind = kind & KIND_MASK;
+      this.brokenLength = total;
       this.bytes = null;
       this.length = 0;
       return true;
     }
-    if (this.assembled + length > assembly.length)
-      throw new Error(`a ring is damaged: ${this.assembled} + ${length} > ${assembly.length}`);
-    assembly.set(data.u8.subarray(offset, offset + length), this.assembled);
-    this.assembled += length;
-    if ((kind & LAST) === 0) return false;
+    const prefix = last ? TOTAL_BYTES : 0;
+    const piece = length - prefix;
+    if (this.assembled + piece > assembly.length)
+      throw new Error(`a ring is damaged: ${this.assembled} + ${piece} > ${assembly.length}`);
+    assembly.set(data.u8.subarray(offset + prefix, offset + length), this.assembled);
+    this.assembled += piece;
+    if (!last) return false;
     if (this.assembled !== assembly.length)
       throw new Error(`a ring is damaged: ${this.assembled} of ${assembly.length}`);
     this.kind = kind & KIND_MASK;

@@ -128,6 +128,44 @@ describe('kill -9', { concurrency: false }, () => {
     assert.ok(load.lost <= 4 * connections, load.summary());
   });
 
+  test('of a worker in the middle of a message in pieces does not count it against max_queued_bytes for ever', async () => {
+    await using server = await startServer({
+      mode: SWOOLE_PROCESS,
+      settings: { worker_num: 1, open_length_check: true, package_max_length: '16M', max_queued_bytes: '64K' },
+      setup: ({ server, report }) => {
+        server.on('receive', (server, fd, _reactorId, data) => {
+          if (data.toString().endsWith('block')) {
+            report('blocks');
+            Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
+            report('goes on');
+          }
+          server.send(fd, data);
+        });
+      },
+    });
+    const framed = (body: Buffer): Buffer => {
+      const header = Buffer.alloc(4);
+      header.writeUInt32BE(body.length);
+      return Buffer.concat([header, body]);
+    };
+    const pid = workerPid(server, 0);
+    using client = await Client.connect(server.port);
+    using other = await Client.connect(server.port);
+    await other.write(framed(Buffer.from('block')));
+    await server.waitFor('blocks');
+    // More than the ring takes: some of it waits in the reactor, which has time to get so far.
+    await client.write(framed(Buffer.alloc(8 * 1024 * 1024)));
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    process.kill(server.pid, 'SIGSTOP');
+    await server.waitFor('goes on');
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    kill(pid);
+    process.kill(server.pid, 'SIGCONT');
+    await server.until(() => workerPid(server, 0) !== pid, 'a new worker', 10_000);
+    await client.write(framed(Buffer.from('still here')));
+    assert.equal((await client.readUntil('still here')).toString('latin1', 4), 'still here');
+  });
+
   test('of all workers again and again', async () => {
     await using server = await startEcho(SWOOLE_PROCESS);
     using load = await Load.connect({ port: server.port, connections: 50, patienceMs: PATIENCE_MS });
