@@ -8,6 +8,9 @@
  *   +------------+----------------------+----------------------------+----------------------------------+
  *   sockets: of all ports in BASE; in PROCESS of those for datagrams, which every process sends by itself.
  */
+import { SIGKILL } from '../sys/constants.ts';
+import { dieWithParent } from '../sys/process.ts';
+
 export const ROLE_VARIABLE = 'TSWOOLE_CHILD';
 export const FIRST_INHERITED_FD = 3;
 
@@ -41,7 +44,10 @@ export interface Inherited {
 
 let cached: Inherited | null | undefined;
 
-/** What this process inherits, or null in the first process. The variable is taken away, so that its own children are free. */
+/**
+ * What this process inherits, or null in the first process. The variable is taken away, so that its own children are free.
+ * From the first call on, which is the import, a child dies with its parent: what the script does before start() may take long.
+ */
 export function inherited(): Inherited | null {
   if (cached !== undefined) return cached;
   const text = process.env[ROLE_VARIABLE];
@@ -51,6 +57,7 @@ export function inherited(): Inherited | null {
   }
   delete process.env[ROLE_VARIABLE];
   const description = JSON.parse(text) as ChildDescription;
+  dieWithParent(description.parent, SIGKILL);
   const firstDoorbell = FIRST_INHERITED_FD + 1;
   const firstListener = firstDoorbell + description.doorbellCount;
   const firstPipe = firstListener + description.portCount;

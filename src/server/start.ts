@@ -9,12 +9,10 @@ import { ownRecord } from '../process/replay.ts';
 import { discardTaskQueue } from '../process/task-queue.ts';
 import { SLOT_REST } from '../reactor/limits.ts';
 import { Segment, WORD_MASTER_PID, WORD_TASK_QUEUE } from '../shm/segment.ts';
-import { SIGKILL } from '../sys/constants.ts';
 import { errorText } from '../sys/error.ts';
 import { createEventfd } from '../sys/eventfd.ts';
 import { redirectOutput } from '../sys/file.ts';
 import { openMessageQueue } from '../sys/message-queue.ts';
-import { dieWithParent } from '../sys/process.ts';
 import { closeDescriptor } from '../sys/socket.ts';
 import {
   bootRecord,
@@ -68,7 +66,6 @@ async function startChild(core: ServerCore, inherited: Inherited): Promise<void>
   Timer.clearAll();
   if (core.settings!.daemonize) await detach(core);
   const segment = inheritedSegment(inherited);
-  dieWithParent(description.parent, SIGKILL);
   inheritPipes(core, inherited.pipes, bootRecord(inherited).processes);
   if (description.role === 'manager')
     (await import('./run-manager.ts')).runManager(core, description, segment, doorbells);

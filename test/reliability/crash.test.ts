@@ -393,6 +393,31 @@ describe('kill -9', { concurrency: false }, () => {
     });
   }
 
+  for (const [name, mode] of [
+    ['SWOOLE_PROCESS', SWOOLE_PROCESS],
+    ['SWOOLE_BASE', SWOOLE_BASE],
+  ] as const) {
+    test(`of the first process in ${name} takes those along that have not come to start() yet`, async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: 2 },
+        waitUntilReady: false,
+        setup: async ({ server, report }) => {
+          const { existsSync, writeFileSync } = await import('node:fs');
+          server.on('receive', () => {});
+          const child = existsSync('begun');
+          writeFileSync('begun', '');
+          report('setup', { child });
+          // As a script that first connects to a database does.
+          if (child) await new Promise((resolve) => setTimeout(resolve, 60_000));
+        },
+      });
+      await server.waitFor('setup', ({ child }) => child);
+      server.kill('SIGKILL');
+      await server.exited();
+    });
+  }
+
   test('of a worker leaks no descriptor and no map in the master', async () => {
     await using server = await startEcho(SWOOLE_PROCESS);
     const serve = async (): Promise<void> => {
