@@ -152,7 +152,7 @@ export class Master {
       const pid = workers.pid(id);
       while (pid !== 0 && isAlive(pid) && Date.now() < limit) await delay(2);
       // As the first process of a container the master has inherited it, and Node takes the ends of its own children only.
-      if (pid !== 0) reapOrphan(pid);
+      while (pid !== 0 && !reapOrphan(pid) && Date.now() < limit) await delay(2);
       for (let generation = 0; generation < LANES_PER_WORKER; generation++) {
         const lane = workerLane(layout, id, generation);
         releaseInboxOfDead(segment, workerInbox(layout, id), lane);

@@ -29,9 +29,12 @@ export function dieWithParent(parentPid: number, signal: number): void {
   if (libc.getppid() !== parentPid) process.kill(process.pid, signal);
 }
 
-/** Takes the end of a process that the kernel has given us as the nearest who cares for orphans, if it has. */
-export function reapOrphan(pid: number): void {
-  libc.waitpid(pid, 0, WNOHANG);
+/**
+ * Takes the end of a process that the kernel has given us as the nearest who cares for orphans. False as long as there is
+ * more to wait for: a process has ended only with the last of its threads.
+ */
+export function reapOrphan(pid: number): boolean {
+  return libc.waitpid(pid, 0, WNOHANG) !== 0;
 }
 
 /** Ties the calling process to the given processors; 0 or an errno. */
