@@ -6,7 +6,7 @@
 import type { Connection } from '../reactor/connection.ts';
 import type { PacketDelivery, PacketSource } from '../reactor/datagram.ts';
 import type { Delivery } from '../reactor/delivery.ts';
-import { BASE_LINGER_TURNS, LINGER_TURNS, READ_BYTES } from '../reactor/limits.ts';
+import { LINGER_TURNS, READ_BYTES } from '../reactor/limits.ts';
 import type { ReactorPort } from '../reactor/port.ts';
 import { Reactor } from '../reactor/reactor.ts';
 import { FLAG_CLOSE_TAKEN, FLAGS, RECEIVE_TIME, TAKEN_TIME } from '../shm/connections.ts';
@@ -150,13 +150,13 @@ export class BaseWorker implements Delivery, PacketDelivery {
     this.life.stop(graceful);
   }
 
-  /** Handles what there is, then looks again for a while: see BASE_LINGER_TURNS. */
+  /** Handles what there is, then looks again for a while: see LINGER_TURNS. */
   private poll(): void {
     this.again = false;
     const end = performance.now() + TURN_MS;
     let lingering = 0;
     do {
-      if (this.turn()) lingering = BASE_LINGER_TURNS;
+      if (this.turn()) lingering = LINGER_TURNS;
       else {
         lingering--;
         yieldProcessor();
