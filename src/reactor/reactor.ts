@@ -386,7 +386,8 @@ export class Reactor {
    * have connected, although the reactors take turns.
    */
   admit(fd: number, port: ReactorPort, address: Uint8Array): void {
-    if (this.segment.addConnections(this.owner, 1, port.index) > this.maxConnections) {
+    this.segment.addConnections(this.owner, 1, port.index);
+    if (this.segment.connections > this.maxConnections) {
       this.segment.addConnections(this.owner, -1, port.index);
       this.refuse(fd);
       return;

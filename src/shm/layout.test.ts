@@ -179,11 +179,14 @@ describe('a segment', () => {
 
   it('counts connections by port, and sessions', () => {
     const segment = smallSegment({ ownerCount: 2 });
-    assert.equal(segment.addConnections(0, 1, 3), 1);
-    assert.equal(segment.addConnections(1, 1, PORTS_MAX - 1), 2);
+    segment.addConnections(0, 1, 3);
+    assert.equal(segment.connections, 1);
+    segment.addConnections(1, 1, PORTS_MAX - 1);
+    assert.equal(segment.connections, 2);
     assert.deepEqual([segment.connections, segment.portConnections(3), segment.portConnections(4)], [2, 1, 0]);
     // One accepts, the other gets the connection and closes it.
-    assert.equal(segment.addConnections(1, -1, 3), 1);
+    segment.addConnections(1, -1, 3);
+    assert.equal(segment.connections, 1);
     assert.deepEqual([segment.connections, segment.portConnections(3)], [1, 0]);
     assert.deepEqual([segment.nextSession(), segment.nextSession(), segment.sessionsGiven], [0, 1, 2]);
     closeDescriptor(segment.fd);

@@ -26,8 +26,9 @@
  * ordered by the Atomics.store of the tail that follows, plain loads by the Atomics.load of the tail before.
  *
  * A message longer than RECORD_MAX travels in pieces (FIRST, then MORE…, LAST; the first and the last begin with the total
- * length as f64), which are never mixed with others in the same ring. What a dead producer left unfinished is dropped at the HELLO of its successor, which
- * every producer writes first (a tail of zero does not tell a new ring: the count passes it every 4 GiB).
+ * length as f64), which are never mixed with others in the same ring. What a dead producer left unfinished is dropped at the
+ * HELLO of its successor, which every producer writes first (a tail of zero does not tell a new ring: the count passes it
+ * every 4 GiB).
  */
 import { mapMirrored, type Region } from '../sys/memory.ts';
 import { RING_BYTES, RING_CONTROL_BYTES } from './layout.ts';

@@ -116,15 +116,13 @@ export class Segment {
     return this.sumOfCounts(1 + portIndex);
   }
   /**
-   * Adds to the number of an owner's connections, and answers how many there are in all. Nobody else writes what an owner
-   * counts, so whatever it was doing when it died, forgetting its count is right. Of two that count at the same time both
-   * may be told of the other.
+   * Adds to the number of an owner's connections. Nobody else writes what an owner counts, so whatever it was doing when it
+   * died, forgetting its count is right. Of two that count at the same time both may be told of the other.
    */
-  addConnections(owner: number, delta: number, portIndex: number): number {
+  addConnections(owner: number, delta: number, portIndex: number): void {
     const first = this.countWord(owner);
     Atomics.add(this.words, first + 1 + portIndex, delta);
     Atomics.add(this.words, first, delta);
-    return this.connections;
   }
   /** An owner has died, and its sockets with it. */
   forgetConnections(owner: number): void {
