@@ -1,5 +1,5 @@
 import { LANES_PER_WORKER, reactorInbox, workerLane } from '../shm/layout.ts';
-import { ringHead, ringTail } from '../shm/ring.ts';
+import { ringConsumed, ringTail } from '../shm/ring.ts';
 import type { Runtime } from './runtime.ts';
 
 interface Position {
@@ -34,6 +34,6 @@ export class EarlierOutput {
   /** True exactly when the reactors have taken all of it. */
   get taken(): boolean {
     const { segment } = this.runtime;
-    return this.positions.every(({ inbox, lane, end }) => ((ringHead(segment, inbox, lane) - end) | 0) >= 0);
+    return this.positions.every(({ inbox, lane, end }) => ringConsumed(segment, inbox, lane, end));
   }
 }

@@ -95,9 +95,9 @@ function padded(length: number): number {
   return (RECORD_HEADER_BYTES + length + 7) & ~7;
 }
 
-/** How far the consumer of a ring has come: to compare with a reader's `position`, also when that reader is dead. */
-export function ringHead(segment: Segment, inbox: number, lane: number): number {
-  return Atomics.load(segment.words, controlWord(segment, inbox, lane) + HEAD_WORD);
+/** True exactly when the consumer of a ring has come to a position, which may be that of a reader or writer now dead. */
+export function ringConsumed(segment: Segment, inbox: number, lane: number, position: number): boolean {
+  return ((Atomics.load(segment.words, controlWord(segment, inbox, lane) + HEAD_WORD) - position) | 0) >= 0;
 }
 
 /** How far its producer has come. */

@@ -10,7 +10,7 @@
  * decides whom it belongs to: before, it is the successor's; after, it died with its worker.
  */
 import { HAND_BYTES, type Layout, workerLane } from './layout.ts';
-import { ringHead } from './ring.ts';
+import { ringConsumed } from './ring.ts';
 import type { Segment } from './segment.ts';
 
 export const HAND_ENTRIES = 1024;
@@ -99,7 +99,7 @@ export function takeTasksOfDead(segment: Segment, inbox: number, lane: number): 
     const at = base + entry * ENTRY_WORDS;
     if (Atomics.exchange(words, at + STATE, FREE) !== IN_HAND) continue;
     const from = words[at + LANE];
-    const taken = from === -1 || ((ringHead(segment, inbox, from) - words[at + POSITION]) | 0) >= 0;
+    const taken = from === -1 || ringConsumed(segment, inbox, from, words[at + POSITION]);
     if (!taken) continue;
     found.push({
       taskId: words[at + TASK] >>> 0,
