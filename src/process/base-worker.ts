@@ -157,7 +157,7 @@ export class BaseWorker implements Delivery, PacketDelivery {
     let lingering = 0;
     do {
       if (this.turn()) lingering = LINGER_TURNS;
-      else {
+      else if (lingering > 0) {
         lingering--;
         yieldProcessor();
       }

@@ -150,9 +150,8 @@ export class Master {
     const limit = Date.now() + DEAD_WORKERS_WAIT_MS;
     for (let id = 0; id < layout.workerIdCount; id++) {
       const pid = workers.pid(id);
-      while (pid !== 0 && isAlive(pid) && Date.now() < limit) await delay(2);
       // As the first process of a container the master has inherited it, and Node takes the ends of its own children only.
-      while (pid !== 0 && !reapOrphan(pid) && Date.now() < limit) await delay(2);
+      while (pid !== 0 && (isAlive(pid) || !reapOrphan(pid)) && Date.now() < limit) await delay(2);
       for (let generation = 0; generation < LANES_PER_WORKER; generation++) {
         const lane = workerLane(layout, id, generation);
         releaseInboxOfDead(segment, workerInbox(layout, id), lane);

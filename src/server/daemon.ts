@@ -23,7 +23,6 @@ export function becomeDaemon(core: ServerCore): never {
     stdio: ['ignore', output, output, ...core.ports.map((port) => internalsOf(port).fd)],
     env: { ...process.env, [DAEMON_VARIABLE]: JSON.stringify(record) },
   });
-  child.once('error', () => {});
   if (child.pid === undefined) {
     core.logger.log(SWOOLE_LOG_ERROR, `cannot start the daemon: ${process.execPath} does not start`);
     process.exit(1);
