@@ -296,6 +296,8 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       const halfway = await Promise.all([3, 4].map((index) => Client.connect(server.portAt(index))));
       for (const client of halfway) await client.write(hello.subarray(0, 40));
       await Promise.all([...silent, ...halfway].map((client) => client.readAll()));
+      // A client sees its end a moment before it is counted.
+      await server.until(async () => (await stats()).open === before.open + 1, 'the ends to be counted');
       // The one on the port without such a limit is still there.
       assert.deepEqual(await stats(), { aborted: before.aborted + 4, open: before.open + 1 });
       assert.equal(server.events('connect').length, connects);
