@@ -134,6 +134,7 @@ export class BaseWorker implements Delivery, PacketDelivery {
     const { runtime, reactor } = this;
     this.application.workerStart(runtime.workerId);
     if (this.life.stopping) return;
+    this.words[this.statusWord] = WORKER_IDLE;
     this.inbox.take(runtime.lane);
     this.inboxWatch.start();
     // The first message may have been to stop: nothing is to be watched then, or the loop would never become empty.

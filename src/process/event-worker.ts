@@ -111,7 +111,9 @@ export class EventWorker {
 
   run(): void {
     this.application.workerStart(this.runtime.workerId);
-    if (!this.life.stopping) this.inbox.take();
+    if (this.life.stopping) return;
+    this.words[this.statusWord] = WORKER_IDLE;
+    this.inbox.take();
   }
 
   /** What is in the rings at a reload is the successor's. At the end of the server there is none: it is ours to serve. */

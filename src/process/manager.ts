@@ -14,7 +14,7 @@ import { announceLane, Inbox, releaseInboxOfDead } from '../shm/mailbox.ts';
 import { MANAGER_READY, RELOAD, REOPEN_LOG, SHUTDOWN, TASK, WORKER_READY, WORKER_STOPPING } from '../shm/messages.ts';
 import { WORD_RELOADING } from '../shm/segment.ts';
 import { takeTasksOfDead } from '../shm/tasks-in-hand.ts';
-import { loseHeldTasks, WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
+import { loseHeldTasks } from '../shm/workers.ts';
 import type { Application } from './application.ts';
 import type { ProcessSettings } from './config.ts';
 import { InboxWatch } from './inbox-watch.ts';
@@ -191,8 +191,7 @@ export class Manager {
     }
     this.processes.add(started);
     this.current[id] = started;
-    const status = this.role(id) === 'task' ? WORKER_BUSY : WORKER_IDLE;
-    runtime.workers.recordStart(id, started.child.pid, lane, status);
+    runtime.workers.recordStart(id, started.child.pid, lane);
   }
 
   private freeGeneration(id: number): number {

@@ -62,11 +62,11 @@ export class WorkerTable {
     return Atomics.load(this.words, this.at(id, CALLBACKS));
   }
 
-  /** The manager records a process that it has just spawned. One that runs tasks is busy until it can take one. */
-  recordStart(id: number, pid: number, lane: number, status = WORKER_IDLE): void {
+  /** The manager records a process that it has just spawned. It is busy until it can take something. */
+  recordStart(id: number, pid: number, lane: number): void {
     Atomics.store(this.words, this.at(id, PID), pid);
     Atomics.store(this.words, this.at(id, LANE), lane);
-    Atomics.store(this.words, this.at(id, STATUS), status);
+    Atomics.store(this.words, this.at(id, STATUS), WORKER_BUSY);
     Atomics.store(this.words, this.at(id, CALLBACKS), 0);
     Atomics.add(this.words, this.at(id, STARTS), 1);
   }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { rmSync, writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import type { Server, ServerSettings } from '../../src/index.ts';
 import { Client } from '../support/client.ts';
@@ -147,6 +148,32 @@ describe('dispatch_mode in SWOOLE_PROCESS', () => {
     // Unless this machine was so slow that the busy worker had become idle.
     if (blocked.available === 0) assert.ok(!others.includes(busy), `worker ${busy} is busy, used: ${others}`);
     assert.equal((await blocked.read(5)).toString(), 'block');
+  });
+
+  test('3 gives nothing to a worker that is still starting', async () => {
+    await using server = await startServer({
+      mode: PROCESS.mode,
+      settings: { worker_num: 2, dispatch_mode: 3, reactor_num: 1 },
+      setup: ({ server, report }) => {
+        const { existsSync } = process.getBuiltinModule('node:fs');
+        server.on('workerStart', ({ worker_id, worker_pid }) => {
+          report('workerStart', { id: worker_id, pid: worker_pid });
+          const pause = new Int32Array(new SharedArrayBuffer(4));
+          while (existsSync('hold')) Atomics.wait(pause, 0, 0, 20);
+        });
+        server.on('receive', (server, fd) => {
+          server.send(fd, `${server.worker_id}`);
+        });
+      },
+    });
+    const hold = `${server.directory}/hold`;
+    writeFileSync(hold, '');
+    process.kill(server.events('workerStart').find(({ id }) => id === 1)?.pid as number, 'SIGKILL');
+    await server.waitForCount('workerStart', 3);
+    using client = await Client.connect(server.port);
+    for (let i = 0; i < 12; i++) assert.equal(await client.echo('?'), '0');
+    rmSync(hold);
+    await server.until(async () => (await client.echo('?')) === '1', 'an answer of the new worker');
   });
 
   test('9 prefers workers with few unfinished callbacks', async () => {
