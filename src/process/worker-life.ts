@@ -8,6 +8,8 @@ import type { Runtime } from './runtime.ts';
 const EXIT_NOTICE_MS = 100;
 /** Our own handles need a turn or two to go; the first notice waits for that. */
 const EXIT_NOTICE_TURNS = 4;
+/** At least so much time remains for output, also where a worker is forced or ends by itself. */
+const LAST_MS = 100;
 
 export interface WorkerLifeOptions {
   runtime: Runtime;
@@ -28,8 +30,12 @@ export class WorkerLife {
   private ended = false;
   private deadline = 0;
 
+  /** What was sent goes out also when the user's code ends the process, by exit() or by an error that nobody catches. */
+  private readonly flushAtExit = (): void => flushOutbox(this.options.runtime, Date.now() + LAST_MS);
+
   constructor(options: WorkerLifeOptions) {
     this.options = options;
+    process.once('exit', this.flushAtExit);
   }
 
   get stopping(): boolean {
@@ -73,12 +79,12 @@ export class WorkerLife {
     if (this.ended) return;
     this.ended = true;
     const { runtime, application } = this.options;
-    // At least a moment remains, also for a worker that was forced.
-    const deadline = Math.max(this.deadline, Date.now() + 100);
+    const deadline = Math.max(this.deadline, Date.now() + LAST_MS);
     this.options.finish(deadline);
     const stopped = application.workerStop(runtime.workerId);
     if (stopped !== undefined) await Promise.race([stopped, delay(deadline - Date.now())]);
     flushOutbox(runtime, deadline);
+    process.off('exit', this.flushAtExit);
     this.options.onEnd();
   }
 }

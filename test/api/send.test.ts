@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { Client } from '../support/client.ts';
 import { open, recorder } from '../support/recorder.ts';
 import { Remote } from '../support/remote.ts';
 import { startServer, type TestServer } from '../support/server.ts';
-import { SUBJECTS } from '../support/subjects.ts';
+import { ALL_SUBJECTS, SUBJECTS } from '../support/subjects.ts';
 
 /** Room in a connection's queue; much more than what the kernel takes at once on a small send buffer. */
 const QUEUE_BYTES = 1024 * 1024;
@@ -359,5 +360,33 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       await client.read(12);
       client.destroy();
     });
+  });
+}
+
+for (const { name, mode, workerNum } of ALL_SUBJECTS) {
+  test(`what was sent in ${name} goes out although the process ends itself`, async () => {
+    await using server = await startServer({
+      mode,
+      settings: { worker_num: workerNum },
+      setup: ({ server }) => {
+        server.on('receive', (server, fd, _reactorId, data) => {
+          const answer = (): void => {
+            server.send(fd, 'short,');
+            server.send(fd, 'x'.repeat(20_000));
+            server.send(fd, ',end');
+            if (data.toString() === 'fail') throw new Error('on purpose');
+            process.exit(0);
+          };
+          if (data.toString() === 'exit') answer();
+          else setTimeout(answer, 1);
+        });
+      },
+    });
+    // Without a manager that is the end of the server, and a failure of the script.
+    for (const end of workerNum === 1 ? ['exit'] : ['exit', 'exit later', 'fail']) {
+      using client = await Client.connect(server.port);
+      await client.write(end);
+      assert.equal((await client.read(20_010)).toString(), `short,${'x'.repeat(20_000)},end`, end);
+    }
   });
 }
