@@ -348,6 +348,14 @@ describe('lists and maps', () => {
     ]) {
       assert.equal(failureOf({ ssl_sni_certs: wrong }).code, 'ERR_SETTING_TYPE');
     }
+    const pair = { ssl_cert_file: 'a.crt', ssl_key_file: 'a.key' };
+    valuesOf({ ssl_sni_certs: { '*.a.org': pair } });
+    for (const host of ['sub*.a.org', 'a.*.org', '*', '*.*.org', '*a.org'])
+      assertFails(
+        { ssl_sni_certs: { 'b.org': pair, [host]: pair } },
+        'ERR_SETTING_VALUE',
+        `The setting "ssl_sni_certs" wants host names whose star, if any, is all of the first label ("*.b.org"), but got "${host}".`,
+      );
   });
 });
 

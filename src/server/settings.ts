@@ -110,7 +110,7 @@ function readValue(key: string, type: SettingType, value: unknown, notices: stri
     case 'stringMap':
       return readRecord(key, type, value, isString);
     case 'certificates':
-      return readRecord(key, type, value, isCertificate);
+      return readCertificates(key, type, value);
   }
 }
 
@@ -189,6 +189,14 @@ function readRecord(key: string, type: SettingType, value: unknown, isItem: (ite
 
 function isString(value: unknown): value is string {
   return typeof value === 'string';
+}
+
+/** A star that never matches would be found out only when a client gets the wrong certificate. */
+function readCertificates(key: string, type: SettingType, value: unknown): object {
+  const certificates = readRecord(key, type, value, isCertificate);
+  const stray = Object.keys(certificates).find((host) => host.replace(/^\*\./, '').includes('*'));
+  if (stray === undefined) return certificates;
+  throw impossibleValue(key, 'host names whose star, if any, is all of the first label ("*.b.org")', `"${stray}"`);
 }
 
 function isCertificate(value: unknown): value is SniCertificate {
