@@ -5,7 +5,7 @@
 import { SWOOLE_PROCESS } from '../constants.ts';
 import type { Application } from '../process/application.ts';
 import type { TaskInHand } from '../process/task-in-hand.ts';
-import { FLAG_CLOSE_DONE, FLAG_CLOSED_HERE, OWNER, PORT, RECEIVE_TIME } from '../shm/connections.ts';
+import { FLAG_CLOSE_DONE, FLAG_CLOSE_TAKEN, FLAG_CLOSED_HERE, OWNER, PORT, RECEIVE_TIME } from '../shm/connections.ts';
 import { CallbackRunner } from './callback-runner.ts';
 import type { ServerCore } from './core.ts';
 import { Event, PipeMessage, StatusInfo } from './event-objects.ts';
@@ -157,7 +157,8 @@ export class ServerApplication implements Application {
   private bufferEvent(event: string, list: (Callback<'bufferFull'> | null)[], slot: number, serial: number): void {
     const { connections } = this.core.runtime!;
     const callback = list[connections.words[connections.wordBase(slot) + PORT]];
-    if (callback === null) return;
+    // Its output may outlive the close callback, which is the last one of a connection.
+    if (callback === null || (connections.flags(slot) & FLAG_CLOSE_TAKEN) !== 0) return;
     const fd = connections.fdOf(serial);
     this.runner.call(event, fd, () => callback(this.server, fd));
   }

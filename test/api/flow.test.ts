@@ -237,6 +237,44 @@ for (const { name, mode, workerNum } of SUBJECTS) {
         [true],
       );
     });
+
+    test('close is the last event of a connection, also where output still waits', async () => {
+      await using server = await startServer({
+        mode,
+        settings: {
+          worker_num: workerNum,
+          kernel_socket_send_buffer_size: 16384,
+          socket_buffer_size: '256K',
+          buffer_high_watermark: '100K',
+        },
+        setup: ({ server, report }) => {
+          for (const name of ['bufferFull', 'bufferEmpty', 'close'] as const)
+            server.on(name, (_server: unknown, fd: number) => report('told', { name, fd }));
+          server.on('receive', (server, fd, _reactorId, data) => {
+            let sent = 0;
+            while (server.send(fd, Buffer.alloc(100_000))) sent += 100_000;
+            const word = data.toString();
+            const results = [server.close(fd), word !== 'reset' || server.close(fd, true)];
+            report('closed', { word, sent, results });
+          });
+        },
+      });
+      for (const word of ['close', 'reset']) {
+        using client = await Client.connect(server.port);
+        client.stopReading();
+        await client.write(word);
+        const { sent, results } = await server.waitFor('closed', (event) => event.word === word);
+        assert.deepEqual(results, [true, true]);
+        client.startReading();
+        if (word === 'close') assert.equal((await client.readAll()).length, sent);
+      }
+      // What is on its way to the worker arrives before it ends.
+      await server.stop();
+      assert.deepEqual(
+        server.events('told').map((event) => event.name),
+        ['close', 'close'],
+      );
+    });
   });
 
   describe(`heartbeat in ${name}`, () => {
