@@ -660,7 +660,9 @@ export class Server {
   getWorkerPid(workerId = -1): number | false {
     const { runtime } = this.#core;
     if (runtime === null) return false;
-    const id = workerId === -1 ? Math.max(0, runtime.workerId) : workerId;
+    // A worker that is being replaced: the table has the next one's already.
+    if (workerId === -1 && runtime.workerId !== -1) return process.pid;
+    const id = workerId === -1 ? 0 : workerId;
     return runtime.workers.has(id) ? runtime.workers.pid(id) : false;
   }
 

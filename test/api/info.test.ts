@@ -422,6 +422,28 @@ for (const subject of ALL_SUBJECTS) {
   });
 }
 
+test('a worker that is being replaced still knows its own pid', async () => {
+  await using server = await startServer({
+    mode: PROCESS.mode,
+    settings: { worker_num: 1 },
+    setup: ({ server, report }) => {
+      server.on('receive', () => {
+        server.reload();
+        // The timer keeps this process until the next one of its id is there.
+        const timer = setInterval(() => {
+          if (server.getWorkerPid(0) === server.worker_pid) return;
+          clearInterval(timer);
+          report('own', { told: server.getWorkerPid(), status: server.getWorkerStatus() });
+        }, 5);
+      });
+    },
+  });
+  using client = await Client.connect(server.port);
+  await client.write('go');
+  const own = await server.waitFor('own');
+  assert.deepEqual([own.told, own.status], [own.pid, 3]);
+});
+
 describe('stats with task workers', () => {
   test('a task is no request, but for the process that has done it', async () => {
     await using server = await startServer({
