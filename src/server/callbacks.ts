@@ -50,3 +50,12 @@ export function checkEventName(event: unknown): void {
     got,
   });
 }
+
+/** What to say to the name of an event that a port does not have. */
+export function unknownEvent(event: string): string {
+  const name = event.toLowerCase();
+  if (isServerEvent(name)) return `"${event}" is an event of the server, not of a port: use server.on()`;
+  const bare = name.replace(/^on/, '');
+  const hint = isServerEvent(bare) || isPortEvent(bare) ? ': leave "on" out' : '';
+  return `there is no event "${event}"${hint}`;
+}

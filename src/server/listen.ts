@@ -174,7 +174,8 @@ export function listenFailure({ host, port, type }: Address, error: number): str
 
 const IP_HINTS: Record<number, string | undefined> = {
   13: '; ports below 1024 need root or CAP_NET_BIND_SERVICE',
-  98: '; another program listens there: stop it or choose another port',
+  22: '; the host is an IPv4 address, with SWOOLE_SOCK_TCP6 and _UDP6 an IPv6 address: names are not resolved',
+  98: '; another program or another port of this server is there: stop it or choose another port',
   99: '; no interface of this machine has that address',
 };
 const PATH_HINTS: Record<number, string | undefined> = {

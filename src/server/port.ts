@@ -1,7 +1,7 @@
 import { SWOOLE_LOG_NOTICE, SWOOLE_LOG_WARNING } from '../constants.ts';
 import { describeValue, TswooleError } from '../errors.ts';
 import { isFirst } from './boot-record.ts';
-import { Callbacks, checkEventName } from './callbacks.ts';
+import { Callbacks, checkEventName, unknownEvent } from './callbacks.ts';
 import { ConnectionList } from './connection-list.ts';
 import type { ServerCore } from './core.ts';
 import type { AnyCallback, PortCallback, PortObjectCallback } from './events.ts';
@@ -111,7 +111,7 @@ export class Port {
     const { callbacks } = internalsOf(this);
     if (!callbacks.knows(event)) {
       // The same script runs in every process: what it does wrong is told once.
-      if (isFirst(core)) core.logger.log(SWOOLE_LOG_WARNING, `"${event}" is not an event of a port`);
+      if (isFirst(core)) core.logger.log(SWOOLE_LOG_WARNING, unknownEvent(event));
       return false;
     }
     callbacks.set(event, callback);

@@ -754,10 +754,12 @@ export class Server {
   }
 
   #badSession(method: string, fd: unknown, serverSocket: number): false {
+    // The keys of an object are text.
+    const hint = typeof fd === 'string' ? ', which is a number' : '';
     const about = serverSocket === -1 ? '' : ` through socket ${serverSocket}`;
     this.#core.logger.log(
       SWOOLE_LOG_WARNING,
-      `${method}(): ${describeValue(fd)} is not the id of a connection${about}`,
+      `${method}(): ${describeValue(fd)} is not the id of a connection${hint}${about}`,
     );
     return this.#fail(SWOOLE_ERROR_SESSION_INVALID_ID);
   }

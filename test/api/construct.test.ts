@@ -208,7 +208,8 @@ describe('on and getCallback', () => {
     assert.equal(run.events('threw')[0].code, 'ERR_ARGUMENT');
     assert.match(run.events('threw')[0].message, /must be a function, got the string "strlen"/);
     assert.equal(run.events('still')[0].second, true);
-    assert.match(run.output, /WARNING\t.*"received"/);
+    assert.match(run.output, /WARNING\tthere is no event "received"\n/);
+    assert.match(run.output, /WARNING\tthere is no event "onReceive": leave "on" out\n/);
   });
 
   test('an event that nobody registered has the callback null', async () => {
@@ -264,6 +265,8 @@ describe('listen', () => {
       const impossibleError = server.getLastError();
       const noAddress = server.listen('203.0.113.1', 0, swoole.SWOOLE_SOCK_TCP);
       const noAddressError = server.getLastError();
+      const name = server.listen('example.org', 0, swoole.SWOOLE_SOCK_TCP);
+      const nameError = server.getLastError();
       report('listen', {
         busy,
         busyError,
@@ -271,6 +274,8 @@ describe('listen', () => {
         impossibleError,
         noAddress,
         noAddressError,
+        name,
+        nameError,
         count: server.ports.length,
       });
       server.on('start', () => {
@@ -281,9 +286,10 @@ describe('listen', () => {
     const { pid: _, event: _event, ...listen } = run.events('listen')[0];
     assert.deepEqual(listen, {
       ...{ busy: false, busyError: 98, impossible: false, impossibleError: 9004 },
-      ...{ noAddress: false, noAddressError: 99, count: 1 },
+      ...{ noAddress: false, noAddressError: 99, name: false, nameError: 22, count: 1 },
     });
-    assert.match(run.output, /WARNING\t.*127\.0\.0\.1:\d+: address already in use/);
+    assert.match(run.output, /WARNING\t.*127\.0\.0\.1:\d+: address already in use.*another port of this server/);
+    assert.match(run.output, /WARNING\t.*example\.org:0: .*names are not resolved/);
     assert.equal(run.events('end')[0].result, true);
     assert.deepEqual(run.exit, { code: 0, signal: null });
   });
