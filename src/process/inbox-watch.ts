@@ -77,7 +77,7 @@ export class InboxWatch {
       clearEventfd(this.inbox.doorbell);
       this.drain();
     });
-    this.drain();
+    this.drain(true);
   }
 
   /** The watch no longer keeps the process alive, but still works while something else does. */
@@ -154,7 +154,11 @@ export class InboxWatch {
     this.keptNext = 0;
   }
 
-  drain(): void {
+  /**
+   * Handles what is there. `inPromise`: perhaps called by one. Its microtasks cannot run then, and whoever asked Node for
+   * them would be told that what a callback has just rejected is unhandled, though a handler comes a microtask later.
+   */
+  drain(inPromise = false): void {
     const { inbox, runtime } = this;
     this.late = false;
     this.turnEnd = performance.now() + TURN_MS;
@@ -170,7 +174,7 @@ export class InboxWatch {
       }
       runtime.turn.finish();
       // Async callbacks go on now, not after all the passes.
-      runNextTicks();
+      if (!inPromise) runNextTicks();
       if (this.stopped) return;
       if (!more && !this.linger() && inbox.prepareSleep()) return;
     }

@@ -55,7 +55,7 @@ export class TaskWorker {
     this.turnBegan = 0;
     if (!this.late) return;
     this.late = false;
-    this.resume();
+    this.resume(false);
   };
   private readonly endLater = (): void => this.endWhenDone();
 
@@ -127,7 +127,7 @@ export class TaskWorker {
   /** A task of which the beginning has arrived is ours to run: its pieces are in our memory. */
   private endWhenDone(): void {
     if (this.running > 0) return;
-    this.inbox.watch.drain();
+    this.inbox.watch.drain(true);
     if (this.inbox.given && this.running === 0) this.life.stop(false);
     else setTimeout(this.endLater, END_LOOK_MS);
   }
@@ -140,9 +140,9 @@ export class TaskWorker {
     return this.late || (this.running > 0 && !this.settings.taskEnableCoroutine);
   }
 
-  private resume(): void {
+  private resume(inPromise: boolean): void {
     if (this.life.stopping || this.ending) return;
-    this.inbox.watch.drain();
+    this.inbox.watch.drain(inPromise);
     this.takeQueued();
   }
 
@@ -224,7 +224,7 @@ export class TaskWorker {
       this.running--;
       this.end(task);
       if (this.ending) this.endWhenDone();
-      else this.resume();
+      else this.resume(true);
     });
   }
 

@@ -362,6 +362,38 @@ for (const { name, mode, workerNum } of SUBJECTS) {
         assert.deepEqual([id, status, byId], [1, 3, 3]);
     });
 
+    test('what waits for a worker that starts may catch what rejects a moment earlier', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum },
+        setup: async ({ server, report }) => {
+          const { existsSync, writeFileSync } = await import('node:fs');
+          server.on('managerStart', (server) => {
+            server.sendMessage('early', 0);
+            server.sendMessage('early', 0);
+            writeFileSync('sent', '');
+          });
+          server.on('workerStart', (_server, id) => {
+            const cell = new Int32Array(new SharedArrayBuffer(4));
+            while (id === 0 && !existsSync('sent')) Atomics.wait(cell, 0, 0, 5);
+          });
+          server.on('pipeMessage', async () => {
+            const fail = async (): Promise<never> => {
+              throw new Error('caught');
+            };
+            // That somebody waits for this is known a microtask after it has failed.
+            const pass = async (): Promise<never> => fail();
+            await pass().catch(() => {});
+            report('caught');
+          });
+          server.on('workerError', (_server, id) => report('died', { id }));
+          server.on('receive', () => {});
+        },
+      });
+      await server.waitForCount('caught', 2);
+      assert.deepEqual(server.events('died'), []);
+    });
+
     test('a worker that is told to stop while it starts ends without waiting for anything', async () => {
       await using server = await startServer({
         mode,

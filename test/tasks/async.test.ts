@@ -39,6 +39,32 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       );
     });
 
+    test('a task that begins when an async one has settled may catch what rejects a moment earlier', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum, task_worker_num: 1 },
+        setup: taskServer,
+      });
+      using remote = await Remote.connect(server);
+      const job = inTask(async ({ id, rest }) => {
+        // The others wait in the ring meanwhile.
+        if (id === 0) await rest(50);
+        const fail = async (): Promise<never> => {
+          throw new Error('caught');
+        };
+        // That somebody waits for this is known a microtask after it has failed.
+        const pass = async (): Promise<never> => fail();
+        await pass().catch(() => {});
+        return process.pid;
+      });
+      const pids = await remote.run(
+        ({ server }, job) => Promise.all([1, 2, 3].map(() => server.taskwait(job, 20))),
+        job,
+      );
+      assert.ok(Number.isInteger(pids[0]));
+      assert.deepEqual(new Set(pids), new Set([pids[0]]));
+    });
+
     test('a worker with an async task at hand is busy, and idle afterwards', async () => {
       await using server = await startServer({
         mode,
