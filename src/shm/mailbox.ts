@@ -16,6 +16,7 @@ import { ringEventfd } from '../sys/eventfd.ts';
 import { INBOX_BYTES, inboxOfLane } from './layout.ts';
 import { RingReader, RingWriter, ringIsIdle } from './ring.ts';
 import type { Segment } from './segment.ts';
+import { endsWord } from './workers.ts';
 
 const READER_WORD = 1;
 const PENDING_WORD = 32;
@@ -188,8 +189,9 @@ export function releaseInboxOfDead(segment: Segment, inbox: number, lane: number
   Atomics.compareExchange(segment.words, inboxWord(segment, inbox) + READER_WORD, lane + 1, 0);
 }
 
-/** Tells every reader to look at the rings of a lane whose process died before it could ring. */
+/** The process of a lane has ended. Tells every reader to look at its rings, because it may have died before it could ring. */
 export function announceLane(segment: Segment, lane: number, doorbells: readonly number[]): void {
+  Atomics.add(segment.words, endsWord(segment, lane), 1);
   for (let inbox = 0; inbox < segment.layout.inboxCount; inbox++) {
     Atomics.or(segment.words, inboxWord(segment, inbox) + PENDING_WORD + (lane >> 5), 1 << (lane & 31));
     ringEventfd(doorbells[inbox]);

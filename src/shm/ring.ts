@@ -7,10 +7,11 @@
  *   byte 0            64           128
  *   +-----------------+------------+---------------------------------------------+
  *   | tail u32        | head u32   | asks i32: how often the producer has asked  |
- *   | producer writes | consumer   | to hear of room; the producer writes it     |
+ *   | producer writes | consumer   | to hear of room   132: the producer's life  |
  *   +-----------------+------------+---------------------------------------------+
  * Tail and head count bytes for ever, modulo 2^32; head <= tail <= head + RING_BYTES. Which ask was answered stands in the
- * consumer's own memory: one that dies before it could tell leaves the ask open for its successor.
+ * consumer's own memory: one that dies before it could tell leaves the ask open for its successor. The producer writes asks
+ * and its life: how many processes of its lane had ended before it.
  *
  * Record, padded to 8 bytes:
  *
@@ -28,12 +29,13 @@
  * A message longer than RECORD_MAX travels in pieces (FIRST, then MORE…, LAST; the first and the last begin with the total
  * length as f64), which are never mixed with others in the same ring. What a dead producer left unfinished is dropped at the
  * HELLO of its successor, which every producer writes first (a tail of zero does not tell a new ring: the count passes it
- * every 4 GiB).
+ * every 4 GiB). There may be no successor that writes here: who must know sees by the life that no more will come.
  */
 import { mapMirrored, type Region } from '../sys/memory.ts';
 import { RING_BYTES, RING_CONTROL_BYTES } from './layout.ts';
 import { TASK } from './messages.ts';
 import type { Segment } from './segment.ts';
+import { endsWord } from './workers.ts';
 
 export const RECORD_HEADER_BYTES = 16;
 /** The longest message that travels as one record: a quarter, so that a half-empty ring always takes one. */
@@ -78,6 +80,7 @@ const MASK = RING_BYTES - 1;
 /** Where the words of the control block stand, counted from the tail. */
 const HEAD_WORD = 16;
 const ASKS_WORD = 32;
+const LIFE_WORD = 33;
 
 function controlWord(segment: Segment, inbox: number, lane: number): number {
   const { layout } = segment;
@@ -182,6 +185,8 @@ export class RingWriter {
     this.head = Atomics.load(this.control, this.headWord);
     this.asks = Atomics.load(this.control, this.asksWord);
     checkedUse(this.tail, this.head, inbox, lane);
+    const life = Atomics.load(this.control, endsWord(segment, lane));
+    Atomics.store(this.control, this.tailWord + LIFE_WORD, life);
     this.post(HELLO, 0, 0);
   }
 
@@ -380,6 +385,7 @@ export class RingReader {
   private readonly tailWord: number;
   private readonly headWord: number;
   private readonly asksWord: number;
+  private readonly endsWord: number;
   private head: number;
   private tail: number;
   /** Which ask for room we answered last. */
@@ -410,6 +416,7 @@ export class RingReader {
     this.data = mapRing(segment, inbox, lane);
     this.headWord = this.tailWord + HEAD_WORD;
     this.asksWord = this.tailWord + ASKS_WORD;
+    this.endsWord = endsWord(segment, lane);
     this.head = Atomics.load(this.control, this.headWord);
     this.tail = this.head;
     // The reader before us may have died over its answer.
@@ -421,9 +428,14 @@ export class RingReader {
     return this.head;
   }
 
-  /** True exactly when a message has begun to arrive in pieces and is not complete. */
+  /** True exactly when a message has begun to arrive in pieces, is not complete, and can still become so. */
   get midMessage(): boolean {
-    return this.assembly !== null;
+    return this.assembly !== null && (this.producerLives || Atomics.load(this.control, this.tailWord) !== this.head);
+  }
+
+  private get producerLives(): boolean {
+    const { control } = this;
+    return Atomics.load(control, this.tailWord + LIFE_WORD) === Atomics.load(control, this.endsWord);
   }
 
   /**

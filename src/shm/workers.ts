@@ -12,6 +12,7 @@
  *       8–10 requests, responses, dispatches of the process that holds the lane now   11 callbacks  12 most callbacks
  *       13 highest slot in use + 1, for an owner of connections   14 tasks sent   15 tasks begun   16 messages
  *       17 tasks in the memory of the process (when it is dead, its parent moves them to its own 18)   18 tasks lost
+ *       19 as i32: how many processes of the lane have ended; its parent counts
  * Sums over the lanes are the server's totals; they survive the processes.
  */
 import { LANE_BYTES, WORKER_BYTES } from './layout.ts';
@@ -102,6 +103,7 @@ export const MESSAGES = 16;
 export const TASKS_HELD = 17;
 /** and those that nobody will ever begin. */
 export const TASKS_LOST = 18;
+const ENDS = 19;
 
 /** The counters of one lane: plain numbers at numbers[base + REQUESTS] and so on. */
 export class LaneCounters {
@@ -135,6 +137,11 @@ export function loseHeldTasks(segment: Segment, lane: number, own: LaneCounters)
   const dead = new LaneCounters(segment, lane);
   own.add(TASKS_LOST, dead.get(TASKS_HELD));
   dead.set(TASKS_HELD, 0);
+}
+
+/** The word that tells how many processes of a lane have ended. */
+export function endsWord({ layout }: Segment, lane: number): number {
+  return (layout.lanesOffset + lane * LANE_BYTES) / 4 + 2 * ENDS;
 }
 
 /** One counter, summed over all lanes. */
