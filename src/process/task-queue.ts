@@ -7,7 +7,7 @@
  * and for theirs task workers look from time to time.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { SWOOLE_IPC_PREEMPTIVE, SWOOLE_TASK_TMPFILE } from '../constants.ts';
 import { workerInbox } from '../shm/layout.ts';
@@ -15,7 +15,7 @@ import { decodeLetter } from '../shm/letter.ts';
 import { TASK_QUEUED } from '../shm/messages.ts';
 import { decodeTask, encodeTask, letterOfTask, type QueuedTask } from '../shm/queued-task.ts';
 import { EAGAIN, EIO, ENOMSG } from '../sys/constants.ts';
-import { receiveMessage, removeMessageQueue, sendMessage } from '../sys/message-queue.ts';
+import { messageQueueStatus, receiveMessage, removeMessageQueue, sendMessage } from '../sys/message-queue.ts';
 import type { Runtime } from './runtime.ts';
 import type { TaskRoute } from './task-sender.ts';
 
@@ -41,6 +41,7 @@ export class QueueRoute implements TaskRoute {
   private readonly queue: number;
   private readonly directory: string;
   private readonly onLost: (taskId: number, error: number) => void;
+  private readonly status = { count: 0, bytes: 0, limit: 0 };
   private waiting: Outgoing[] = [];
   /** Those before it have gone. */
   private next = 0;
@@ -91,9 +92,11 @@ export class QueueRoute implements TaskRoute {
     return error;
   }
 
-  /** Only now, and not while it waits: what dies with its sender leaves no file behind. */
+  /** Only once the queue has room, and not while the task waits: what dies with its sender leaves no file behind. */
   private putIntoFile(task: Outgoing): number {
     const path = join(this.directory, `${FILE_PREFIX}${randomUUID()}`);
+    const name = encodeTask(task.taskId, task.sourceId, process.pid, task.flags | SWOOLE_TASK_TMPFILE, path);
+    if (!this.hasRoom(name.length)) return EAGAIN;
     task.path = path;
     try {
       mkdirSync(this.directory, { recursive: true });
@@ -101,8 +104,14 @@ export class QueueRoute implements TaskRoute {
     } catch (error) {
       return -((error as NodeJS.ErrnoException).errno ?? -EIO);
     }
-    task.bytes = encodeTask(task.taskId, task.sourceId, process.pid, task.flags | SWOOLE_TASK_TMPFILE, path);
+    task.bytes = name;
     return 0;
+  }
+
+  /** True where we cannot know: then sending tells what is wrong. */
+  private hasRoom(length: number): boolean {
+    const { queue, status } = this;
+    return messageQueueStatus(queue, status) !== 0 || status.bytes + length <= status.limit;
   }
 }
 
@@ -123,7 +132,10 @@ export class QueueReader {
     this.onDamage = onDamage;
   }
 
-  /** The next task, or null when there is none. What is no task is dropped and told: other programs can write here. */
+  /**
+   * The next task, or null when there is none; load() must follow. What is no task is dropped and told: other programs can
+   * write here.
+   */
   next(): QueuedTask | null {
     for (;;) {
       const message = receiveMessage(this.queue, this.type, this.answer);
@@ -132,15 +144,30 @@ export class QueueReader {
         return null;
       }
       try {
-        const task = decodeTask(message.data);
-        if ((task.flags & SWOOLE_TASK_TMPFILE) !== 0) fromFile(task, this.directory);
-        return task;
+        return decodeTask(message.data);
       } catch (error) {
-        this.onDamage(
-          `a message of ${message.data.length} bytes in the task queue is dropped: ${(error as Error).message}`,
-        );
+        this.dropped(message.data.length, error);
       }
     }
+  }
+
+  /**
+   * Reads the file of a task that has one. Not done by next(): it takes long, and whoever waits for the task must be told
+   * should we die over it. Answers false when the task is lost.
+   */
+  load(task: QueuedTask): boolean {
+    if ((task.flags & SWOOLE_TASK_TMPFILE) === 0) return true;
+    try {
+      decodeLetter(takeFile(fileOf(task, this.directory)), task);
+      return true;
+    } catch (error) {
+      this.dropped(String(task.value).length, error);
+      return false;
+    }
+  }
+
+  private dropped(bytes: number, error: unknown): void {
+    this.onDamage(`a message of ${bytes} bytes in the task queue is dropped: ${(error as Error).message}`);
   }
 
   /** Somebody has removed it. To die would not bring it back, and our successors would die as well. */
@@ -166,10 +193,15 @@ export function discardTaskQueue(queue: number, directory: string): void {
   removeMessageQueue(queue);
 }
 
-function fromFile(task: QueuedTask, directory: string): void {
-  const path = fileOf(task, directory);
-  decodeLetter(readFileSync(path), task);
-  rmSync(path, { force: true });
+/** Removed first: who dies over reading it leaves nothing behind. */
+function takeFile(path: string): Buffer {
+  const file = openSync(path, 'r');
+  try {
+    rmSync(path);
+    return readFileSync(file);
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** Anybody who may write to the queue can name a file: only those where ours are may be read and removed. */

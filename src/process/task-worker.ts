@@ -165,7 +165,14 @@ export class TaskWorker {
       if (task === null) break;
       const { taskId, sourceId } = task;
       const entry = this.hands.take(taskId, sourceId, task.life, task.flags, -1, 0);
-      this.begin(new TaskInHand(this.runtime, this.hands, taskId, sourceId, task, entry));
+      this.numbers[this.counters + TASKS_BEGUN]++;
+      const loaded = queue.load(task);
+      const inHand = new TaskInHand(this.runtime, this.hands, taskId, sourceId, task, entry);
+      if (loaded) this.begin(inHand);
+      else {
+        inHand.fail();
+        this.end(inHand);
+      }
     }
     this.runtime.turn.touch();
   }
@@ -204,15 +211,15 @@ export class TaskWorker {
     // In this order: see tasks-in-hand.ts.
     const entry = this.hands.take(a, b, letter.life, letter.flags, lane, position);
     reader.release();
+    this.numbers[this.counters + TASKS_BEGUN]++;
     this.begin(new TaskInHand(runtime, this.hands, a >>> 0, b, letter, entry));
   }
 
   private begin(task: TaskInHand): void {
-    const { words, numbers, counters } = this;
+    const { words } = this;
     this.letter.value = undefined;
     // Most often the sender has written that already, and a store would take the cache line from it.
     if (words[this.statusWord] === WORKER_IDLE) words[this.statusWord] = WORKER_BUSY;
-    numbers[counters + TASKS_BEGUN]++;
     this.beginTurn();
     const promise = this.application.task(task);
     if (promise === undefined) {

@@ -1,5 +1,6 @@
 /** task_ipc_mode 2 and 3: tasks in a message queue of the kernel. Every queue that is made here is removed here. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -250,6 +251,72 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       } finally {
         removeMessageQueue(queue);
       }
+    });
+
+    test('a large task whose task worker is killed over its file, or finds none, is told as lost', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: 1, task_worker_num: 1, task_ipc_mode: 2, task_tmpdir: DIRECTORY },
+        setup: taskServer,
+      });
+      using remote = await Remote.connect(server);
+      const hold = inTask(async ({ rest }) => {
+        await rest(500);
+      });
+      for (const kill of [true, false]) {
+        const pid = pidOf(server, 1);
+        const outcome = remote.run(async ({ server }, hold) => {
+          server.task(hold);
+          const result = await server.taskwait('z'.repeat(9000), 10);
+          return result === false ? server.getLastError() : 'a result';
+        }, hold);
+        const [file] = await server.until(() => {
+          const names = readdirSync(DIRECTORY);
+          return names.length === 1 && names;
+        }, 'the file of the task');
+        rmSync(join(DIRECTORY, file));
+        if (kill) {
+          // Whoever opens it waits until somebody writes.
+          execFileSync('mkfifo', [join(DIRECTORY, file)]);
+          await server.until(async () => (await stats(remote)).task_queue_num === 0, 'the task to be taken');
+          killWorker(server, 1);
+        }
+        assert.equal(await outcome, kill ? 9003 : 2002);
+        if (kill) {
+          rmSync(join(DIRECTORY, file));
+          await replaced(server, 1, pid);
+        }
+        assert.equal((await stats(remote)).tasking_num, 0);
+      }
+      assert.deepEqual(readdirSync(DIRECTORY), []);
+    });
+
+    test('a sender that dies with more large tasks than the queue holds leaves no file behind', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: 1, task_worker_num: 1, task_ipc_mode: 3, task_tmpdir: DIRECTORY },
+        setup: taskServer,
+      });
+      using remote = await Remote.connect(server);
+      const tasks = 300;
+      const hold = inTask(async ({ rest, report }) => {
+        report('held');
+        await rest(1000);
+      });
+      const sent = remote.run(
+        ({ server }, hold, tasks) => {
+          server.task(hold);
+          for (let i = 0; i < tasks; i++) server.task('z'.repeat(9000));
+          return (server.stats() as { task_queue_num: number }).task_queue_num;
+        },
+        hold,
+        tasks,
+      );
+      assert.ok((await sent) < tasks, 'some wait in the sender');
+      await server.waitFor('held');
+      killWorker(server, 0);
+      await server.stop();
+      assert.deepEqual(readdirSync(DIRECTORY), []);
     });
 
     test('a queue that somebody removes is told, and kills nobody', async () => {
