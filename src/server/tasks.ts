@@ -74,7 +74,7 @@ export class Tasks {
       });
     }
     const id = this.post(data, target, SWOOLE_TASK_NONBLOCK | SWOOLE_TASK_CALLBACK, null);
-    if (id !== false && this.cutOff) queueMicrotask(() => this.callBack(onFinish, id, false));
+    if (id !== false && this.cutOff) setImmediate(() => this.callBack(onFinish, id, false));
     else if (id !== false) this.callbacks.add(id, onFinish);
     return id;
   }
@@ -238,7 +238,8 @@ export class Tasks {
       return false;
     }
     this.nextId = (id + 1) % IDS;
-    if (waiting !== null && this.cutOff) queueMicrotask(() => waiting(false, SWOOLE_ERROR_CO_CANCELED));
+    // Not in this turn: whoever asks again and again would keep the loop from everything else.
+    if (waiting !== null && this.cutOff) setImmediate(() => waiting(false, SWOOLE_ERROR_CO_CANCELED));
     else if (waiting !== null) this.waiting.add(id, waiting);
     return id;
   }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { SWOOLE_BASE, SWOOLE_ERROR_CO_CANCELED } from '../../src/index.ts';
+import { SWOOLE_BASE, SWOOLE_ERROR_CO_CANCELED, SWOOLE_PROCESS } from '../../src/index.ts';
 import { isAlive } from '../support/process-info.ts';
 import { Remote } from '../support/remote.ts';
 import { startServer, type TestServer } from '../support/server.ts';
@@ -370,6 +370,32 @@ for (const { name, mode, workerNum } of SUBJECTS) {
         await server.waitForCount('done', 3);
       });
     }
+
+    if (mode === SWOOLE_PROCESS)
+      test('a worker that asks again and again hears that it ends', async () => {
+        await using server = await startServer({
+          mode,
+          settings: { worker_num: 1, task_worker_num: 1, max_wait_time: 2 },
+          setup: ({ server, report }) => {
+            let ends = false;
+            server.on('receive', () => {});
+            server.on('task', () => 'done');
+            server.on('workerStart', async (server, id) => {
+              if (id === 0) while (!ends) await server.taskwait('more', 60);
+            });
+            server.on('workerExit', (_server, id) => {
+              ends = true;
+              report('exit', { id });
+            });
+          },
+        });
+        const pid = pidOf(server, 0);
+        server.kill('SIGUSR1');
+        await replaced(server, 0, pid);
+        await server.until(() => !server.processes().includes(pid), 'the end of the old worker');
+        assert.ok(server.events('exit').some((event) => event.pid === pid));
+        assert.doesNotMatch(server.output, /did not/);
+      });
 
     test('shutdown with tasks in the queue ends in time', async () => {
       await using server = await startServer({
