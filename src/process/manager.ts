@@ -32,6 +32,8 @@ const USER_PROCESS_LIFE_MS = 1000;
 /** Lost tasks that are told by name. */
 const NAMES_MAX = 20;
 
+type Role = 'worker' | 'task' | 'user';
+
 interface Process {
   id: number;
   generation: number;
@@ -86,7 +88,8 @@ export class Manager {
   private readonly failures: number[];
   private reloading: Reload | null = null;
   private stopping = false;
-  private stopOrder: Process[][] = [];
+  /** The roles that are still to end, at a shutdown. */
+  private stopOrder: Role[] = [];
 
   constructor(options: ManagerOptions) {
     this.options = options;
@@ -151,7 +154,7 @@ export class Manager {
 
   // ---- starting and replacing -------------------------------------------------------------------------------------
 
-  private role(id: number): 'worker' | 'task' | 'user' {
+  private role(id: number): Role {
     const { workerCount, taskWorkerCount } = this.runtime.segment.layout;
     return id < workerCount ? 'worker' : id < workerCount + taskWorkerCount ? 'task' : 'user';
   }
@@ -159,6 +162,11 @@ export class Manager {
   private nameOf(id: number): string {
     const role = this.role(id);
     return `${role === 'worker' ? 'worker' : role === 'task' ? 'task worker' : 'user process'} ${id}`;
+  }
+
+  /** False once the server ends, but for task workers while there is somebody who may wait for their results. */
+  private mayStart(id: number): boolean {
+    return !this.stopping || (this.role(id) === 'task' && this.stopOrder[0] === 'worker');
   }
 
   private spawn(id: number, again: boolean): void {
@@ -210,7 +218,7 @@ export class Manager {
       `${this.nameOf(id)} ended as soon as it had begun (${failures} times in a row): the next start is in ${pause} ms`,
     );
     setTimeout(() => {
-      if (!this.stopping && this.current[id] === null) this.spawn(id, true);
+      if (this.mayStart(id) && this.current[id] === null) this.spawn(id, true);
       // A server that has ended must not be kept by it.
     }, pause).unref();
   }
@@ -219,7 +227,7 @@ export class Manager {
   private replaceStopping(id: number, pid: number): void {
     const process = this.current[id];
     // What it says may come after its end, when the next one has its place already.
-    if (process?.child.pid !== pid || this.stopping) return;
+    if (process?.child.pid !== pid || !this.mayStart(id)) return;
     if (this.options.workersOwnSockets && this.role(id) === 'worker') return;
     process.detached = true;
     this.current[id] = null;
@@ -248,7 +256,7 @@ export class Manager {
       );
       this.application.workerError(id, ended.child.pid, exitCode, signal);
     }
-    if (this.stopping) {
+    if (!this.mayStart(id)) {
       this.continueStop();
       return;
     }
@@ -362,8 +370,8 @@ export class Manager {
     if (this.stopping) return;
     this.stopping = true;
     if (this.reloading?.killer != null) clearTimeout(this.reloading.killer);
-    const ofRole = (role: string): Process[] => [...this.processes].filter((process) => this.role(process.id) === role);
-    this.stopOrder = [ofRole('worker'), ofRole('task'), ofRole('user')];
+    this.reloading = null;
+    this.stopOrder = ['worker', 'task', 'user'];
     if (this.settings.maxWaitMs > 0) {
       setTimeout(() => {
         for (const process of this.processes) process.child.kill('SIGKILL');
@@ -373,19 +381,18 @@ export class Manager {
   }
 
   private stopNext(): void {
-    for (const process of this.stopOrder[0] ?? []) this.end(process);
+    for (const process of this.processes) if (this.role(process.id) === this.stopOrder[0]) this.end(process);
     this.continueStop();
   }
 
   private continueStop(): void {
-    const group = this.stopOrder[0];
-    if (group === undefined) {
+    if (this.stopOrder.length === 0) {
       this.watch.close();
       this.application.managerStop();
       this.options.onEnd();
       return;
     }
-    if (group.some((process) => this.processes.has(process))) return;
+    for (const process of this.processes) if (this.role(process.id) === this.stopOrder[0]) return;
     this.stopOrder.shift();
     this.stopNext();
   }

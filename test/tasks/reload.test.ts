@@ -397,6 +397,39 @@ for (const { name, mode, workerNum } of SUBJECTS) {
         assert.doesNotMatch(server.output, /did not/);
       });
 
+    test('a task worker that dies at a shutdown costs those who wait one task', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: 1, task_worker_num: 1, max_wait_time: 10 },
+        setup: taskServer,
+      });
+      using remote = await Remote.connect(server);
+      await remote.run(
+        ({ server, report, swoole }, job) => {
+          for (const data of [job, 'behind'])
+            void server.taskwait(data, 60).then((result) => report('told', { result }));
+          const look = setInterval(() => {
+            if (server.getWorkerStatus() !== swoole.SWOOLE_WORKER_EXIT) return;
+            clearInterval(look);
+            report('exiting');
+          }, 5);
+        },
+        inTask(async ({ rest, report }) => {
+          report('begun');
+          await rest(60_000);
+        }),
+      );
+      await server.waitFor('begun');
+      server.kill('SIGTERM');
+      await server.waitFor('exiting');
+      process.kill(pidOf(server, 1), 'SIGKILL');
+      await server.exited();
+      assert.deepEqual(
+        server.events('told').map(({ result }) => result),
+        [false, 'behind'],
+      );
+    });
+
     test('shutdown with tasks in the queue ends in time', async () => {
       await using server = await startServer({
         mode,
