@@ -13,8 +13,8 @@ import { LANES_PER_WORKER, MANAGER_INBOX, MASTER_INBOX, workerInbox, workerLane 
 import { announceLane, Inbox, releaseInboxOfDead } from '../shm/mailbox.ts';
 import { MANAGER_READY, RELOAD, REOPEN_LOG, SHUTDOWN, TASK, WORKER_READY, WORKER_STOPPING } from '../shm/messages.ts';
 import { WORD_RELOADING } from '../shm/segment.ts';
-import { takeTasksOfDead } from '../shm/tasks-in-hand.ts';
-import { loseHeldTasks } from '../shm/workers.ts';
+import { takeIncomingOfDead, takeTasksOfDead } from '../shm/tasks-in-hand.ts';
+import { loseHeldTasks, TASKS_LOST } from '../shm/workers.ts';
 import type { Application } from './application.ts';
 import type { ProcessSettings } from './config.ts';
 import { InboxWatch } from './inbox-watch.ts';
@@ -283,6 +283,11 @@ export class Manager {
     const { runtime } = this;
     const { layout } = runtime.segment;
     const lost = takeTasksOfDead(runtime.segment, workerInbox(layout, id), lane);
+    const incoming = takeIncomingOfDead(runtime.segment, lane);
+    if (incoming !== null && !lost.some(({ taskId, life }) => taskId === incoming.taskId && life === incoming.life)) {
+      lost.push(incoming);
+      runtime.counters.add(TASKS_LOST, 1);
+    }
     if (lost.length === 0) return;
     for (const task of lost) tellTaskDied(runtime, id, task);
     const names = lost.map(

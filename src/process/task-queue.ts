@@ -14,7 +14,9 @@ import { workerInbox } from '../shm/layout.ts';
 import { decodeLetter } from '../shm/letter.ts';
 import { TASK_QUEUED } from '../shm/messages.ts';
 import { decodeTask, encodeTask, letterOfTask, type QueuedTask } from '../shm/queued-task.ts';
+import type { TasksInHand } from '../shm/tasks-in-hand.ts';
 import { EAGAIN, EIO, ENOMSG } from '../sys/constants.ts';
+import type { Region } from '../sys/memory.ts';
 import { messageQueueStatus, receiveMessage, removeMessageQueue, sendMessage } from '../sys/message-queue.ts';
 import type { Runtime } from './runtime.ts';
 import type { TaskRoute } from './task-sender.ts';
@@ -123,6 +125,7 @@ export class QueueReader {
   private readonly directory: string;
   private readonly onDamage: (text: string) => void;
   private readonly answer = { error: 0 };
+  private incoming: Region | undefined;
   private isGone = false;
 
   constructor(queue: number, mode: number, workerId: number, directory: string, onDamage: (text: string) => void) {
@@ -133,12 +136,14 @@ export class QueueReader {
   }
 
   /**
-   * The next task, or null when there is none; load() must follow. What is no task is dropped and told: other programs can
-   * write here.
+   * The next task, or null when there is none; load() must follow, once the task is entered in the hands. What is no task is
+   * dropped and told: other programs can write here.
    */
-  next(): QueuedTask | null {
+  next(hands: TasksInHand): QueuedTask | null {
+    this.incoming ??= hands.incoming();
     for (;;) {
-      const message = receiveMessage(this.queue, this.type, this.answer);
+      hands.clearIncoming();
+      const message = receiveMessage(this.queue, this.type, this.answer, this.incoming);
       if (message === null) {
         if (this.answer.error !== ENOMSG) this.gone();
         return null;

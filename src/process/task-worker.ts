@@ -161,10 +161,11 @@ export class TaskWorker {
     const { queue } = this;
     if (queue === null) return;
     while (!this.holds() && !this.life.stopping && !this.ending) {
-      const task = queue.next();
+      const task = queue.next(this.hands);
       if (task === null) break;
       const { taskId, sourceId } = task;
       const entry = this.hands.take(taskId, sourceId, task.life, task.flags, -1, 0);
+      this.hands.clearIncoming();
       this.numbers[this.counters + TASKS_BEGUN]++;
       const loaded = queue.load(task);
       const inHand = new TaskInHand(this.runtime, this.hands, taskId, sourceId, task, entry);

@@ -30,8 +30,10 @@ export const RING_CONTROL_BYTES = 192;
 export const INBOX_BYTES = 512;
 export const LANE_BYTES = 256;
 export const WORKER_BYTES = 64;
-/** What a process that runs tasks has in hand; see tasks-in-hand.ts. */
-export const HAND_BYTES = 32768;
+/** What a process that runs tasks has in hand: a table, and the message that it takes out of a queue. See tasks-in-hand.ts. */
+export const HAND_TABLE_BYTES = 32768;
+export const INCOMING_BYTES = 12288;
+export const HAND_BYTES = HAND_TABLE_BYTES + INCOMING_BYTES;
 export const PORTS_MAX = 1024;
 /** How many connections an owner has: in all, then for each port. */
 export const COUNT_BYTES = 4 * (1 + PORTS_MAX);

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { after, describe, it } from 'node:test';
 import { interleave } from '../../test/support/interleave.ts';
 import { RingControl, smallSegment } from '../../test/support/shared.ts';
+import { openMessageQueue, receiveMessage, removeMessageQueue, sendMessage } from '../sys/message-queue.ts';
 import { workerInbox, workerLane } from './layout.ts';
+import { encodeTask } from './queued-task.ts';
 import { RingReader, RingWriter } from './ring.ts';
 import type { Segment } from './segment.ts';
-import { HAND_ENTRIES, type TaskInTable, TasksInHand, takeTasksOfDead } from './tasks-in-hand.ts';
+import { HAND_ENTRIES, type TaskInTable, TasksInHand, takeIncomingOfDead, takeTasksOfDead } from './tasks-in-hand.ts';
 
 const KIND = 50;
 /** Worker id of the first of two task workers. */
@@ -174,5 +176,33 @@ describe('tasks in hand', () => {
       assert.throws(() => new TasksInHand(segment, lane), RangeError, `${lane}`);
       assert.throws(() => takeTasksOfDead(segment, inbox, lane), RangeError, `${lane}`);
     }
+  });
+});
+
+describe('a message on its way out of a task queue', () => {
+  const queue = openMessageQueue(0, 0o600);
+  after(() => removeMessageQueue(queue));
+  const receive = (hands: TasksInHand): void => {
+    hands.clearIncoming();
+    receiveMessage(queue, 0, { error: 0 }, hands.incoming());
+  };
+
+  it('is told when its process dies before it knows of it', () => {
+    const { segment, lane, hands } = stage(0);
+    assert.equal(sendMessage(queue, 3, encodeTask(2 ** 31 + 7, SOURCE, LIFE, FLAGS, 'x'.repeat(8000))), 0);
+    receive(hands);
+    assert.deepEqual(takeIncomingOfDead(segment, lane), task(2 ** 31 + 7));
+    assert.equal(takeIncomingOfDead(segment, lane), null);
+  });
+
+  it('is no message where there was none, or where it was entered', () => {
+    const { segment, lane, hands } = stage(0);
+    receive(hands);
+    assert.equal(takeIncomingOfDead(segment, lane), null);
+    assert.equal(sendMessage(queue, 3, encodeTask(8, SOURCE, LIFE, FLAGS, 'x')), 0);
+    receive(hands);
+    hands.take(8, SOURCE, LIFE, FLAGS, -1, 0);
+    hands.clearIncoming();
+    assert.equal(takeIncomingOfDead(segment, lane), null);
   });
 });

@@ -6,15 +6,26 @@
  *        4 flags   5 lane that the task came by, or -1   6 position in that ring   7 free
  *   Written by the task worker; read by the manager once that process is dead. State is stored last and cleared first.
  *
+ * Behind it is where the kernel puts a message of a task queue (task_ipc_mode 2 and 3), type and all:
+ *
+ *   word 0–1 type, 0 where there is none   2 task id   3 source   4–5 time   6 life   7 flags   then the rest
+ *   Written by the kernel; the task worker clears the type before, and when it has entered the task.
+ *
+ * The message is in the queue or here, and nowhere else: a process that dies before its first instruction leaves it here.
+ *
  * A task is entered before its ring's head moves, because afterwards nobody else knows of it. Whether the head has moved
  * decides whom it belongs to: before, it is the successor's; after, it died with its worker.
  */
-import { HAND_BYTES, type Layout, workerLane } from './layout.ts';
+import { Region } from '../sys/memory.ts';
+import { HAND_BYTES, HAND_TABLE_BYTES, INCOMING_BYTES, type Layout, workerLane } from './layout.ts';
 import { ringConsumed } from './ring.ts';
 import type { Segment } from './segment.ts';
 
 export const HAND_ENTRIES = 1024;
-const ENTRY_WORDS = HAND_BYTES / 4 / HAND_ENTRIES;
+const ENTRY_WORDS = HAND_TABLE_BYTES / 4 / HAND_ENTRIES;
+const INCOMING_WORD = HAND_TABLE_BYTES / 4;
+/** Of the message: its type and the heads of task and letter. */
+const INCOMING_HEAD_WORDS = 10;
 
 const STATE = 0;
 const TASK = 1;
@@ -48,14 +59,29 @@ function tableWord(layout: Layout, lane: number): number {
 export class TasksInHand {
   private readonly words: Int32Array;
   private readonly base: number;
+  private readonly address: number;
   private readonly free: number[] = [];
   private used = 0;
 
   constructor(segment: Segment, lane: number) {
     this.words = segment.words;
     this.base = tableWord(segment.layout, lane);
+    this.address = segment.region.address + this.base * 4;
     // What a predecessor left was told by the manager, or nobody is left to be told.
     for (let entry = 0; entry < HAND_ENTRIES; entry++) this.words[this.base + entry * ENTRY_WORDS] = FREE;
+  }
+
+  /** Where a message of a task queue is to be received. */
+  incoming(): Region {
+    return new Region(this.address + HAND_TABLE_BYTES, INCOMING_BYTES);
+  }
+
+  /** No message has come, or the one that has is a task that take() knows. */
+  clearIncoming(): void {
+    const { words } = this;
+    const at = this.base + INCOMING_WORD;
+    Atomics.store(words, at, 0);
+    words.fill(0, at, at + INCOMING_HEAD_WORDS);
   }
 
   get full(): boolean {
@@ -109,4 +135,12 @@ export function takeTasksOfDead(segment: Segment, inbox: number, lane: number): 
     });
   }
   return found;
+}
+
+/** The task that was taken out of a queue last by the dead process of a lane, unless that had entered it; or null. */
+export function takeIncomingOfDead(segment: Segment, lane: number): TaskInTable | null {
+  const { words } = segment;
+  const at = tableWord(segment.layout, lane) + INCOMING_WORD;
+  if (Atomics.exchange(words, at, 0) === 0) return null;
+  return { taskId: words[at + 2] >>> 0, source: words[at + 3], life: words[at + 6], flags: words[at + 7] };
 }

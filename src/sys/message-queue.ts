@@ -99,26 +99,34 @@ export interface ReceivedMessage {
 
 /**
  * Takes the oldest message of a type, or of any with type 0. Answers null when there is none (ENOMSG) or the queue is gone
- * (EINVAL, EIDRM): `error` of the second argument tells which. Never waits, and never cuts a message.
+ * (EINVAL, EIDRM): `error` of the third argument tells which. Never waits, and never cuts a message. With `into` the kernel
+ * puts it there, with its type before it, unless it is too long for that.
  */
-export function receiveMessage(id: number, type: number, answer: { error: number }): ReceivedMessage | null {
+export function receiveMessage(
+  id: number,
+  type: number,
+  answer: { error: number },
+  into?: Region,
+): ReceivedMessage | null {
   answer.error = 0;
   if (!isType(type)) {
     answer.error = EINVAL;
     return null;
   }
+  let place = into ?? message;
   for (;;) {
-    const length = libc.msgrcv(id, message.address, message.length - HEADER_BYTES, type, IPC_NOWAIT);
+    const length = libc.msgrcv(id, place.address, place.length - HEADER_BYTES, type, IPC_NOWAIT);
     if (length >= 0) {
       return {
-        type: (message.i32[0] >>> 0) + message.i32[1] * 2 ** 32,
-        data: copyBytes(message.u8, HEADER_BYTES, length),
+        type: (place.i32[0] >>> 0) + place.i32[1] * 2 ** 32,
+        data: copyBytes(place.u8, HEADER_BYTES, length),
       };
     }
     const error = libc.errno();
     if (error === E2BIG) {
       // The message is still in the queue: another program has sent more than ours would.
-      reserve(2 * (message.length - HEADER_BYTES));
+      if (place === message) reserve(2 * (message.length - HEADER_BYTES));
+      place = message;
       continue;
     }
     if (error === EINTR) continue;

@@ -291,6 +291,43 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       assert.deepEqual(readdirSync(DIRECTORY), []);
     });
 
+    test('whoever waits is told, however soon after its start a task worker is killed', async () => {
+      const kills = 24;
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: 1, task_worker_num: 3, task_ipc_mode: 3 },
+        setup: taskServer,
+      });
+      using remote = await Remote.connect(server);
+      const results = remote.run(async ({ server, state }) => {
+        const codes: Record<number, number> = {};
+        const ask = async (): Promise<void> => {
+          while (state.enough !== true) {
+            const code = (await server.taskwait('x', 30)) === false ? server.getLastError() : 0;
+            codes[code] = (codes[code] ?? 0) + 1;
+            await new Promise((resolve) => setTimeout(resolve, 1));
+          }
+        };
+        await Promise.all(Array.from({ length: 24 }, ask));
+        return codes;
+      });
+      // In the first milliseconds, when all of its code is slow.
+      const killed = new Set<number>();
+      while (killed.size < kills) {
+        const isNew = ({ id, pid }: { id?: number; pid: number }): boolean => id !== 0 && !killed.has(pid);
+        const { pid } = await server.waitFor('$worker', isNew);
+        killed.add(pid);
+        await new Promise((resolve) => setTimeout(resolve, killed.size % 8));
+        process.kill(pid, 'SIGKILL');
+      }
+      await remote.run(({ state }) => {
+        state.enough = true;
+      });
+      const { 0: answered, 9003: lost = 0, ...others } = await results;
+      assert.ok(answered > 0 && lost <= kills, `${answered} answered, ${lost} lost`);
+      assert.deepEqual(others, {});
+    });
+
     test('a sender that dies with more large tasks than the queue holds leaves no file behind', async () => {
       await using server = await startServer({
         mode,
