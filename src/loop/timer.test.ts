@@ -58,6 +58,7 @@ describe('Timer', () => {
       [id, 'me'],
     ]);
     assert.equal(Timer.clear(id), false);
+    assert.equal(Timer.clear(Timer.tick(0, () => {})), false);
   });
 
   it('ids count up and are told by list, exists and info', () => {

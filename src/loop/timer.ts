@@ -198,8 +198,9 @@ export const Timer = {
     return add(ms, false, callback, () => () => callback(...args));
   },
 
-  /** Removes a timer; `false` when there is none of that id. */
-  clear(timerId: number): boolean {
+  /** Removes a timer; `false` when there is none of that id. Takes what `tick` and `after` answer, `false` too. */
+  clear(timerId: number | false): boolean {
+    if (timerId === false) return false;
     const entry = entries.get(timerId);
     if (entry === undefined || entry.removed) return false;
     leave(entry);

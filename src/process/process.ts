@@ -166,7 +166,12 @@ export class Process {
   #queueMode = SWOOLE_MSGQUEUE_BALANCE;
   #lastError = 0;
 
-  constructor(callback: ProcessCallback, redirect_stdin_and_stdout = false, pipe_type = 2, enable_coroutine = false) {
+  constructor(
+    callback: ProcessCallback,
+    redirect_stdin_and_stdout: boolean | number = false,
+    pipe_type = 2,
+    enable_coroutine: boolean | number = false,
+  ) {
     if (typeof callback !== 'function') throw badArgument('callback', 'a function', callback);
     if (![0, 1, 2].includes(pipe_type))
       throw badArgument('pipe_type', '0 (none), 1 (bytes) or 2 (messages)', pipe_type);

@@ -592,7 +592,7 @@ export class Server {
     return Timer.after(ms, callback, ...args);
   }
   /** Timer.clear() */
-  clearTimer(timerId: number): boolean {
+  clearTimer(timerId: number | false): boolean {
     return Timer.clear(timerId);
   }
   /** Calls back at the end of the current turn of the loop. */
