@@ -82,8 +82,12 @@ export class BaseWorker implements Delivery, PacketDelivery {
   private requests = 0;
   private sinceClock = 0;
   private flushedAt = 0;
-  private readonly pollAgain = (): void => this.poll();
-  private again = false;
+  /** Goes on where a turn has left something. */
+  private again: NodeJS.Immediate | null = null;
+  private readonly pollAgain = (): void => {
+    this.again = null;
+    this.poll();
+  };
 
   constructor(options: BaseWorkerOptions) {
     const { runtime, settings } = options;
@@ -153,7 +157,6 @@ export class BaseWorker implements Delivery, PacketDelivery {
 
   /** Handles what there is, then looks again for a while: see LINGER_TURNS. */
   private poll(): void {
-    this.again = false;
     const end = performance.now() + TURN_MS;
     let lingering = 0;
     do {
@@ -179,14 +182,12 @@ export class BaseWorker implements Delivery, PacketDelivery {
 
   /** False where Node's loop has something to do for us. */
   private mayLinger(): boolean {
-    return !this.again && !this.life.stopping && !this.inbox.hasPending();
+    return this.again === null && !this.life.stopping && !this.inbox.hasPending();
   }
 
   /** Sockets that have more to read than one turn allows bring no new event. */
   private pollSoon(): void {
-    if (!this.reactor.hasReady || this.again) return;
-    this.again = true;
-    setImmediate(this.pollAgain);
+    if (this.reactor.hasReady) this.again ??= setImmediate(this.pollAgain);
   }
 
   private stopTaking(): void {
@@ -214,6 +215,8 @@ export class BaseWorker implements Delivery, PacketDelivery {
     this.inboxWatch.close();
     reactor.closeAll();
     runtime.endTurn = null;
+    // The server may have been this process's, which lives on.
+    if (this.again !== null) clearImmediate(this.again);
   }
 
   // ---- what other processes ask for -------------------------------------------------------------------------------

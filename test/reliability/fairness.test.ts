@@ -91,3 +91,48 @@ for (const { name, mode } of [PROCESS, ALONE]) {
     await server.waitFor('immediate');
   });
 }
+
+test("a socket that is never empty does not let Node's turns grow in SWOOLE_BASE in one process", async () => {
+  await using server = await startServer({
+    mode: ALONE.mode,
+    settings: { worker_num: 1 },
+    setup: async ({ server, report }) => {
+      const { connect } = await import('node:net');
+      const { writeSync } = await import('node:fs');
+      const data = Buffer.alloc(256 * 1024);
+      let client = -1;
+      // The worker is its own client: more than it reads at once is always there.
+      const fill = (): void => {
+        try {
+          for (;;) writeSync(client, data);
+        } catch (error) {
+          if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+        }
+      };
+      let received = 0;
+      let turns = 0;
+      const turn = (): void => {
+        turns++;
+        if (received < 10_000) setImmediate(turn);
+        else report('enough', { turns });
+      };
+      server.on('workerStart', (server) => {
+        const socket = connect(server.port, '127.0.0.1', () => {
+          client = (socket as unknown as { _handle: { fd: number } })._handle.fd;
+          turn();
+          fill();
+        });
+        // The server closes it with what is still in it.
+        socket.on('error', () => {});
+        socket.unref();
+      });
+      server.on('receive', () => {
+        received++;
+        if (received < 10_000) fill();
+      });
+    },
+  });
+  // Two turns of the reactor make one of Node's: one for what epoll tells, one for what that has left.
+  const { turns } = await server.waitFor('enough');
+  assert.ok(turns > 1000, `10,000 reads in ${turns} turns`);
+});

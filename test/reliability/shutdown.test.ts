@@ -10,7 +10,7 @@ import { Load } from '../support/load.ts';
 import { isListening, isSegmentHeld, segmentOf } from '../support/process-info.ts';
 import { Remote } from '../support/remote.ts';
 import { runScript, startServer, type TestServer } from '../support/server.ts';
-import { ALL_SUBJECTS, PROCESS } from '../support/subjects.ts';
+import { ALL_SUBJECTS, ALONE, PROCESS } from '../support/subjects.ts';
 
 const PID_FILE = 'server.pid';
 const EADDRINUSE = 98;
@@ -198,4 +198,37 @@ test('a second process that is started while one runs does not disturb it', asyn
   const bytes = Buffer.from([0, 0, 0, 1, 9]);
   await client.write(bytes);
   assert.deepEqual(await client.read(5), bytes);
+});
+
+test('a process that was the whole server lives on after an end in the middle of files', async () => {
+  const server = await startServer({
+    mode: ALONE.mode,
+    settings: { worker_num: 1, max_wait_time: 1, reload_async: false, enable_coroutine: false },
+    setup: async ({ server, report, args }) => {
+      const { truncateSync, writeFileSync } = await import('node:fs');
+      writeFileSync('file', '');
+      truncateSync('file', 2 ** 30);
+      server.on('receive', () => {});
+      const fds: number[] = [];
+      server.on('connect', (server, fd) => {
+        // More than all of them get in one turn.
+        if (fds.push(fd) < args) return;
+        for (const each of fds) server.sendfile(each, 'file');
+        server.shutdown();
+      });
+      process.on('exit', () => report('exit'));
+    },
+    args: 32,
+  });
+  const clients: Client[] = [];
+  for (let i = 0; i < 32; i++) {
+    const client = await Client.connect(server.port);
+    client.stopReading();
+    clients.push(client);
+  }
+  const exit = await server.exited();
+  for (const client of clients) client.destroy();
+  assert.deepEqual(exit, { code: 0, signal: null }, server.output);
+  assert.deepEqual([server.events('$end')[0]?.result, server.events('exit').length], [true, 1]);
+  await server.assertGone();
 });
