@@ -37,7 +37,7 @@ export class Runtime {
   /** True exactly when this process is a worker that has been told to stop; its word in shared memory may be its successor's. */
   stopping = false;
   private holdsTasks = false;
-  private pumping = false;
+  private pumpTimer: NodeJS.Timeout | null = null;
   private unannounced = 0;
 
   constructor(
@@ -117,12 +117,15 @@ export class Runtime {
    * So what waits here is also tried again by time.
    */
   private pumpLater(): void {
-    if (this.pumping) return;
-    this.pumping = true;
-    setTimeout(() => {
-      this.pumping = false;
+    this.pumpTimer ??= setTimeout(() => {
+      this.pumpTimer = null;
       this.flush();
     }, PUMP_MS);
+  }
+
+  /** The server has ended, this process may live on: nobody makes room any more. */
+  stopPumping(): void {
+    if (this.pumpTimer !== null) clearTimeout(this.pumpTimer);
   }
 }
 

@@ -138,6 +138,7 @@ async function startFirst(core: ServerCore): Promise<boolean> {
   await core.application!.shutdown();
   removeTaskQueue(core, segment);
   closePipes(core);
+  core.runtime!.stopPumping();
   closeAll([segment.fd, ...doorbells]);
   closeListeners(core);
   if (settings.pidFile !== null) removePidFile(settings.pidFile);

@@ -10,7 +10,7 @@ import { Load } from '../support/load.ts';
 import { isListening, isSegmentHeld, segmentOf } from '../support/process-info.ts';
 import { Remote } from '../support/remote.ts';
 import { runScript, startServer, type TestServer } from '../support/server.ts';
-import { ALL_SUBJECTS, ALONE, PROCESS } from '../support/subjects.ts';
+import { ALL_SUBJECTS, ALONE, PROCESS, SUBJECTS } from '../support/subjects.ts';
 
 const PID_FILE = 'server.pid';
 const EADDRINUSE = 98;
@@ -176,6 +176,25 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
       assert.deepEqual([end.result, end.error], [false, EACCES]);
       assert.match(server.output, /127\.0\.0\.1:1.*13/);
     });
+  });
+}
+
+for (const { name, mode, workerNum } of SUBJECTS) {
+  test(`messages that nobody takes any more do not keep the first process in ${name}`, async () => {
+    await using server = await startServer({
+      mode,
+      settings: { worker_num: workerNum },
+      setup: ({ server }) => {
+        server.on('receive', () => {});
+        server.on('pipeMessage', () => {});
+        server.on('shutdown', (server) => {
+          const message = Buffer.alloc(1024 * 1024);
+          // More than a ring holds.
+          for (let i = 0; i < 16; i++) server.sendMessage(message, 0);
+        });
+      },
+    });
+    await server.stop();
   });
 }
 
