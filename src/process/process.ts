@@ -1,5 +1,6 @@
 /** Swoole's `Process`: a child that runs a callback, with a pipe between it and who has constructed it. */
 
+import { createRequire } from 'node:module';
 import { PRIO_PROCESS, SWOOLE_MSGQUEUE_BALANCE, SWOOLE_MSGQUEUE_ORIENT } from '../constants.ts';
 import { describeValue, TswooleError } from '../errors.ts';
 import { Event } from '../loop/event.ts';
@@ -359,7 +360,7 @@ export class Process {
     if (ipcMode !== SWOOLE_MSGQUEUE_BALANCE && ipcMode !== SWOOLE_MSGQUEUE_ORIENT)
       throw badArgument('mode', 'SWOOLE_MSGQUEUE_BALANCE or SWOOLE_MSGQUEUE_ORIENT', mode);
     if (!Number.isInteger(capacity)) throw badArgument('capacity', 'a whole number of bytes', capacity);
-    const found = key > 0 ? key : keyOfPath(process.argv[1] ?? '', 1);
+    const found = key > 0 ? key : keyOfPath(scriptPath(), 1);
     // A child only finds what its parent has made. If that was freed meanwhile it is gone, as after a fork, and stays so.
     const opened = isReplaying() ? findMessageQueue(found) : openMessageQueue(found);
     if (opened < 0 && opened !== -ENOENT) return this.#fail(-opened);
@@ -633,6 +634,16 @@ export class Process {
 }
 
 const FAILED = Symbol('the callback has failed');
+
+/** The file that Node has found where the command names it without its ending. */
+function scriptPath(): string {
+  const path = process.argv[1] ?? '';
+  try {
+    return createRequire(import.meta.url).resolve(path);
+  } catch {
+    return path;
+  }
+}
 
 function isPromise(value: unknown): boolean {
   return typeof (value as PromiseLike<unknown> | null | undefined)?.then === 'function';

@@ -5,8 +5,9 @@ import { readFileSync } from 'node:fs';
 import { afterEach, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { until, within } from '../../test/support/until.ts';
-import { EAGAIN, EIDRM, EINVAL, ENOMSG, IPC_PRIVATE } from './constants.ts';
+import { EAGAIN, EIDRM, EINVAL, ENOENT, ENOMSG, IPC_PRIVATE } from './constants.ts';
 import {
+  findMessageQueue,
   keyOfPath,
   MESSAGE_TYPE_MAX,
   type MessageQueueStatus,
@@ -144,6 +145,8 @@ describe('a message queue', () => {
     assert.equal(openMessageQueue(key), id);
     assert.notEqual(open(), open());
     assert.equal(keyOfPath(`${path}.none`, 1), IPC_PRIVATE);
+    assert.equal(findMessageQueue(key), id);
+    assert.equal(findMessageQueue(IPC_PRIVATE), -ENOENT);
   });
 
   it('keeps order and loses nothing between two processes', async () => {

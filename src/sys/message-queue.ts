@@ -7,7 +7,18 @@
  *   of a queue may lower its own limit, and raise it up to msgmnb; beyond that needs CAP_SYS_RESOURCE.
  */
 import { statSync } from 'node:fs';
-import { E2BIG, EINTR, EINVAL, IPC_CREAT, IPC_NOWAIT, IPC_PRIVATE, IPC_RMID, IPC_SET, IPC_STAT } from './constants.ts';
+import {
+  E2BIG,
+  EINTR,
+  EINVAL,
+  ENOENT,
+  IPC_CREAT,
+  IPC_NOWAIT,
+  IPC_PRIVATE,
+  IPC_RMID,
+  IPC_SET,
+  IPC_STAT,
+} from './constants.ts';
 import * as libc from './libc.ts';
 import { allocate, copyBytes, type Region } from './memory.ts';
 
@@ -59,6 +70,8 @@ export function openMessageQueue(key: number, mode = 0o666): number {
 
 /** The id of a queue that is there already, or minus the errno: ENOENT. */
 export function findMessageQueue(key: number): number {
+  // The kernel would make one, whatever the flags.
+  if (key === IPC_PRIVATE) return -ENOENT;
   const id = libc.msgget(key, 0);
   return id === -1 ? -libc.errno() : id;
 }

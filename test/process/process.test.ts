@@ -630,6 +630,32 @@ describe('the message queue of a Process', () => {
     assert.equal(findMessageQueue(key), -ENOENT);
   });
 
+  it('is one for all processes also where the command names the script without its ending', async () => {
+    const run = await runScript(
+      async ({ report, args }) => {
+        const { execFileSync } = await import('node:child_process');
+        const { writeFileSync } = await import('node:fs');
+        const script = (library: string): void => {
+          void import(library).then(async ({ Process }) => {
+            const child = new Process(async (self: { pop(): Promise<Buffer> }) =>
+              console.log(String(await self.pop())),
+            );
+            child.useQueue();
+            child.start();
+            await child.push('from the parent');
+            await Process.wait();
+            child.freeQueue();
+          });
+        };
+        writeFileSync('script.js', `(${script})(${JSON.stringify(args.library)});`);
+        report('output', { value: execFileSync(process.execPath, ['script'], { encoding: 'utf8', timeout: 10_000 }) });
+      },
+      { library: new URL('../../src/index.ts', import.meta.url).href },
+    );
+    assert.deepEqual(run.exit, OK, run.output);
+    assert.deepEqual(valuesOf(run, 'output'), ['from the parent\n']);
+  });
+
   it('lets go who waits for it when it is freed', async () => {
     const run = await runScript(async ({ swoole: { Process }, report }) => {
       const queue = new Process(() => {});
