@@ -152,6 +152,8 @@ export class Master {
       const pid = workers.pid(id);
       // As the first process of a container the master has inherited it, and Node takes the ends of its own children only.
       while (pid !== 0 && (isAlive(pid) || !reapOrphan(pid)) && Date.now() < limit) await delay(2);
+      // Then the server may have ended: doorbells are closed, and their numbers may be those of others.
+      if (this.stopping) return;
       for (let generation = 0; generation < LANES_PER_WORKER; generation++) {
         const lane = workerLane(layout, id, generation);
         releaseInboxOfDead(segment, workerInbox(layout, id), lane);

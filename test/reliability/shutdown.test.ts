@@ -198,6 +198,30 @@ for (const { name, mode, workerNum } of SUBJECTS) {
   });
 }
 
+test('a server that ends before its manager could be started again leaves the descriptors of others alone', async () => {
+  const run = await runScript(async ({ swoole: { Server, SWOOLE_PROCESS }, report }) => {
+    const { openSync, readFileSync } = await import('node:fs');
+    const { setTimeout: delay } = await import('node:timers/promises');
+    const server = new Server('127.0.0.1', 0, SWOOLE_PROCESS);
+    server.set({ worker_num: 2, log_file: 'log' });
+    server.on('receive', () => {});
+    server.on('start', async (server) => {
+      process.execPath = '/nothing';
+      process.kill(server.getManagerPid(), 'SIGKILL');
+      while (!readFileSync('log', 'utf8').includes('cannot start the manager')) await delay(1);
+      server.shutdown();
+    });
+    await server.start();
+    const names = Array.from({ length: 50 }, (_, i) => `file ${i}`);
+    for (const name of names) openSync(name, 'w');
+    // Longer than the pause before the next start.
+    await delay(1000);
+    report('written', { files: names.filter((name) => readFileSync(name).length > 0) });
+    process.exit();
+  });
+  assert.deepEqual(run.events('written')[0]?.files, []);
+});
+
 test('a second process that is started while one runs does not disturb it', async () => {
   await using first = await start(PROCESS.mode, PROCESS.workerNum);
   using client = await Client.connect(first.port);
