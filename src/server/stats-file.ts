@@ -20,5 +20,13 @@ export function keepStatsFile(core: ServerCore): void {
     }
   };
   write();
-  setInterval(write, Math.max(1, statsTimerIntervalMs)).unref();
+  const timer = setInterval(
+    () => {
+      // A process that was the whole server lives on.
+      if (core.ended) clearInterval(timer);
+      else write();
+    },
+    Math.max(1, statsTimerIntervalMs),
+  );
+  timer.unref();
 }

@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { Client } from '../support/client.ts';
-import { startServer, type TestServer } from '../support/server.ts';
+import { runScript, startServer, type TestServer } from '../support/server.ts';
 import { ALL_SUBJECTS, ALONE, BASE, PROCESS } from '../support/subjects.ts';
 
 function statusOf(pid: number, field: string): string {
@@ -67,6 +67,23 @@ for (const subject of ALL_SUBJECTS) {
       await server.stop();
       assert.equal(server.events('shutdown')[0].exists, true);
       assert.equal(existsSync(file), false);
+    });
+
+    test('stats_file holds what stats() tells, as lines or as JSON', async () => {
+      for (const ending of ['', '.json']) {
+        const file = join(folder, `stats${ending}`);
+        await using server = await startServer({
+          mode,
+          settings: { worker_num: workerNum, stats_file: file, stats_timer_interval: 10 },
+          setup: ({ server }) => {
+            server.on('receive', (server, fd, _reactorId, data) => server.send(fd, data));
+          },
+        });
+        using client = await Client.connect(server.port);
+        await client.echo('x');
+        const told = ending === '' ? /^request_count: 1$/m : /"request_count":1,/;
+        await server.until(() => existsSync(file) && told.test(readFileSync(file, 'utf8')), 'the request in the file');
+      }
     });
 
     test('a pid_file that cannot be written is told and does no harm', async () => {
@@ -450,4 +467,23 @@ describe('enable_reuse_port in SWOOLE_BASE', () => {
       await server.waitForCount('$worker', 3 + i);
     }
   });
+});
+
+test('a process that was the whole server writes no stats_file any more', async () => {
+  const run = await runScript(async ({ swoole: { Server, SWOOLE_BASE }, report }) => {
+    const { existsSync, rmSync } = await import('node:fs');
+    const server = new Server('127.0.0.1', 0, SWOOLE_BASE);
+    server.set({ stats_file: 'stats', stats_timer_interval: 10 });
+    server.on('receive', () => {});
+    server.on('workerStart', () => setTimeout(() => server.shutdown(), 20));
+    const result = await server.start();
+    rmSync('stats');
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    report('end', { result, again: existsSync('stats') });
+  });
+  assert.deepEqual(
+    run.events('end').map(({ result, again }) => [result, again]),
+    [[true, false]],
+    run.output,
+  );
 });
