@@ -37,8 +37,8 @@ interface Guest {
   since: number;
   /** The load balancer's sockaddr. */
   address: Uint8Array;
-  /** True exactly when epoll knows the socket. */
-  watched: boolean;
+  /** Its place among the guests; -1 while epoll does not know the socket. */
+  index: number;
 }
 
 export interface ProxyGateHost {
@@ -76,7 +76,7 @@ export class ProxyGate {
 
   /** Takes an accepted socket. A header that is there already lets it through at once. */
   enter(fd: number, port: ReactorPort, address: Uint8Array): void {
-    const guest: Guest = { fd, port, since: this.host.now, address: address.slice(0, SOCKADDR_BYTES), watched: false };
+    const guest: Guest = { fd, port, since: this.host.now, address: address.slice(0, SOCKADDR_BYTES), index: -1 };
     if (this.look(guest)) return;
     const index = this.freeIndexes.pop() ?? this.guests.length;
     const error = this.epoll.add(fd, EPOLLIN | EPOLLRDHUP | EPOLLET, this.tag, index);
@@ -85,7 +85,7 @@ export class ProxyGate {
       this.refuse(guest, `epoll_ctl() failed with errno ${error}`);
       return;
     }
-    guest.watched = true;
+    guest.index = index;
     this.guests[index] = guest;
     this.count++;
   }
@@ -93,19 +93,22 @@ export class ProxyGate {
   /** Something has come, or the peer has gone. */
   event(index: number, events: number): void {
     const guest = this.guests[index];
-    if (guest === undefined) return;
-    if (!this.look(guest)) {
-      if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) === 0) return;
-      // Looking does not show the end behind a part of a header.
-      closeDescriptor(guest.fd);
-    }
-    this.forget(index);
+    if (guest === undefined || this.look(guest)) return;
+    // Looking does not show the end behind a part of a header.
+    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0) this.drop(guest);
   }
 
-  private forget(index: number): void {
-    this.guests[index] = undefined;
-    this.freeIndexes.push(index);
+  private forget(guest: Guest): void {
+    if (guest.index === -1) return;
+    this.guests[guest.index] = undefined;
+    this.freeIndexes.push(guest.index);
     this.count--;
+    guest.index = -1;
+  }
+
+  private drop(guest: Guest): void {
+    this.forget(guest);
+    closeDescriptor(guest.fd);
   }
 
   /** Answers true when the socket is not ours any more: it went through, or was closed. */
@@ -118,7 +121,7 @@ export class ProxyGate {
         if (error === EAGAIN || error === EINTR) return false;
       }
       // Load balancers look whether we live by connecting and leaving.
-      closeDescriptor(guest.fd);
+      this.drop(guest);
       return true;
     }
     const result = parseProxyHeader(scratch.u8, count);
@@ -133,7 +136,9 @@ export class ProxyGate {
       return true;
     }
     // Its reactor, which may be another one, watches it anew; what is left in the socket shows there.
-    if (guest.watched) this.epoll.remove(guest.fd);
+    if (guest.index !== -1) this.epoll.remove(guest.fd);
+    // Before code of the user's hears of it, which may end the server and so close the gate.
+    this.forget(guest);
     host.admit(guest.fd, guest.port, result.address === null ? guest.address : sockaddrOf(result));
     return true;
   }
@@ -143,26 +148,20 @@ export class ProxyGate {
       SWOOLE_LOG_NOTICE,
       `a connection from ${addressText(guest.address)} has no valid PROXY protocol header, closing it: ${why}`,
     );
-    closeDescriptor(guest.fd);
+    this.drop(guest);
   }
 
   /** Closes those that have waited too long. */
   tick(): void {
     if (this.count === 0) return;
-    this.guests.forEach((guest, index) => {
-      if (guest === undefined || this.host.now - guest.since < PROXY_WAIT_MS) return;
-      this.forget(index);
-      this.refuse(guest, `it did not come within ${PROXY_WAIT_MS / 1000} s`);
-    });
+    for (const guest of this.guests)
+      if (guest !== undefined && this.host.now - guest.since >= PROXY_WAIT_MS)
+        this.refuse(guest, `it did not come within ${PROXY_WAIT_MS / 1000} s`);
   }
 
   /** Closes all that wait, without a word. */
   close(): void {
-    this.guests.forEach((guest, index) => {
-      if (guest === undefined) return;
-      this.forget(index);
-      closeDescriptor(guest.fd);
-    });
+    for (const guest of this.guests) if (guest !== undefined) this.drop(guest);
   }
 }
 

@@ -6,7 +6,7 @@ import { prng } from '../support/prng.ts';
 import { descriptorCount } from '../support/process-info.ts';
 import type { Event } from '../support/server.ts';
 import { startServer, type TestServer } from '../support/server.ts';
-import { SUBJECTS, type Subject } from '../support/subjects.ts';
+import { ALONE, SUBJECTS, type Subject } from '../support/subjects.ts';
 
 const TRUSTED = '127.0.0.1';
 const STRANGER = '127.0.0.2';
@@ -260,3 +260,25 @@ function start(subject: Subject, settings: ServerSettings): Promise<TestServer> 
     },
   });
 }
+
+test('a connect callback may end the server', async () => {
+  await using server = await startServer({
+    mode: ALONE.mode,
+    settings: { worker_num: 1, proxy_protocol: true, proxy_protocol_from: [TRUSTED] },
+    setup: ({ server }) => {
+      server.on('receive', () => {});
+      server.on('connect', (server, fd) => {
+        server.send(fd, 'goodbye');
+        server.shutdown();
+      });
+    },
+  });
+  const before = descriptorCount(server.pid);
+  using client = await Client.connect(server.port, { localAddress: TRUSTED });
+  // Accepted, but not let in.
+  await server.until(() => descriptorCount(server.pid) > before, 'another descriptor');
+  await client.write(v1('203.0.113.9', 5555));
+  assert.equal((await client.readAll()).toString(), 'goodbye');
+  assert.deepEqual(await server.exited(), { code: 0, signal: null }, server.output);
+  assert.doesNotMatch(server.output, /errno/);
+});
