@@ -816,9 +816,10 @@ export class Reactor {
     if (connection.closePosition === null && !writer.blocked) connection.closePosition = writer.position;
     const workerDied = this.workers.starts(connection.closeWorker) !== connection.closeWorkerStarts;
     if (!workerDied || connection.closePosition === null) return;
-    // Who runs the callback has said so, and the manager tells us of its end. Another may live and take its time.
-    const taken = this.words[connection.base + CLOSER] !== 0;
-    if (!taken && writer.consumed(connection.closePosition)) this.finishClose(connection, true);
+    // In this order: who has taken the message says next that it runs the callback. It may live and take its time, and the
+    // manager tells us of its end.
+    if (writer.consumed(connection.closePosition) && this.words[connection.base + CLOSER] === 0)
+      this.finishClose(connection, true);
   }
 
   /** True exactly when a connection is to be read, or can send a file, although no event will come. */
