@@ -96,7 +96,7 @@ export class Runtime {
   pump(): boolean {
     const more = this.pumpMore?.() ?? true;
     const done = this.outbox.pump() && more;
-    if (!done || this.holdsTasks) this.countHeldTasks();
+    if (this.holdsTasks) this.countHeldTasks();
     return done;
   }
 
