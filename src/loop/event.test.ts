@@ -376,6 +376,33 @@ describe('Event', () => {
     assert.ok(deferred);
   });
 
+  it('notices with dispatch() what happens between its calls', async () => {
+    for (let i = 0; i < 100; i++) {
+      let over = false;
+      setTimeout(() => {
+        over = true;
+      }, 1);
+      // Late already: it comes in the turn in which dispatch() is called.
+      for (const end = performance.now() + 2; performance.now() < end; );
+      while (!over) await within(Event.dispatch(), 'a turn');
+    }
+  });
+
+  it('turns for many at once with dispatch(), without a warning', async () => {
+    const warnings: Error[] = [];
+    const note = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', note);
+    try {
+      setTimeout(() => {}, 1);
+      const turned = Array.from({ length: 20 }, () => Event.dispatch());
+      assert.deepEqual(await within(Promise.all(turned), 'a turn'), new Array(20).fill(true));
+      await turns();
+    } finally {
+      process.off('warning', note);
+    }
+    assert.deepEqual(warnings, []);
+  });
+
   it('lets everything go with exit()', () => {
     const [one] = pair();
     Event.add(one, () => {});

@@ -3,8 +3,10 @@
  * a pipe or listening socket, `pipe` of a Process.
  */
 import { fstatSync, writeSync } from 'node:fs';
+import { isMainThread } from 'node:worker_threads';
 import { SWOOLE_EVENT_READ, SWOOLE_EVENT_WRITE } from '../constants.ts';
 import { describeValue, TswooleError } from '../errors.ts';
+import { runNextTicks } from '../sys/libc.ts';
 import { isBytes } from '../sys/memory.ts';
 import { setNonBlocking } from '../sys/socket.ts';
 import { onEachTurn } from '../sys/turns.ts';
@@ -32,6 +34,13 @@ interface Entry {
 
 const entries = new Map<number, Entry>();
 const cycles: { before: (() => unknown) | null; after: (() => unknown) | null } = { before: null, after: null };
+
+/** The turn that all wait for who have called dispatch() since the last. */
+let nextTurn: Promise<true> | null = null;
+/** Called when the next turn begins. */
+let onBeginning: (() => void) | null = null;
+/** True while that is called, with all that it sets off. */
+let beginning = false;
 
 export const Event = {
   /**
@@ -144,9 +153,10 @@ export const Event = {
     checkCallback('callback', callback);
     const when = before ? 'before' : 'after';
     if (callback === null && cycles[when] === null) return false;
-    if (!onEachTurn(when, callback === null ? null : before ? runFirst : runLast)) return false;
     cycles[when] = callback;
-    return true;
+    if (before ? lookAtBeginnings() : onEachTurn('after', callback === null ? null : runLast)) return true;
+    cycles[when] = null;
+    return false;
   },
 
   /**
@@ -154,16 +164,20 @@ export const Event = {
    * loop needs nobody to run it.)
    */
   dispatch(): Promise<true> {
-    return new Promise((resolve) => {
+    nextTurn ??= new Promise((resolve) => {
       const turned = (): void => {
+        nextTurn = null;
         process.off('beforeExit', turned);
         clearImmediate(turn);
-        // Timers come last in a turn of Node's: what has happened may be one of them.
-        setImmediate(() => resolve(true));
+        whenNextBegins(() => resolve(true));
       };
-      const turn = setImmediate(turned).unref();
+      const turn = setImmediate(turned);
+      // What happens before a turn has begun wakes nobody: who comes then does not wait in this one. (In worker threads
+      // nobody knows when that is.)
+      if (beginning || !isMainThread) turn.unref();
       process.once('beforeExit', turned);
     });
+    return nextTurn;
   },
 
   /** Resolves when nothing is left to wait for. (Node's loop needs nobody to start it.) */
@@ -180,8 +194,40 @@ export const Event = {
   },
 };
 
+/** Calls back when everything of this turn is over, timers too, which come last in one of Node's. Keeps the loop alive. */
+function whenNextBegins(callback: () => void): void {
+  const alive = setImmediate(callback);
+  onBeginning = () => {
+    // Or this turn would not wait.
+    clearImmediate(alive);
+    callback();
+  };
+  // Elsewhere than in the main thread nobody tells of turns.
+  if (!lookAtBeginnings()) onBeginning = null;
+}
+
+function lookAtBeginnings(): boolean {
+  return onEachTurn('before', cycles.before === null && onBeginning === null ? null : runFirst);
+}
+
 function runFirst(): void {
-  cycles.before?.();
+  try {
+    cycles.before?.();
+  } finally {
+    if (onBeginning !== null) begin(onBeginning);
+  }
+}
+
+function begin(callback: () => void): void {
+  onBeginning = null;
+  lookAtBeginnings();
+  beginning = true;
+  try {
+    callback();
+    runNextTicks();
+  } finally {
+    beginning = false;
+  }
 }
 
 /** Behind what was deferred in this turn. Does not keep the loop from waiting. */
