@@ -2,7 +2,7 @@
 import { SWOOLE_ERROR_SERVER_NO_IDLE_WORKER, SWOOLE_LOG_WARNING } from '../constants.ts';
 import { workerInbox } from '../shm/layout.ts';
 import { postLetter } from '../shm/letter.ts';
-import { hasReader } from '../shm/mailbox.ts';
+import { someStart } from '../shm/mailbox.ts';
 import { TASK } from '../shm/messages.ts';
 import { TASKS_SENT, WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
 import type { Runtime } from './runtime.ts';
@@ -86,20 +86,13 @@ export class TaskSender {
     return first;
   }
 
-  private someStart(): boolean {
-    const { segment } = this.runtime;
-    for (let id = this.workerCount; id < this.workerCount + this.taskWorkerCount; id++)
-      if (!hasReader(segment, workerInbox(segment.layout, id))) return true;
-    return false;
-  }
-
   private noticeBusy(): void {
     if (--this.unnoticed > 0) return;
     this.unnoticed = CLOCK_EVERY;
     const now = Date.now();
     if (now - this.noticedAt < BUSY_NOTICE_MS) return;
     // One that is only starting will be idle soon, as all are when the server starts.
-    if (this.someStart()) return;
+    if (someStart(this.runtime.segment, this.workerCount, this.taskWorkerCount)) return;
     this.noticedAt = now;
     this.runtime.logger.log(
       SWOOLE_LOG_WARNING,

@@ -14,7 +14,7 @@ import { ConnectionTable } from '../shm/connections.ts';
 import { decodeFileMessage } from '../shm/file-message.ts';
 import { MASTER_INBOX, reactorInbox, reactorLane } from '../shm/layout.ts';
 import { emptyLetter, postLetter, readLetter } from '../shm/letter.ts';
-import { Inbox, Outbox } from '../shm/mailbox.ts';
+import { Inbox, Outbox, someStart } from '../shm/mailbox.ts';
 import {
   COMMAND,
   COMMAND_REPLY,
@@ -73,6 +73,7 @@ export function runReactorThread(config: ReactorThreadConfig, functions: UserFun
 
 class ReactorThread {
   private readonly config: ReactorThreadConfig;
+  private readonly segment: Segment;
   private readonly reactor: Reactor;
   private readonly inbox: Inbox;
   private readonly outbox: Outbox;
@@ -90,6 +91,7 @@ class ReactorThread {
     this.config = config;
     this.functions = functions;
     const segment = Segment.attach(config.segmentFd);
+    this.segment = segment;
     const connections = new ConnectionTable(segment);
     const workers = new WorkerTable(segment);
     this.logger.configure(config.log);
@@ -175,8 +177,10 @@ class ReactorThread {
   private warnOfBusyWorkers(): void {
     const { now } = this.reactor;
     if (now - this.warnedAt < 1000) return;
-    this.warnedAt = now;
     this.dispatcher.busyRounds = 0;
+    // One that is only starting will be idle soon, as all are when the server starts.
+    if (someStart(this.segment, 0, this.dispatcher.workerCount)) return;
+    this.warnedAt = now;
     this.logger.log(SWOOLE_LOG_WARNING, 'no idle worker is available', SWOOLE_ERROR_SERVER_NO_IDLE_WORKER);
   }
 

@@ -13,7 +13,7 @@
  * system call. The reader sets `sleeping`, looks at the pending bits again, and only then waits, so no message is missed.
  */
 import { ringEventfd } from '../sys/eventfd.ts';
-import { INBOX_BYTES, inboxOfLane } from './layout.ts';
+import { INBOX_BYTES, inboxOfLane, workerInbox } from './layout.ts';
 import { RingReader, RingWriter, ringIsIdle } from './ring.ts';
 import type { Segment } from './segment.ts';
 import { endsWord } from './workers.ts';
@@ -179,9 +179,12 @@ export class Inbox {
   }
 }
 
-/** True exactly when somebody reads an inbox: a process that is only starting does not yet. */
-export function hasReader(segment: Segment, inbox: number): boolean {
-  return Atomics.load(segment.words, inboxWord(segment, inbox) + READER_WORD) !== 0;
+/** True exactly when one of these workers has nobody who reads its inbox, most often because its process is only starting. */
+export function someStart(segment: Segment, first: number, count: number): boolean {
+  for (let id = first; id < first + count; id++)
+    if (Atomics.load(segment.words, inboxWord(segment, workerInbox(segment.layout, id)) + READER_WORD) === 0)
+      return true;
+  return false;
 }
 
 /** Frees an inbox whose reader died without giving it back. */

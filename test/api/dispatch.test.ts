@@ -150,6 +150,31 @@ describe('dispatch_mode in SWOOLE_PROCESS', () => {
     assert.equal((await blocked.read(5)).toString(), 'block');
   });
 
+  test('3 does not call workers busy that are still starting', async () => {
+    await using server = await startServer({
+      mode: PROCESS.mode,
+      settings: { worker_num: 1, dispatch_mode: 3, reactor_num: 1 },
+      setup: ({ server, report }) => {
+        const { existsSync } = process.getBuiltinModule('node:fs');
+        server.on('workerStart', (server) => {
+          report('workerStart');
+          const received = (): number => (server.stats() as { total_recv_bytes: number }).total_recv_bytes;
+          const pause = new Int32Array(new SharedArrayBuffer(4));
+          while (existsSync('hold') && received() === 0) Atomics.wait(pause, 0, 0, 5);
+        });
+        server.on('receive', (server, fd, _reactorId, data) => {
+          server.send(fd, data);
+        });
+      },
+    });
+    writeFileSync(`${server.directory}/hold`, '');
+    process.kill(server.events('workerStart')[0].pid, 'SIGKILL');
+    await server.waitForCount('workerStart', 2);
+    using client = await Client.connect(server.port);
+    assert.equal(await client.echo('hello'), 'hello');
+    assert.doesNotMatch(server.output, /no idle worker/);
+  });
+
   test('3 gives nothing to a worker that is still starting', async () => {
     await using server = await startServer({
       mode: PROCESS.mode,
