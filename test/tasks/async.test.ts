@@ -72,21 +72,11 @@ for (const { name, mode, workerNum } of SUBJECTS) {
         setup: taskServer,
       });
       using remote = await Remote.connect(server);
-      const states = await remote.run(
-        async ({ server }, job) => {
-          const id = server.setting.worker_num as number;
-          const done = server.taskwait(job, 5);
-          await new Promise((resolve) => setTimeout(resolve, 100));
-          const during = server.getWorkerStatus(id);
-          await done;
-          return { during, after: server.getWorkerStatus(id) };
-        },
-        inTask(async ({ rest }) => {
-          await rest(300);
-          return 1;
-        }),
-      );
-      assert.equal(states.during, 1);
+      const job = inTask(async ({ server, rest }) => {
+        await rest(20);
+        return server.getWorkerStatus();
+      });
+      assert.equal(await remote.run(({ server }, job) => server.taskwait(job, 60), job), 1);
       await server.until(
         () => remote.run(({ server }, id) => server.getWorkerStatus(id) === 2, workerNum),
         'idle again',

@@ -40,7 +40,7 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       const who = inTask(({ server }) => server.worker_id - (server.setting.worker_num ?? 0));
       for (const target of [3, 0, 2, 2, 1])
         assert.equal(
-          await remote.run(({ server }, who, target) => server.taskwait(who, 5, target), who, target),
+          await remote.run(({ server }, who, target) => server.taskwait(who, 60, target), who, target),
           target,
         );
 
@@ -52,7 +52,7 @@ for (const { name, mode, workerNum } of SUBJECTS) {
           remote.run(({ server }) => (server.stats() as { task_idle_worker_num: number }).task_idle_worker_num === 1),
         'one idle task worker',
       );
-      for (let i = 0; i < 6; i++) assert.equal(await remote.run(({ server }, who) => server.taskwait(who, 5), who), 2);
+      for (let i = 0; i < 6; i++) assert.equal(await remote.run(({ server }, who) => server.taskwait(who, 60), who), 2);
 
       // All are busy: tasks are spread over all of them.
       await remote.run(({ server }, held) => server.task(held, 2), held);
