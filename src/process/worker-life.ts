@@ -31,7 +31,13 @@ export class WorkerLife {
   private deadline = 0;
 
   /** What was sent goes out also when the user's code ends the process, by exit() or by an error that nobody catches. */
-  private readonly flushAtExit = (): void => flushOutbox(this.options.runtime, Date.now() + LAST_MS);
+  private readonly flushAtExit = (): void => {
+    const { runtime } = this.options;
+    flushOutbox(runtime, Date.now() + LAST_MS);
+    // Until the next one is there nobody shall find an idle worker here. (One that was told to stop may have a successor.)
+    if (!runtime.stopping)
+      Atomics.store(runtime.segment.words, runtime.workers.statusWord(runtime.workerId), WORKER_EXIT);
+  };
 
   constructor(options: WorkerLifeOptions) {
     this.options = options;

@@ -1,7 +1,12 @@
 /** Tasks that throw, reject, end their process or are killed: whoever waits is told at once, and the others go on. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { SWOOLE_ERROR_SERVER_WORKER_TERMINATED, SWOOLE_ERROR_TASK_DISPATCH_FAIL } from '../../src/index.ts';
+import {
+  SWOOLE_ERROR_SERVER_WORKER_TERMINATED,
+  SWOOLE_ERROR_TASK_DISPATCH_FAIL,
+  SWOOLE_WORKER_EXIT,
+} from '../../src/index.ts';
+import { isAlive } from '../support/process-info.ts';
 import { Remote } from '../support/remote.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { SUBJECTS } from '../support/subjects.ts';
@@ -25,6 +30,31 @@ for (const { name, mode, workerNum } of SUBJECTS) {
     after(async () => {
       remote.close();
       await server.stop();
+    });
+
+    test('a task worker that ends itself is not idle until there is another', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum, task_worker_num: 1 },
+        setup: taskServer,
+      });
+      using remote = await Remote.connect(server);
+      const pid = pidOf(server, workerNum);
+      const manager = await remote.run(({ server }) => server.getManagerPid());
+      // Starts no other as long as it sleeps.
+      process.kill(manager, 'SIGSTOP');
+      try {
+        await remote.run(
+          ({ server }, job) => server.task(job),
+          inTask(() => process.exit(1)),
+        );
+        await server.until(() => !isAlive(pid), 'the end of the task worker');
+        const status = await remote.run(({ server }, id) => server.getWorkerStatus(id), workerNum);
+        assert.equal(status, SWOOLE_WORKER_EXIT);
+      } finally {
+        process.kill(manager, 'SIGCONT');
+      }
+      await replaced(server, workerNum, pid);
     });
 
     test('one that throws or rejects is told with its stack, and whoever waits gets false at once', async () => {
