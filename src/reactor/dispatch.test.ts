@@ -43,7 +43,10 @@ function stage(): Stage {
   const segment = smallSegment({ workerCount: WORKERS });
   const connections = new ConnectionTable(segment);
   const workers = new WorkerTable(segment);
-  for (let id = 0; id < WORKERS; id++) workers.recordStart(id, 1000 + id, 0);
+  for (let id = 0; id < WORKERS; id++) {
+    workers.recordStart(id, 1000 + id, 0);
+    segment.words[workers.statusWord(id)] = WORKER_IDLE;
+  }
   for (let slot = 0; slot < connections.slotCount; slot++) {
     connections.words[connections.wordBase(slot) + SOCKET] = 10 + slot;
     connections.words[connections.wordBase(slot) + WORKER] = -1;
