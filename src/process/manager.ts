@@ -47,10 +47,8 @@ interface Process {
 }
 
 interface Reload {
-  /** Processes that must end before the reload is complete. */
+  /** Processes that must end before the reload is complete, those that were not told yet among them. */
   pending: Set<Process>;
-  /** Those that were not signalled yet, where they go one at a time. */
-  queue: Process[];
   killer: NodeJS.Timeout | null;
 }
 
@@ -323,36 +321,41 @@ export class Manager {
       .filter((id) => id >= workerCount || !taskWorkersOnly)
       .map((id) => this.current[id])
       .filter((process) => process !== null);
-    this.reloading = { pending: new Set(pending), queue: [], killer: null };
+    const reload: Reload = { pending: new Set(pending), killer: null };
+    this.reloading = reload;
     segment.store(WORD_RELOADING, 1);
-    if (this.settings.maxWaitMs > 0) {
-      // A little later than the worker's own limit, which ends it properly.
-      this.reloading.killer = setTimeout(() => this.killRest(), this.settings.maxWaitMs + 500);
-    }
-    if (this.settings.reloadAsync && !taskWorkersOnly) for (const process of pending) this.end(process);
-    else {
-      this.reloading.queue = [...pending];
-      this.end(this.reloading.queue.shift());
-    }
+    this.endNext(reload, this.settings.reloadAsync && !taskWorkersOnly ? pending.length : 1);
     if (pending.length === 0) this.endReload();
     return true;
+  }
+
+  /** Whose turn comes only now has all of max_wait_time as well. */
+  private endNext(reload: Reload, count: number): void {
+    const next = [...reload.pending].filter((process) => !process.told).slice(0, count);
+    if (next.length === 0) return;
+    for (const process of next) this.end(process);
+    if (this.settings.maxWaitMs === 0) return;
+    if (reload.killer !== null) clearTimeout(reload.killer);
+    // A little later than the worker's own limit, which ends it properly.
+    reload.killer = setTimeout(() => this.killRest(reload), this.settings.maxWaitMs + 500);
   }
 
   private continueReload(ended: Process): void {
     const reload = this.reloading;
     if (reload === null || !reload.pending.delete(ended)) return;
     if (reload.pending.size === 0) this.endReload();
-    else this.end(reload.queue.shift());
+    // One that died before its turn is not the one that the others wait for.
+    else if (ended.told) this.endNext(reload, 1);
   }
 
-  private end(process: Process | undefined): void {
-    if (process === undefined) return;
+  private end(process: Process): void {
     process.told = true;
     process.child.kill('SIGTERM');
   }
 
-  private killRest(): void {
-    for (const process of this.reloading?.pending ?? []) {
+  private killRest(reload: Reload): void {
+    for (const process of reload.pending) {
+      if (!process.told) continue;
       this.runtime.logger.log(
         SWOOLE_LOG_WARNING,
         `${this.nameOf(process.id)} did not end within max_wait_time and is killed`,

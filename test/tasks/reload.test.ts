@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { SWOOLE_BASE, SWOOLE_ERROR_CO_CANCELED, SWOOLE_PROCESS } from '../../src/index.ts';
 import { isAlive } from '../support/process-info.ts';
 import { Remote } from '../support/remote.ts';
@@ -92,6 +93,63 @@ for (const { name, mode, workerNum } of SUBJECTS) {
         assert.doesNotMatch(server.output, /lost with it|expired|damaged/);
       });
     }
+
+    describe('one at a time', { concurrency: false }, () => {
+      /** A task for one task worker that lasts until a file is there. */
+      const hold = (server: TestServer, remote: Remote, index: number): Promise<unknown> => {
+        const job = inTask(async ({ rest, report }, file) => {
+          const { existsSync } = process.getBuiltinModule('node:fs');
+          report('begun');
+          while (!existsSync(file)) await rest(5);
+          return 'done';
+        }, `${server.directory}/go${index}`);
+        return remote.run(({ server }, job, index) => server.taskwait(job, 60, index), { ...job }, index);
+      };
+      const release = (server: TestServer, index: number): void => writeFileSync(`${server.directory}/go${index}`, '');
+
+      test('each has all of max_wait_time, from when it is told', async () => {
+        await using server = await startServer({
+          mode,
+          settings: { worker_num: workerNum, task_worker_num: 2, max_wait_time: 3 },
+          setup: taskServer,
+        });
+        using first = await Remote.connect(server);
+        using second = await Remote.connect(server);
+        const results = [hold(server, first, 0), hold(server, second, 1)];
+        await server.waitForCount('begun', 2);
+        server.kill('SIGUSR2');
+        await delay(2000);
+        release(server, 0);
+        await delay(1800);
+        release(server, 1);
+        assert.deepEqual(await Promise.all(results), ['done', 'done']);
+        await server.waitFor('afterReload');
+        assert.equal(server.events('workerError').length, 0);
+      });
+
+      test('one that dies before its turn does not hasten the others', async () => {
+        await using server = await startServer({
+          mode,
+          settings: { worker_num: workerNum, task_worker_num: TASK_WORKERS, max_wait_time: 60 },
+          setup: taskServer,
+        });
+        using remote = await Remote.connect(server);
+        const result = hold(server, remote, 0);
+        await server.waitFor('begun');
+        const [, , dead] = taskPids(server, workerNum);
+        server.kill('SIGUSR2');
+        await server.waitForOutput(/reloading all task workers/);
+        process.kill(dead, 'SIGKILL');
+        await replaced(server, workerNum + 2, dead);
+        release(server, 0);
+        assert.equal(await result, 'done');
+        await server.waitFor('afterReload');
+        assert.deepEqual(
+          server.events('stop').map(({ id }) => id - workerNum),
+          [0, 1],
+        );
+      });
+    });
 
     test('a reload of the only task worker lasts until it has ended, which max_wait_time sees to', async () => {
       await using server = await startServer({
