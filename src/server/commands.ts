@@ -186,7 +186,8 @@ export class Commands {
       const own = inboxOfLane(runtime.segment.layout, runtime.lane);
       postLetter(runtime.outbox.to(inbox), COMMAND, request, own, process.pid, 0, `${name}\n${json}`, 'a command');
       runtime.sent();
-      if (this.cutOff) settle(SWOOLE_ERROR_CO_CANCELED, '');
+      // Not in this turn: whoever asks again and again would keep the loop from everything else.
+      if (this.cutOff) setImmediate(() => settle(SWOOLE_ERROR_CO_CANCELED, ''));
     });
   }
 

@@ -429,17 +429,23 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       });
     }
 
-    if (mode === SWOOLE_PROCESS)
-      test('a worker that asks again and again hears that it ends', async () => {
+    for (const question of mode === SWOOLE_PROCESS ? ['taskwait', 'command'] : [])
+      test(`a worker that calls ${question}() again and again hears that it ends`, async () => {
         await using server = await startServer({
           mode,
           settings: { worker_num: 1, task_worker_num: 1, max_wait_time: 2 },
-          setup: ({ server, report }) => {
+          args: question,
+          setup: ({ server, swoole, report, args }) => {
+            const { SWOOLE_SERVER_COMMAND_MANAGER } = swoole;
             let ends = false;
             server.on('receive', () => {});
             server.on('task', () => 'done');
+            server.addCommand('more', SWOOLE_SERVER_COMMAND_MANAGER, () => 'done');
             server.on('workerStart', async (server, id) => {
-              if (id === 0) while (!ends) await server.taskwait('more', 60);
+              while (id === 0 && !ends)
+                await (args === 'taskwait'
+                  ? server.taskwait('more', 60)
+                  : server.command('more', 0, SWOOLE_SERVER_COMMAND_MANAGER, null));
             });
             server.on('workerExit', (_server, id) => {
               ends = true;
