@@ -410,8 +410,9 @@ export class Reactor {
   }
 
   private refuse(fd: number): void {
-    closeDescriptor(fd);
+    // In this order: who sees the end finds it counted.
     this.counters.add(ABORTED, 1);
+    closeDescriptor(fd);
     if (this.now - this.warnedOfLimit < 1000) return;
     this.warnedOfLimit = this.now;
     this.log(
