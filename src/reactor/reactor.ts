@@ -172,6 +172,8 @@ export class Reactor {
   private blocked: Connection[] = [];
 
   private readonly input = allocate(READ_BYTES);
+  /** For what nobody reads. Not `input`: callbacks close others while it is being cut into packages. */
+  private readonly waste = allocate(READ_BYTES);
   private readonly reading: Input;
   private readonly datagrams: Datagrams | null;
   private readonly streamPorts: ReactorPort[];
@@ -206,7 +208,7 @@ export class Reactor {
     this.handOver = options.handOver;
     this.words = options.connections.words;
     this.numbers = options.connections.numbers;
-    this.lingerers = new Lingerers(this.input);
+    this.lingerers = new Lingerers(this.waste);
     this.reading = new Input(this.table, this.counters, this.delivery, this, this.ports, this.input);
     this.output = new Output(this.table, this.delivery, this);
     this.tls = options.ports.some((port) => port.tls !== null) ? new TlsEngine(options.ports, this.log) : null;
@@ -799,7 +801,7 @@ export class Reactor {
   /** True exactly when the peer has sent what we could not read yet: its worker takes nothing, or the process was held up. */
   private hasUnread({ fd, paused, waits, queuedToRead }: Connection): boolean {
     if (paused) return false;
-    return waits || queuedToRead || recv(fd, this.input.address, 1, MSG_PEEK) > 0;
+    return waits || queuedToRead || recv(fd, this.waste.address, 1, MSG_PEEK) > 0;
   }
 
   /** A closing connection is freed although nobody answers when its worker died over the close, or its peer stopped reading. */

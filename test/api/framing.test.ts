@@ -230,6 +230,34 @@ for (const { name, mode } of SUBJECTS) {
       );
     });
 
+    test('a close of another client, which has sent more, leaves the packages that follow as they are', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: 1, open_eof_split: true, package_eof: '\n' },
+        setup: ({ server, report }) => {
+          server.on('receive', (server, fd, _reactorId, data) => {
+            const [word, other] = data.toString().trim().split(' ');
+            report('receive', { fd, word });
+            if (word === 'pause') server.pause(fd);
+            else if (word === 'kick') server.close(Number(other));
+          });
+        },
+      });
+      using unwanted = await Client.connect(server.port);
+      await unwanted.write('pause\n');
+      const { fd } = await server.waitFor('receive');
+      await unwanted.write('injected\n'.repeat(10));
+      using client = await Client.connect(server.port);
+      await client.write(`kick ${fd}\none\ntwo\nthree\n`);
+      const words = (): string[] =>
+        server
+          .events('receive')
+          .filter((event) => event.fd !== fd)
+          .map((event) => event.word as string);
+      await server.until(() => words().length >= 4, 'four packages');
+      assert.deepEqual(words(), ['kick', 'one', 'two', 'three']);
+    });
+
     const refused: [string, number, PortSettings, Buffer][] = [
       [
         'a length above package_max_length',
