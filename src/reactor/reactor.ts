@@ -319,8 +319,10 @@ export class Reactor {
     if (connection.finished) {
       if (failed) this.peerGone(connection);
     } else if (connection.paused) {
-      // Nobody will read to find out, so it is told now.
-      if (failed) this.lose(connection, this.socketError(connection));
+      // Nobody will read to find out, so it is told now. A Unix socket hangs up when its peer has just closed, too: then
+      // what that has sent before is still to be read, as with TCP.
+      const over = (events & EPOLLERR) !== 0 || !isUnix(connection.port.socketType);
+      if (failed && over) this.lose(connection, this.socketError(connection));
     } else if (!connection.waits) {
       if (this.hadFill) this.queueToRead(connection);
       else this.reading.read(connection);

@@ -11,6 +11,7 @@ import { Client } from '../support/client.ts';
 import { DatagramClient, socketDirectory } from '../support/datagram-client.ts';
 import type { Fixture } from '../support/fixture.ts';
 import { descriptorCount } from '../support/process-info.ts';
+import { Remote } from '../support/remote.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { ALL_SUBJECTS } from '../support/subjects.ts';
 
@@ -106,6 +107,32 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
       await server.until(() => server.events('close').length - closesBefore >= 10_000, '10,000 close events', 60_000);
       await server.until(() => count() <= before, `at most ${before} descriptors, there are ${count()}`);
     });
+  });
+
+  test(`a client that leaves before it is read from has said what it said in ${name}`, async () => {
+    const path = freshPath();
+    await using server = await startServer({
+      ...{ host: path, mode, type: SWOOLE_SOCK_UNIX_STREAM },
+      settings: { worker_num: 1, enable_delay_receive: true },
+      setup: ({ server, report, control }) => {
+        server.on('connect', (_server, fd) => report('connect', { fd }));
+        server.on('receive', (_server, _fd, _reactorId, data) => report('receive', { text: data.toString() }));
+        server.on('close', (_server, fd) => report('close', { fd }));
+        control().on('connect', (server, fd) => void server.confirm(fd));
+      },
+    });
+    using remote = await Remote.connect(server);
+    const client = await Client.connect(path);
+    const { fd } = await server.waitFor('connect');
+    await client.write('last words');
+    client.destroy();
+    await client.closed;
+    // The server has had a look at it meanwhile.
+    for (let i = 0; i < 5; i++) await remote.run(() => new Promise((resolve) => setTimeout(resolve, 5)));
+    assert.equal(await remote.run(({ server }, fd) => server.confirm(fd), fd), true);
+    await server.waitFor('close');
+    const words = server.events('receive').map((event) => event.text);
+    assert.deepEqual(words, ['last words']);
   });
 
   describe(`files of Unix sockets in ${name}`, () => {
