@@ -30,7 +30,7 @@ export class Connection {
   port: ReactorPort;
   /** True exactly when the socket may have bytes that we did not read (edge triggered: the kernel tells once). */
   readable = false;
-  /** True exactly when the kernel told that the peer has finished or the socket failed: read until that shows. */
+  /** True exactly when the kernel told that the peer has finished, the socket failed or urgent data came: read to the end. */
   hangup = false;
   paused = false;
   /** True exactly when the connection is in the reactor's list of those to read without a new event. */

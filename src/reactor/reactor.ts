@@ -63,6 +63,7 @@ import {
   EPOLLHUP,
   EPOLLIN,
   EPOLLOUT,
+  EPOLLPRI,
   EPOLLRDHUP,
   EPROTO,
   IPPROTO_TCP,
@@ -110,12 +111,14 @@ import { TLS_AGAIN, TLS_DONE, TLS_END, TLS_FAILED, TlsEngine, type TlsSession } 
 /** What epoll carries for a descriptor that is no connection: minus one minus the port's index, or one of these. */
 const DOORBELL = -0x7fffffff;
 const PROXY_GATE = -0x7ffffffe;
-const WATCHED = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+const WATCHED = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET;
 /**
  * A Unix socket is announced as writable each time its peer has read something, not only after a refusal: so it is watched
  * for that only while output waits.
  */
-const WATCHED_UNIX = EPOLLIN | EPOLLRDHUP | EPOLLET;
+const WATCHED_UNIX = EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET;
+/** After these a short read does not tell that the socket is empty: recv() stops at urgent data (EPOLLPRI), too. */
+const READ_TO_THE_END = EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 
 export interface ReactorOptions {
   /** Which part of the connection table is ours. */
@@ -309,7 +312,7 @@ export class Reactor {
     if ((events & EPOLLOUT) !== 0 && connection.output !== null) this.output.write(connection);
     if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) === 0 || !connection.open) return;
     connection.readable = true;
-    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0) connection.hangup = true;
+    if ((events & READ_TO_THE_END) !== 0) connection.hangup = true;
     if (connection.tls?.opening === true) {
       // In turn with the others: their arithmetic is slow.
       this.queueToRead(connection);

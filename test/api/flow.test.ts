@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { AF_INET, MSG_OOB, SOCK_STREAM } from '../../src/sys/constants.ts';
+import { sendBytes } from '../../src/sys/libc.ts';
+import { closeDescriptor, connectTo, localPort, openSocket, setNonBlocking } from '../../src/sys/socket.ts';
 import { Client } from '../support/client.ts';
 import { open, receivedText, recorder } from '../support/recorder.ts';
 import { Remote } from '../support/remote.ts';
-import { startServer, type TestServer } from '../support/server.ts';
+import { type Event, startServer, type TestServer } from '../support/server.ts';
 import { SUBJECTS } from '../support/subjects.ts';
 
 for (const { name, mode, workerNum } of SUBJECTS) {
@@ -78,6 +81,27 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       await server.waitFor('close', (event) => event.fd === fd);
       assert.equal(receivedText(server, fd), 'last words');
       client.destroy();
+    });
+
+    test('what comes behind urgent data, which is left out, does not wait for more', async () => {
+      const socket = openSocket(AF_INET, SOCK_STREAM);
+      try {
+        setNonBlocking(socket, false);
+        assert.equal(connectTo(socket, { family: AF_INET, host: '127.0.0.1', port: server.port }), 0);
+        const own = (event: Event): boolean => event.remotePort === localPort(socket);
+        const { fd, worker } = await server.waitFor('connect', own);
+        await workers[worker].run(async ({ server }, fd) => {
+          server.pause(fd);
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }, fd);
+        assert.equal(sendBytes(socket, Buffer.from('before'), 6, 0), 6);
+        assert.equal(sendBytes(socket, Buffer.from('!'), 1, MSG_OOB), 1);
+        assert.equal(sendBytes(socket, Buffer.from(' and behind'), 11, 0), 11);
+        await workers[worker].run(({ server }, fd) => server.resume(fd), fd);
+        await server.until(() => receivedText(server, fd) === 'before and behind', 'all of the data');
+      } finally {
+        closeDescriptor(socket);
+      }
     });
 
     test('of an unknown connection: false and 1005', async () => {
