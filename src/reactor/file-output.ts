@@ -44,6 +44,7 @@ export class FileOutput {
   private readonly write: (connection: Connection) => void;
   /** Connections whose queue begins with a file and whose socket may have room, in the order of their turns. */
   private turns: Connection[] = [];
+  private inTurn = false;
 
   constructor(table: ConnectionTable, host: FileOutputHost, write: (connection: Connection) => void) {
     this.table = table;
@@ -65,6 +66,9 @@ export class FileOutput {
 
   /** One turn: each connection in order a quantum, and again, until the sockets are full or the turn is over. */
   sendTurn(): void {
+    // A file that fails runs a callback, which may end the turn that we are in.
+    if (this.inTurn) return;
+    this.inTurn = true;
     const { turns } = this;
     let left = FILE_TURN_BYTES;
     let taken = 0;
@@ -75,6 +79,7 @@ export class FileOutput {
       if (part !== null) left -= this.send(connection, part, Math.min(left, FILE_QUANTUM_BYTES));
     }
     turns.splice(0, taken);
+    this.inTurn = false;
   }
 
   /** Sends at most so many bytes of the file that stands first, and answers how many it were. */

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { SWOOLE_BASE } from '../../src/index.ts';
 import { Client } from '../support/client.ts';
 import { prng } from '../support/prng.ts';
 import { descriptorTargets } from '../support/process-info.ts';
@@ -447,6 +448,37 @@ for (const { name, mode, workerNum } of SUBJECTS) {
     client.destroy();
   });
 }
+
+test('a close callback that waits for a task, because a file failed, stops no other file', async () => {
+  const count = 60;
+  const size = 3 * MIB;
+  await using server = await startServer({
+    mode: SWOOLE_BASE,
+    settings: { worker_num: 1, task_worker_num: 1 },
+    args: { count },
+    setup: ({ server, report, args }) => {
+      const { truncateSync } = process.getBuiltinModule('node:fs');
+      const fds: number[] = [];
+      server.on('task', () => 'done');
+      server.on('connect', (_server, fd) => void fds.push(fd));
+      server.on('receive', (server) => {
+        report('sent', { results: fds.map((fd, i) => server.sendfile(fd, i === 0 ? 'shrinks' : 'big')) });
+        truncateSync('shrinks', 0);
+      });
+      server.on('close', (server, fd) => {
+        if (fd === fds[0] && fds.length === args.count) report('failed', { answer: server.taskwaitSync('wait', 5) });
+      });
+    },
+  });
+  writeFileSync(join(server.directory, 'shrinks'), 'will be empty');
+  writeFileSync(join(server.directory, 'big'), Buffer.alloc(size, 'b'));
+  const clients: Client[] = [];
+  for (let i = 0; i < count; i++) clients.push(await Client.connect(server.port));
+  await clients[count - 1].write('send');
+  await Promise.all(clients.slice(1).map((client) => client.read(size)));
+  assert.equal((await server.waitFor('failed')).answer, 'done');
+  for (const client of clients) client.destroy();
+});
 
 test('the master of SWOOLE_PROCESS refuses with 9009', async () => {
   await using server = await startServer({
