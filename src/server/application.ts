@@ -123,14 +123,14 @@ export class ServerApplication implements Application {
   close(slot: number, serial: number): void {
     const { connections, lane, wire } = this.core.runtime!;
     // When close() of ours came first, its callback has run and the owner was told.
-    if (!connections.takeClose(slot, lane)) return;
+    if (!connections.takeClose(slot, serial, lane)) return;
     this.runClose(slot, serial, connections.words[connections.wordBase(slot) + OWNER]);
     wire.finishClose(slot, serial, false);
   }
 
   closeRequested(slot: number, serial: number, reset: boolean): void {
     const { connections, lane, wire } = this.core.runtime!;
-    if (connections.takeClose(slot, lane)) {
+    if (connections.takeClose(slot, serial, lane)) {
       connections.setFlags(slot, FLAG_CLOSED_HERE);
       this.runClose(slot, serial, CLOSED_BY_SERVER);
     } else if (!reset) return;

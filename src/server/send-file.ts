@@ -17,7 +17,7 @@ import {
 } from '../constants.ts';
 import { describeValue, TswooleError } from '../errors.ts';
 import type { Runtime } from '../process/runtime.ts';
-import { FLAG_CLOSE_TAKEN, FLAG_PEER_GONE, FLAGS, OWNER, QUEUED_FILES, SERIAL } from '../shm/connections.ts';
+import { FLAG_CLOSE_TAKEN, FLAG_PEER_GONE, FLAGS, OWNER, QUEUED_FILES } from '../shm/connections.ts';
 import { isBytes } from '../sys/memory.ts';
 import { closedCode, goneCode } from './closed-code.ts';
 import type { ServerCore } from './core.ts';
@@ -51,7 +51,7 @@ export function sendFile(core: ServerCore, fd: number, filename: string, offset:
   if (words[base + QUEUED_FILES] >= FILES_QUEUED_MAX) return fail(core, SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW);
   const path = pathForOwner(runtime, filename);
   if (path === null) return fail(core, SWOOLE_ERROR_SYSTEM_CALL_FAIL);
-  runtime.wire.sendFile(slot, words[base + SERIAL], path, offset, length === 0 ? size - offset : length);
+  runtime.wire.sendFile(slot, runtime.connections.serialOf(fd), path, offset, length === 0 ? size - offset : length);
   return true;
 }
 
@@ -104,7 +104,7 @@ export async function sendWait(core: ServerCore, fd: number, data: string | Uint
   if (slot === -1) return false;
   const { words } = runtime.connections;
   const base = runtime.connections.wordBase(slot);
-  const sent = runtime.wire.sendWait(slot, words[base + SERIAL], data);
+  const sent = runtime.wire.sendWait(slot, runtime.connections.serialOf(fd), data);
   if (sent !== null) return sent;
   core.logger.log(
     SWOOLE_LOG_WARNING,

@@ -42,7 +42,6 @@ import {
   PORT,
   QUEUED_BYTES,
   RECEIVE_TIME,
-  SERIAL,
   UID,
 } from '../shm/connections.ts';
 import { workerInbox } from '../shm/layout.ts';
@@ -325,7 +324,7 @@ export class Server {
     if (queued + length > limit && this.#overflows(slot, length, limit))
       return this.#fail(SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW);
 
-    runtime.wire.send(slot, words[base + SERIAL], data);
+    runtime.wire.send(slot, connections.serialOf(fd), data);
     const { numbers, base: counters } = runtime.counters;
     numbers[counters + RESPONSES]++;
     numbers[counters + LIFE_RESPONSES]++;
@@ -381,8 +380,7 @@ export class Server {
     const { connections } = runtime;
     const slot = connections.find(fd);
     if (slot === -1) return this.#fail(SWOOLE_ERROR_SESSION_NOT_EXIST);
-    const base = connections.wordBase(slot);
-    const serial = connections.words[base + SERIAL];
+    const serial = connections.serialOf(fd);
     const flags = connections.flags(slot);
     if ((flags & FLAG_CLOSE_TAKEN) !== 0) {
       if ((flags & FLAG_CLOSE_DONE) === 0) return this.#fail(SWOOLE_ERROR_SESSION_CLOSING);
@@ -425,7 +423,7 @@ export class Server {
     if (slot === -1) return false;
     const { connections, wire } = this.#core.runtime!;
     connections.setFlags(slot, FLAG_PAUSED);
-    wire.pause(slot, connections.words[connections.wordBase(slot) + SERIAL]);
+    wire.pause(slot, connections.serialOf(fd));
     return true;
   }
 
@@ -435,7 +433,7 @@ export class Server {
     if (slot === -1) return false;
     const { connections, wire } = this.#core.runtime!;
     connections.clearFlags(slot, FLAG_PAUSED);
-    wire.resume(slot, connections.words[connections.wordBase(slot) + SERIAL]);
+    wire.resume(slot, connections.serialOf(fd));
     return true;
   }
 
@@ -445,7 +443,7 @@ export class Server {
     if (slot === -1) return false;
     const { connections, wire } = this.#core.runtime!;
     if ((connections.clearFlags(slot, FLAG_PAUSED) & FLAG_PAUSED) === 0) return false;
-    wire.resume(slot, connections.words[connections.wordBase(slot) + SERIAL]);
+    wire.resume(slot, connections.serialOf(fd));
     return true;
   }
 

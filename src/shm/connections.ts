@@ -115,6 +115,11 @@ export class ConnectionTable {
     return this.segment.startSessionId + (serial >>> 0) + 1;
   }
 
+  /** The serial of an id that find() has found. Not what the slot says: that may be somebody else's by now. */
+  serialOf(fd: number): number {
+    return (fd - this.segment.startSessionId - 1) | 0;
+  }
+
   /** The slot of a session id that was given out and is not free again, or -1. One that still opens is nobody's yet. */
   find(fd: number): number {
     const slot = this.findAny(fd);
@@ -176,8 +181,9 @@ export class ConnectionTable {
     return Atomics.or(this.words, this.wordBase(slot) + FLAGS, flags);
   }
   /** Claims the close callback for a lane: answers true to one only. Should that one die over it, it is known who it was. */
-  takeClose(slot: number, lane: number): boolean {
+  takeClose(slot: number, serial: number, lane: number): boolean {
     const base = this.wordBase(slot);
+    if (this.words[base + SERIAL] !== serial) return false;
     if (Atomics.compareExchange(this.words, base + CLOSER, 0, lane + 1) !== 0) return false;
     return (Atomics.or(this.words, base + FLAGS, FLAG_CLOSE_TAKEN) & FLAG_CLOSE_TAKEN) === 0;
   }
