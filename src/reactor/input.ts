@@ -196,7 +196,7 @@ export class Input {
       connection.packet = null;
       connection.packetLength = 0;
     } else if (used > 0) {
-      // A new buffer, because packages that were delivered may still refer to this one.
+      // In memory of its own size: what was delivered may have been long. A view that package_length_func got keeps the old.
       connection.packet = Buffer.from(packet.subarray(used, length));
       connection.packetLength = length - used;
     }
