@@ -350,7 +350,13 @@ export class Reactor {
         else this.queueToRead(connection);
         continue;
       }
-      if (!connection.open || connection.finished || connection.paused || connection.waits) continue;
+      if (!connection.open || connection.finished || connection.waits) continue;
+      if (connection.paused) {
+        // A failure may have been told of while there was still something to read.
+        const error = connection.hangup ? this.socketError(connection) : 0;
+        if (error !== 0) this.lose(connection, error);
+        continue;
+      }
       if (connection.packet !== null && !this.reading.deliverPackages(connection)) continue;
       if (connection.readable) this.reading.read(connection);
     }

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { AF_INET, MSG_OOB, SOCK_STREAM } from '../../src/sys/constants.ts';
 import { sendBytes } from '../../src/sys/libc.ts';
@@ -118,6 +120,32 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       assert.equal(await workers[worker].run(({ server }, fd) => server.confirm(fd), fd), false);
       client.destroy();
     });
+  });
+
+  test(`a reset that came together with the data over which the connection is paused is told in ${name}`, async () => {
+    await using server = await startServer({
+      mode,
+      settings: { worker_num: 1 },
+      setup: ({ server, report }) => {
+        const { existsSync } = process.getBuiltinModule('node:fs');
+        const cell = new Int32Array(new SharedArrayBuffer(4));
+        server.on('receive', (server, fd, _reactorId, data) => {
+          report('receive', { fd });
+          if (data.toString() === 'pause') server.pause(fd);
+          else while (!existsSync('go')) Atomics.wait(cell, 0, 0, 1);
+        });
+        server.on('close', (_server, fd) => report('close', { fd }));
+      },
+    });
+    using blocker = await Client.connect(server.port);
+    const client = await Client.connect(server.port);
+    await blocker.write('block');
+    const { fd } = await server.waitFor('receive');
+    await client.write('pause');
+    client.reset();
+    await client.closed;
+    writeFileSync(join(server.directory, 'go'), '');
+    await server.waitFor('close', (event) => event.fd !== fd);
   });
 
   describe(`enable_delay_receive in ${name}`, () => {
