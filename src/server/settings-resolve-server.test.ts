@@ -126,6 +126,13 @@ describe('resolveServerSettings', () => {
     assert.equal(resolve({ command_timeout: 0 }).commandTimeoutMs, 0);
   });
 
+  it('waits no longer than a timer of Node can', () => {
+    const settings = resolve({ max_wait_time: 4294967295, command_timeout: 2592000 });
+    assert.equal(settings.maxWaitMs, 864_000_000);
+    assert.equal(settings.commandTimeoutMs, 864_000_000);
+    assert.match(settings.warnings.join('\n'), /^max_wait_time 4294967295 .*\ncommand_timeout 2592000 /);
+  });
+
   it('reads a setting by any of its names', () => {
     assert.equal(resolve({ max_conn: 5000 }).maxConnection, 5000);
     assert.equal(resolve({ buffer_output_size: '4M' }).bufferOutputSize, 4 * 1024 ** 2);

@@ -30,6 +30,8 @@ const CONNECTIONS_DEFAULT_MAX = 100_000;
 const CONNECTIONS_MAX = 1_048_576;
 const SEND_BYTES_MAX = 2 * 1024 ** 2;
 const MAX_WAIT_SECONDS = 3;
+/** Ten days: beyond I32_MAX milliseconds Node's timers fire at once, and some wait more than twice max_wait_time. */
+const TIMER_SECONDS_MAX = 864_000;
 const COMMAND_TIMEOUT_SECONDS = 5;
 const STATS_TIMER_INTERVAL_MS = 1000;
 /** Below this many requests a worker gets no random extra. */
@@ -199,7 +201,7 @@ function resolveProcesses(
     eventObject,
     maxRequest: values.max_request ?? 0,
     maxRequestGrace: resolveGrace(values.max_request ?? 0, values.max_request_grace),
-    maxWaitMs: (values.max_wait_time ?? MAX_WAIT_SECONDS) * 1000,
+    maxWaitMs: clampTime('max_wait_time', values.max_wait_time ?? MAX_WAIT_SECONDS, warnings),
     reloadAsync: resolveReloadAsync(values.reload_async ?? true, enableCoroutine, warnings),
     daemonize: values.daemonize ?? false,
     pidFile: values.pid_file || null,
@@ -212,7 +214,7 @@ function resolveProcesses(
     initArguments: values.init_arguments ?? null,
     enableCoroutine,
     entryScript: values.entry_script || null,
-    commandTimeoutMs: secondsToMs(values.command_timeout ?? COMMAND_TIMEOUT_SECONDS),
+    commandTimeoutMs: clampTime('command_timeout', values.command_timeout ?? COMMAND_TIMEOUT_SECONDS, warnings),
   };
 }
 
@@ -226,6 +228,13 @@ function clampWorkers(key: string, count: number, context: SettingsContext, warn
   if (count <= countMax) return count;
   warnings.push(`${key} ${count} is too many for ${context.cpuCount} CPUs: ${countMax} is used.`);
   return countMax;
+}
+
+/** In milliseconds, for a timer of Node's. */
+function clampTime(key: string, seconds: number, warnings: string[]): number {
+  if (seconds <= TIMER_SECONDS_MAX) return secondsToMs(seconds);
+  warnings.push(`${key} ${seconds} is more than ten days: ${TIMER_SECONDS_MAX} is used.`);
+  return secondsToMs(TIMER_SECONDS_MAX);
 }
 
 /** Only SWOOLE_PROCESS has reactors apart from its workers; in the other modes each worker is its own. */
