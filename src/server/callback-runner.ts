@@ -40,7 +40,8 @@ export class CallbackRunner {
   ): Promise<void> | undefined {
     if (typeof (result as { then?: unknown }).then !== 'function') return undefined;
     this.countCallbacks(1);
-    return (result as Promise<unknown>).then(
+    // What only has a then() of its own may throw there, or call back twice.
+    return Promise.resolve(result).then(
       (value) => {
         this.countCallbacks(-1);
         onValue(value);
@@ -59,10 +60,11 @@ export class CallbackRunner {
   }
 
   private countCallbacks(delta: number): void {
-    const { counters, workers, segment, workerId } = this.core.runtime!;
+    const { counters, workers, segment, workerId, stopping } = this.core.runtime!;
     const now = counters.get(CALLBACKS_NOW) + delta;
     counters.set(CALLBACKS_NOW, now);
     if (now > counters.get(CALLBACKS_PEAK)) counters.set(CALLBACKS_PEAK, now);
-    if (workerId >= 0) Atomics.store(segment.words, workers.callbacksWord(workerId), now);
+    // The word of one that was told to stop is its successor's, who would be taken for busy for as long as it is idle.
+    if (workerId >= 0 && !stopping) Atomics.store(segment.words, workers.callbacksWord(workerId), now);
   }
 }

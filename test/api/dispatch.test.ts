@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import type { Server, ServerSettings } from '../../src/index.ts';
 import { Client } from '../support/client.ts';
 import type { Fixture } from '../support/fixture.ts';
+import { isAlive } from '../support/process-info.ts';
 import { type Event, startServer, type TestServer } from '../support/server.ts';
 import { BASE, PROCESS } from '../support/subjects.ts';
 
@@ -226,6 +227,52 @@ describe('dispatch_mode in SWOOLE_PROCESS', () => {
     const shared = others.filter((worker) => worker === busy).length;
     if (waiting.available === 0) assert.ok(shared <= 2, `worker ${busy} has one, used: ${others}`);
     assert.equal((await waiting.read(4)).toString(), 'wait');
+  });
+
+  test('9 does not take a new worker for as busy as the one that it replaces', async () => {
+    await using server = await startServer({
+      mode: PROCESS.mode,
+      settings: { worker_num: 2, dispatch_mode: 9, reactor_num: 1, max_wait_time: 2 },
+      setup: ({ server, report }) => {
+        let release: () => void = () => {};
+        server.on('receive', (server, fd, _reactorId, data) => {
+          const text = data.toString();
+          report('receive', { worker: server.worker_id, text });
+          if (text === 'for ever') return new Promise(() => {});
+          if (text === 'until told') {
+            return new Promise<void>((resolve) => {
+              release = resolve;
+            });
+          }
+          server.send(fd, data);
+        });
+        // Keeps the loop, so that the worker is there until max_wait_time has passed.
+        server.on('workerStart', () => {
+          setInterval(() => {}, 1000);
+        });
+        server.on('workerExit', () => {
+          // Of the other one, nothing changes once the next has begun.
+          if (server.worker_id !== 0 || server.getWorkerPid(0) === process.pid) return;
+          release();
+          report('released');
+        });
+      },
+    });
+    const clients: Client[] = [];
+    for (const text of ['for ever', 'for ever', 'for ever', 'for ever', 'until told', 'until told']) {
+      const client = await Client.connect(server.port);
+      clients.push(client);
+      await client.write(text);
+      await server.waitForCount('receive', clients.length);
+    }
+    process.kill(server.pid, 'SIGUSR1');
+    const { pid } = await server.waitFor('released');
+    await server.until(() => !isAlive(pid), 'its end');
+    using client = await Client.connect(server.port);
+    for (let i = 0; i < 6; i++) await client.echo('x');
+    const workers = server.events('receive').filter(({ text }) => text === 'x');
+    assert.equal(new Set(workers.map(({ worker }) => worker)).size, 2);
+    for (const each of clients) each.destroy();
   });
 
   test('5 goes by the uid once it is bound, also for the next connection of the user', async () => {

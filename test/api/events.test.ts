@@ -237,6 +237,51 @@ for (const subject of ALL_SUBJECTS) {
       assert.equal(await client.echo('async'), 'async');
     });
 
+    test('what only looks like a promise is counted once, also where it throws or calls back twice', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: 1 },
+        setup: ({ server }) => {
+          server.on('receive', (server, fd, _reactorId, data) => {
+            const stats = server.stats();
+            server.send(fd, `${stats !== false && stats.coroutine_num}\n`);
+            if (data.toString() === 'twice') {
+              return {
+                // biome-ignore lint/suspicious/noThenProperty: that is what is tested
+                then: (resolve: () => void) => {
+                  resolve();
+                  resolve();
+                },
+              };
+            }
+            if (data.toString() === 'throws') {
+              return {
+                // biome-ignore lint/suspicious/noThenProperty: that is what is tested
+                then: () => {
+                  throw new Error('told: then threw');
+                },
+              };
+            }
+          });
+        },
+      });
+      using other = await Client.connect(server.port);
+      const noneGoesOn = async (): Promise<boolean> => {
+        await other.write('count');
+        return (await other.readLine()) === '0';
+      };
+      using client = await Client.connect(server.port);
+      await client.write('twice');
+      assert.equal(await client.readLine(), '0');
+      await server.until(noneGoesOn, 'the end of the first');
+      await client.write('throws');
+      assert.equal(await client.readLine(), '0');
+      // It has failed, so its connection is closed.
+      assert.equal((await client.readAll()).length, 0);
+      await server.until(noneGoesOn, 'the end of the second');
+      assert.match(server.output, /told: then threw/);
+    });
+
     test('timers, files and other sockets of Node work beside the server', async () => {
       await using server = await startServer({
         mode,
