@@ -88,7 +88,7 @@ export class WorkerLife {
     const deadline = Math.max(this.deadline, Date.now() + LAST_MS);
     this.options.finish(deadline);
     const stopped = application.workerStop(runtime.workerId);
-    if (stopped !== undefined) await Promise.race([stopped, delay(deadline - Date.now())]);
+    if (stopped !== undefined) await settled(stopped, deadline - Date.now());
     flushOutbox(runtime, deadline);
     process.off('exit', this.flushAtExit);
     this.options.onEnd();
@@ -100,8 +100,16 @@ function afterLoopTurns(turns: number, callback: () => void): void {
   setTimeout(() => (turns > 1 ? afterLoopTurns(turns - 1, callback) : callback()), 0).unref();
 }
 
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+/** Waits until the promise, which never rejects, has settled, or the time is up. */
+function settled(promise: Promise<void>, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    void promise.then(() => {
+      // The process may have been the whole server, and live on.
+      clearTimeout(timer);
+      resolve();
+    });
+  });
 }
 
 const sleepCell = new Int32Array(new SharedArrayBuffer(4));

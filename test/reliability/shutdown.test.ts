@@ -198,6 +198,26 @@ for (const { name, mode, workerNum } of SUBJECTS) {
   });
 }
 
+test('a process that was the whole server is not kept by its workerStop', async () => {
+  const run = await runScript(async ({ swoole: { Server }, report }) => {
+    const server = new Server('127.0.0.1', 0);
+    server.set({ max_wait_time: 3600 });
+    server.on('receive', () => {});
+    server.on('workerStop', async () => {
+      await new Promise((resolve) => setImmediate(resolve));
+      report('stopped');
+    });
+    server.on('start', () => {
+      server.shutdown();
+    });
+    await server.start();
+    report('ended', { timers: process.getActiveResourcesInfo().filter((name) => name === 'Timeout') });
+    process.exit();
+  });
+  assert.equal(run.events('stopped').length, 1);
+  assert.deepEqual(run.events('ended')[0]?.timers, []);
+});
+
 test('a server that ends before its manager could be started again leaves the descriptors of others alone', async () => {
   const run = await runScript(async ({ swoole: { Server, SWOOLE_PROCESS }, report }) => {
     const { openSync, readFileSync } = await import('node:fs');
