@@ -5,6 +5,7 @@ import { workerLane } from '../shm/layout.ts';
 import { type Segment, STATE_RUNNING, STATE_STOPPING, WORD_STATE } from '../shm/segment.ts';
 import type { ServerCore } from './core.ts';
 import { enter, handleSignals } from './enter.ts';
+import { writePidFile } from './pid-file.ts';
 import { reactorPorts } from './prepare.ts';
 import { keepStatsFile } from './stats-file.ts';
 
@@ -49,6 +50,7 @@ export function runAlone(core: ServerCore, segment: Segment, doorbells: number[]
     // The only worker is the server: stopping it is the end.
     core.control = { shutdown: end, reload: noReload, stopSelf: end };
     const signals = handleSignals({ onTerm: end, onReload: noReload, onReopen: () => core.logger.reopen() });
+    writePidFile(core);
     applyPrivileges(core.settings!, runtime, null);
     application.start();
     keepStatsFile(core);

@@ -8,6 +8,7 @@ import { type Segment, STATE_RUNNING, STATE_STOPPING, WORD_MANAGER_PID, WORD_STA
 import { inheritedSockets } from './boot-record.ts';
 import type { ServerCore } from './core.ts';
 import { enter, handleSignals } from './enter.ts';
+import { writePidFile } from './pid-file.ts';
 import { pipeDescriptors } from './user-processes.ts';
 
 /** The first process in SWOOLE_BASE, when there is something to manage. Resolves when everything has ended. */
@@ -55,6 +56,7 @@ export async function runBaseManager(
     const reload = (taskWorkersOnly: boolean): boolean => manager.reload(taskWorkersOnly);
     core.control = { shutdown, reload, stopSelf: () => false };
     const signals = handleSignals({ onTerm: shutdown, onReload: reload, onReopen: () => manager.reopenLogs() });
+    writePidFile(core);
     manager.run();
   });
 }

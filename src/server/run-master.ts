@@ -6,6 +6,7 @@ import { type Segment, WORD_RELOADING } from '../shm/segment.ts';
 import { inheritedSockets } from './boot-record.ts';
 import type { ServerCore } from './core.ts';
 import { enter, handleSignals } from './enter.ts';
+import { writePidFile } from './pid-file.ts';
 import { reactorPorts } from './prepare.ts';
 import { pipeDescriptors } from './user-processes.ts';
 
@@ -73,6 +74,7 @@ export function runMaster(core: ServerCore, segment: Segment, doorbells: number[
     };
     core.control = { shutdown, reload, stopSelf: () => false };
     const signals = handleSignals({ onTerm: shutdown, onReload: reload, onReopen: () => master.reopenLogs() });
+    writePidFile(core);
     master.run().catch(reject);
   });
 }

@@ -1,5 +1,4 @@
 /** start(): what it means in the first process, in a child, and in a thread that runs the script beside the sockets. */
-import { rmSync, writeFileSync } from 'node:fs';
 import { SWOOLE_BASE, SWOOLE_IPC_UNSOCK, SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING, SWOOLE_PROCESS } from '../constants.ts';
 import { TswooleError } from '../errors.ts';
 import { Timer } from '../loop/timer.ts';
@@ -26,6 +25,7 @@ import {
 } from './boot-record.ts';
 import type { ServerCore } from './core.ts';
 import { bindListener, isSpread, listenFailure, startListening } from './listen.ts';
+import { removePidFile } from './pid-file.ts';
 import { internalsOf, type Port } from './port.ts';
 import { checkCallbacks, prepareSettings } from './prepare.ts';
 import { removeSocketFile } from './socket-file.ts';
@@ -126,7 +126,6 @@ async function startFirst(core: ServerCore): Promise<boolean> {
     removeTaskQueue(core, segment);
     return giveUp(core, port, error);
   }
-  if (settings.pidFile !== null) writePidFile(core, settings.pidFile);
 
   // Each process loads the code of its own role only.
   if (alone) await (await import('./run-alone.ts')).runAlone(core, segment, doorbells);
@@ -141,7 +140,7 @@ async function startFirst(core: ServerCore): Promise<boolean> {
   core.runtime!.stopPumping();
   closeAll([segment.fd, ...doorbells]);
   closeListeners(core);
-  if (settings.pidFile !== null) removePidFile(settings.pidFile);
+  removePidFile(core);
   core.ended = true;
   leaveServer();
   core.logger.close();
@@ -232,20 +231,4 @@ function createSegment(core: ServerCore): Segment {
   segment.writeBootRecord(makeBootRecord(core));
   segment.store(WORD_MASTER_PID, process.pid);
   return segment;
-}
-
-function writePidFile(core: ServerCore, path: string): void {
-  try {
-    writeFileSync(path, `${process.pid}`);
-  } catch (error) {
-    core.logger.log(SWOOLE_LOG_WARNING, `cannot write pid_file: ${(error as Error).message}`);
-  }
-}
-
-function removePidFile(path: string): void {
-  try {
-    rmSync(path, { force: true });
-  } catch {
-    // A server of one process with `user` may have no right to it any more: it stays, as Swoole's would.
-  }
 }

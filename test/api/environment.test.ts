@@ -8,6 +8,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -67,6 +68,38 @@ for (const subject of ALL_SUBJECTS) {
       await server.stop();
       assert.equal(server.events('shutdown')[0].exists, true);
       assert.equal(existsSync(file), false);
+    });
+
+    test('whoever finds the pid_file can end the server with a signal', async () => {
+      const file = join(folder, 'server.pid');
+      await using server = await startServer({
+        ...{ mode, waitUntilReady: false },
+        settings: { worker_num: workerNum, pid_file: file },
+        setup: ({ server }) => {
+          server.on('receive', () => {});
+        },
+      });
+      // Without a pause between two looks.
+      while (server.exit === null && !(existsSync(file) && readFileSync(file, 'utf8') !== ''))
+        await new Promise((resolve) => setImmediate(resolve));
+      process.kill(server.pid, 'SIGTERM');
+      assert.deepEqual(await server.exited(), { code: 0, signal: null }, server.output);
+      assert.equal(server.events('$end')[0].result, true);
+      assert.equal(existsSync(file), false);
+    });
+
+    test('a pid_file that another server has written meanwhile is left alone', async () => {
+      const file = join(folder, 'server.pid');
+      const server = await startServer({
+        mode,
+        settings: { worker_num: workerNum, pid_file: file },
+        setup: ({ server }) => {
+          server.on('receive', () => {});
+        },
+      });
+      writeFileSync(file, '1');
+      await server.stop();
+      assert.equal(readFileSync(file, 'utf8'), '1');
     });
 
     test('stats_file holds what stats() tells, as lines or as JSON', async () => {
