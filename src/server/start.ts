@@ -41,6 +41,7 @@ export async function startServer(core: ServerCore): Promise<boolean> {
   const earlier = earlierAnswer(core);
   if (earlier !== null) {
     core.ended = true;
+    core.logger.close();
     // A daemon tells it to its own children.
     return rememberAnswer(core, earlier);
   }
@@ -159,6 +160,7 @@ function abandon(core: ServerCore): false {
   closePipes(core);
   closeListeners(core);
   core.ended = true;
+  core.logger.close();
   return false;
 }
 

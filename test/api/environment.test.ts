@@ -502,6 +502,28 @@ describe('enable_reuse_port in SWOOLE_BASE', () => {
   });
 });
 
+test('servers that cannot start leave no descriptor behind', async () => {
+  const run = await runScript(async ({ swoole, report }) => {
+    const { readdirSync } = await import('node:fs');
+    const { createServer } = await import('node:net');
+    const taken = createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => taken.once('listening', resolve));
+    const counts: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      const server = new swoole.Server('127.0.0.1', (taken.address() as { port: number }).port);
+      server.set({ log_file: 'log' });
+      server.on('receive', () => {});
+      if (await server.start()) throw new Error('it must not start');
+      counts.push(readdirSync('/proc/self/fd').length);
+    }
+    taken.close();
+    report('descriptors', { counts });
+  });
+  const [{ counts }] = run.events('descriptors');
+  // What is made once is there after the first one.
+  assert.equal(counts[3], counts[0], `${counts}`);
+});
+
 test('a process that was the whole server writes no stats_file any more', async () => {
   const run = await runScript(async ({ swoole: { Server, SWOOLE_BASE }, report }) => {
     const { existsSync, rmSync } = await import('node:fs');
