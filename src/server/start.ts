@@ -135,6 +135,7 @@ async function startFirst(core: ServerCore): Promise<boolean> {
   else await (await import('./run-manager.ts')).runBaseManager(core, segment, doorbells, script);
 
   removeSocketFiles(core);
+  core.commands.noMoreReplies();
   await core.application!.shutdown();
   removeTaskQueue(core, segment);
   closePipes(core);

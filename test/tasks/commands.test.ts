@@ -332,6 +332,30 @@ for (const { name, mode, workerNum } of SUBJECTS) {
   });
 }
 
+for (const { name, mode, workerNum } of SUBJECTS) {
+  test(`who waits in the first process is told at the end of the server that no answer will come, in ${name}`, async () => {
+    await using server = await startServer({
+      mode,
+      settings: { worker_num: workerNum, command_timeout: 0, max_wait_time: 1 },
+      setup: ({ server, report, swoole }) => {
+        server.on('receive', () => {});
+        server.addCommand('silent', swoole.SWOOLE_SERVER_COMMAND_EVENT_WORKER, () => {
+          report('asked');
+          return new Promise<string>(() => {});
+        });
+        server.on(server.mode === swoole.SWOOLE_PROCESS ? 'start' : 'managerStart', async (server) => {
+          const answer = await server.command('silent', 0, swoole.SWOOLE_SERVER_COMMAND_EVENT_WORKER, 1);
+          report('answered', { answer, error: server.getLastError() });
+        });
+      },
+    });
+    await server.waitFor('asked');
+    await server.stop();
+    const [{ answer, error }] = server.events('answered');
+    assert.deepEqual([answer, error], [false, SWOOLE_ERROR_CO_CANCELED]);
+  });
+}
+
 test('a server of one process is its own master', async () => {
   await using server = await startServer({
     mode: ALONE.mode,
