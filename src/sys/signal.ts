@@ -3,6 +3,9 @@ import { clearEventfd, createEventfd } from './eventfd.ts';
 import { close, dup3, fcntl, functionAddress, sigaction, type Watch, watchReadable } from './libc.ts';
 import { allocate } from './memory.ts';
 
+/** The handler cannot be taken away as long as signals may come: the eventfd stays, for the next server of this process. */
+let placed = false;
+
 /**
  * Node offers no real-time signals. The kernel calls a handler with the signal's number as its first argument, and libc's
  * eventfd_write(fd, value) takes a descriptor first: so with an eventfd at descriptor 34, eventfd_write itself is the
@@ -10,11 +13,20 @@ import { allocate } from './memory.ts';
  * eventfd. Answers null when something else holds descriptor 34 already; SIGWINCH then remains for reopening logs.
  */
 export function onSigrtmin(callback: () => void): Watch | null {
-  if (fcntl(SIGRTMIN, F_GETFD, 0) !== -1) return null;
+  placed ||= handleByEventfd();
+  if (!placed) return null;
+  return watchReadable(SIGRTMIN, () => {
+    clearEventfd(SIGRTMIN);
+    callback();
+  });
+}
+
+function handleByEventfd(): boolean {
+  if (fcntl(SIGRTMIN, F_GETFD, 0) !== -1) return false;
   const source = createEventfd();
-  const placed = dup3(source, SIGRTMIN, EFD_CLOEXEC);
+  const target = dup3(source, SIGRTMIN, EFD_CLOEXEC);
   close(source);
-  if (placed === -1) return null;
+  if (target === -1) return false;
 
   // struct sigaction: handler u64, then on glibc a mask of 128 bytes, flags i32, restorer u64.
   const action = allocate(4096);
@@ -22,11 +34,7 @@ export function onSigrtmin(callback: () => void): Watch | null {
   action.i32[0] = handler | 0;
   action.i32[1] = Math.floor(handler / 2 ** 32);
   action.i32[34] = SA_RESTART;
-  if (sigaction(SIGRTMIN, action.address, 0) === -1) return null;
-  return watchReadable(SIGRTMIN, () => {
-    clearEventfd(SIGRTMIN);
-    callback();
-  });
+  return sigaction(SIGRTMIN, action.address, 0) !== -1;
 }
 
 /** What the kernel does with a signal when the program says nothing. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { Client } from '../support/client.ts';
-import { startServer } from '../support/server.ts';
+import { runScript, startServer } from '../support/server.ts';
 import { ALL_SUBJECTS, PROCESS } from '../support/subjects.ts';
 
 for (const { name, mode, workerNum } of ALL_SUBJECTS) {
@@ -167,6 +167,34 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
     });
   });
 }
+
+test('SIGRTMIN is for the second server of a process as well', async () => {
+  const run = await runScript(async ({ swoole, report }) => {
+    const { execFileSync } = await import('node:child_process');
+    const { existsSync, renameSync } = await import('node:fs');
+    const { setTimeout: delay } = await import('node:timers/promises');
+    for (const name of ['first', 'second']) {
+      const server = new swoole.Server('127.0.0.1', 0);
+      server.set({ log_file: name });
+      server.on('receive', () => {});
+      server.on('start', async () => {
+        renameSync(name, `${name}.old`);
+        execFileSync('kill', ['-34', `${process.pid}`]);
+        for (let tries = 0; tries < 1000 && !existsSync(name); tries++) await delay(10);
+        report('signalled', { name, opened: existsSync(name) });
+        server.shutdown();
+      });
+      await server.start();
+    }
+  });
+  assert.deepEqual(
+    run.events('signalled').map(({ name, opened }) => [name, opened]),
+    [
+      ['first', true],
+      ['second', true],
+    ],
+  );
+});
 
 test('a reload is told in the log', async () => {
   await using server = await startServer({
