@@ -314,16 +314,19 @@ export class Manager {
     }
     if (!taskWorkersOnly && this.options.beforeReload?.() === false) return false;
     logger.log(SWOOLE_LOG_INFO, taskWorkersOnly ? 'reloading all task workers' : 'reloading all workers');
+    const reload: Reload = { pending: new Set(), killer: null };
+    this.reloading = reload;
+    segment.store(WORD_RELOADING, 1);
     this.application.beforeReload();
+    // The callback has ended the server.
+    if (this.reloading !== reload) return false;
     // User processes are none of them.
     const ids = Array.from({ length: workerCount + taskWorkerCount }, (_, id) => id);
     const pending = ids
       .filter((id) => id >= workerCount || !taskWorkersOnly)
       .map((id) => this.current[id])
       .filter((process) => process !== null);
-    const reload: Reload = { pending: new Set(pending), killer: null };
-    this.reloading = reload;
-    segment.store(WORD_RELOADING, 1);
+    for (const process of pending) reload.pending.add(process);
     this.endNext(reload, this.settings.reloadAsync && !taskWorkersOnly ? pending.length : 1);
     if (pending.length === 0) this.endReload();
     return true;

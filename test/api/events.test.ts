@@ -282,6 +282,33 @@ for (const subject of ALL_SUBJECTS) {
       assert.match(server.output, /told: then threw/);
     });
 
+    test('beforeReload may call back into the server: another reload is refused, and the end is one', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum, task_worker_num: 1 },
+        setup: ({ server, report }) => {
+          server.on('receive', () => {});
+          server.on('task', () => {});
+          let reloads = 0;
+          server.on('beforeReload', (server) => {
+            report('beforeReload', { again: server.reload() });
+            if (++reloads === 2) server.shutdown();
+          });
+          server.on('afterReload', () => report('afterReload'));
+        },
+      });
+      process.kill(server.pid, 'SIGUSR1');
+      await server.waitFor('afterReload');
+      process.kill(server.pid, 'SIGUSR1');
+      assert.deepEqual(await server.exited(), { code: 0, signal: null }, server.output);
+      assert.deepEqual(
+        server.events('beforeReload').map(({ again }) => again),
+        [false, false],
+      );
+      assert.equal(server.events('$end')[0].result, true);
+      await server.assertGone();
+    });
+
     test('timers, files and other sockets of Node work beside the server', async () => {
       await using server = await startServer({
         mode,
