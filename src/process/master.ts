@@ -23,6 +23,8 @@ import type { Runtime } from './runtime.ts';
 const MANAGER_PAUSE_MS = 100;
 const MANAGER_PAUSE_MAX_MS = 5000;
 const DEAD_WORKERS_WAIT_MS = 1000;
+/** At the end it kills what is left after twice max_wait_time. One that has not ended so much later hangs itself. */
+const MANAGER_END_MS = 3000;
 
 export interface MasterOptions {
   runtime: Runtime;
@@ -191,10 +193,19 @@ export class Master {
     runtime.segment.store(WORD_STATE, STATE_STOPPING);
     reactors.stopAccepting();
     this.manager?.kill('SIGTERM');
+    const { maxWaitMs } = settings;
+    const killer = maxWaitMs === 0 ? null : setTimeout(() => this.killManager(), 2 * maxWaitMs + MANAGER_END_MS);
     await this.managerExit;
-    await reactors.finish(settings.maxWaitMs);
+    if (killer !== null) clearTimeout(killer);
+    await reactors.finish(maxWaitMs);
     this.watch.close();
     this.options.onEnd();
+  }
+
+  /** Its children die with it. */
+  private killManager(): void {
+    this.runtime.logger.log(SWOOLE_LOG_WARNING, 'the manager did not end within twice max_wait_time and is killed');
+    this.manager?.kill('SIGKILL');
   }
 }
 

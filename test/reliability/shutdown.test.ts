@@ -218,6 +218,25 @@ test('a process that was the whole server is not kept by its workerStop', async 
   assert.deepEqual(run.events('ended')[0]?.timers, []);
 });
 
+test('a manager that hangs does not keep the server from its end', async () => {
+  await using server = await startServer({
+    mode: SWOOLE_PROCESS,
+    settings: { worker_num: 2, max_wait_time: 1 },
+    setup: ({ server, report }) => {
+      server.on('receive', () => {});
+      server.on('managerStart', () => {
+        report('hangs');
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+      });
+    },
+  });
+  await server.waitFor('hangs');
+  process.kill(server.pid, 'SIGTERM');
+  assert.deepEqual(await server.exited(), { code: 0, signal: null }, server.output);
+  assert.match(server.output, /the manager did not end/);
+  await server.assertGone();
+});
+
 test('a server that ends before its manager could be started again leaves the descriptors of others alone', async () => {
   const run = await runScript(async ({ swoole: { Server, SWOOLE_PROCESS }, report }) => {
     const { openSync, readFileSync } = await import('node:fs');
