@@ -28,6 +28,11 @@ export function reserveSignals(signals: readonly NodeJS.Signals[]): void {
   for (const signal of signals) reserved.add(signal);
 }
 
+/** The server has ended, and listens to them no longer. */
+export function releaseSignals(): void {
+  reserved.clear();
+}
+
 export function isInServer(): boolean {
   return inServer;
 }

@@ -49,6 +49,7 @@ import {
   handleSignal,
   isInServer,
   kill,
+  releaseSignals,
   reserveSignals,
   type SignalNumber,
   warn,
@@ -125,6 +126,7 @@ export function joinServer(options: { isMaster: boolean; signals: readonly NodeJ
 /** The server has ended in the first process. The next one may have processes of its own. */
 export function leaveServer(): void {
   isMaster = false;
+  releaseSignals();
 }
 
 export class Process {

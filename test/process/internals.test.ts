@@ -123,4 +123,27 @@ describe('a process of a server', () => {
     assert.deepEqual(valuesOf(run, 'values'), [[false, false, false, null, 'in the callback']]);
     assert.deepEqual(valuesOf(run, 'thrown'), ['ERR_STATE']);
   });
+
+  it('gives the signals back when the server has ended', async () => {
+    const run = await runScript(async ({ swoole: { Process, Server }, report }) => {
+      const server = new Server('127.0.0.1', 0);
+      server.on('receive', () => {});
+      server.on('start', () => {
+        report('listens', { value: Process.signal('SIGTERM', () => {}) });
+        server.shutdown();
+      });
+      await server.start();
+      const timer = setInterval(() => {}, 1000);
+      report('listens', {
+        value: Process.signal('SIGTERM', (signal) => {
+          report('signal', { value: signal });
+          clearInterval(timer);
+        }),
+      });
+      process.kill(process.pid, 'SIGTERM');
+    });
+    assert.deepEqual(run.exit, OK, run.output);
+    assert.deepEqual(valuesOf(run, 'listens'), [false, true]);
+    assert.deepEqual(valuesOf(run, 'signal'), [15]);
+  });
 });
