@@ -118,7 +118,7 @@ export class Commands {
       );
       return this.fail(SWOOLE_ERROR_WRONG_OPERATION);
     }
-    const text = target === HERE ? await this.answer(name, json) : await this.ask(runtime, target, name, json);
+    const text = target === HERE ? await this.askHere(name, json) : await this.ask(runtime, target, name, json);
     if (text === false) return false;
     if (!decode) return text;
     try {
@@ -168,6 +168,20 @@ export class Commands {
 
   private inboxOrHere(runtime: Runtime, inbox: number): number {
     return inbox === inboxOfLane(runtime.segment.layout, runtime.lane) ? HERE : inbox;
+  }
+
+  /** A callback that never answers is no other in this process than elsewhere. */
+  private askHere(name: string, json: string): Promise<string | false> {
+    const { commandTimeoutMs } = this.core.settings!;
+    if (commandTimeoutMs === 0) return this.answer(name, json);
+    return new Promise((resolve) => {
+      // Nobody else is waited for: this is no reason for the process to live.
+      const timer = setTimeout(() => resolve(this.fail(SWOOLE_ERROR_CO_TIMEDOUT)), commandTimeoutMs).unref();
+      void this.answer(name, json).then((text) => {
+        clearTimeout(timer);
+        resolve(text);
+      });
+    });
   }
 
   private ask(runtime: Runtime, inbox: number, name: string, json: string): Promise<string | false> {

@@ -250,6 +250,14 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       await replaced(server, workerNum, pid);
     });
 
+    test('a silent one times out in the process that asks, too', async () => {
+      const outcome = await remotes[0].run(async ({ server }, event) => {
+        const silent = await server.command('silent', server.worker_id, event, 0);
+        return [silent, server.getLastError()];
+      }, EVENT_WORKER);
+      assert.deepEqual(outcome, [false, SWOOLE_ERROR_CO_TIMEDOUT]);
+    });
+
     test('many at once find their answers', async () => {
       const right = await remotes[0].run(
         async ({ server }, types) => {
