@@ -4,7 +4,7 @@ import { ProcessLauncher, scriptOf } from '../process/launcher.ts';
 import { Manager } from '../process/manager.ts';
 import { MANAGER_LANE, MASTER_INBOX, reactorInbox } from '../shm/layout.ts';
 import { RELOAD_CERTIFICATES, SHUTDOWN } from '../shm/messages.ts';
-import { type Segment, STATE_RUNNING, STATE_STOPPING, WORD_MANAGER_PID, WORD_STATE } from '../shm/segment.ts';
+import { type Segment, STATE_STOPPING, WORD_MANAGER_PID, WORD_STATE } from '../shm/segment.ts';
 import { inheritedSockets } from './boot-record.ts';
 import type { ServerCore } from './core.ts';
 import { enter, handleSignals } from './enter.ts';
@@ -22,7 +22,6 @@ export async function runBaseManager(
   const settings = core.settings!;
   const runtime = enter(core, 'manager', -1, MANAGER_LANE, segment, doorbells);
   segment.store(WORD_MANAGER_PID, process.pid);
-  segment.store(WORD_STATE, STATE_RUNNING);
   return new Promise((resolve) => {
     const sockets = inheritedSockets(core);
     const pipes = pipeDescriptors(core);

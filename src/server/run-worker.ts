@@ -3,7 +3,14 @@ import type { ChildDescription } from '../process/environment.ts';
 import { applyPrivileges } from '../process/privileges.ts';
 import type { Runtime } from '../process/runtime.ts';
 import { keepsWorker } from '../reactor/dispatch.ts';
-import { type Segment, STATE_STOPPING, WORD_MASTER_PID, WORD_STATE } from '../shm/segment.ts';
+import {
+  type Segment,
+  STATE_RUNNING,
+  STATE_STARTING,
+  STATE_STOPPING,
+  WORD_MASTER_PID,
+  WORD_STATE,
+} from '../shm/segment.ts';
 import { closeDescriptor } from '../sys/socket.ts';
 import type { ServerCore } from './core.ts';
 import { enter, makeStoppable } from './enter.ts';
@@ -34,7 +41,8 @@ export async function runWorker(
   applyPrivileges(settings, runtime, description.parent);
   if (base && id === 0) {
     segment.store(WORD_MASTER_PID, process.pid);
-    if (!description.again) application.start();
+    // Also where the first worker 0 has died before it came so far.
+    if (segment.exchange(WORD_STATE, STATE_STARTING, STATE_RUNNING)) application.start();
   }
   keepStatsFile(core);
   worker.run();

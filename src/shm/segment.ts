@@ -150,4 +150,8 @@ export class Segment {
   store(word: number, value: number): void {
     Atomics.store(this.words, word, value);
   }
+  /** Puts one value in the place of another; true exactly for the one who did. */
+  exchange(word: number, from: number, to: number): boolean {
+    return Atomics.compareExchange(this.words, word, from, to) === from;
+  }
 }

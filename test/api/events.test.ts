@@ -526,6 +526,26 @@ for (const { name, mode, workerNum } of SUBJECTS) {
   });
 }
 
+test('SWOOLE_BASE: start comes once, also where worker 0 dies before it, and where it is replaced', async () => {
+  await using server = await startServer({
+    mode: BASE.mode,
+    settings: { worker_num: 2 },
+    setup: ({ server, report }) => {
+      server.on('receive', () => {});
+      server.on('start', () => report('start', { worker: server.worker_id }));
+      server.on('workerStart', (_server, id) => report('workerStart', { id }));
+      // It has only just been started, and has not come so far.
+      server.on('managerStart', () => {
+        process.kill(Number(server.getWorkerPid(0)), 'SIGKILL');
+      });
+    },
+  });
+  const before = server.events('workerStart').length;
+  process.kill(server.pid, 'SIGUSR1');
+  await server.waitForCount('workerStart', before + 2);
+  assert.equal(server.events('start').length, 1);
+});
+
 test('SWOOLE_PROCESS: a managerStart that takes long does not keep the master from its start', async () => {
   await using server = await startServer({
     mode: PROCESS.mode,
