@@ -58,11 +58,10 @@ export function handleSignals(handlers: SignalHandlers): { close(): void } {
   };
   for (const name of SIGNALS) process.on(name, actions[name]);
   const realtime = onSigrtmin(() => handlers.onReopen());
-  realtime?.unref();
   return {
     close: () => {
       for (const name of SIGNALS) process.off(name, actions[name]);
-      realtime?.close();
+      realtime.close();
     },
   };
 }

@@ -112,7 +112,6 @@ export const MAP_ANONYMOUS = 0x20;
 export const MAP_NORESERVE = 0x4000;
 export const MFD_CLOEXEC = 0x1;
 
-export const F_GETFD = 1;
 export const F_SETFD = 2;
 export const F_GETFL = 3;
 export const F_SETFL = 4;
@@ -129,7 +128,6 @@ export const SIGTERM = 15;
 export const SIGXFSZ = 25;
 /** The first real-time signal that glibc leaves to programs. */
 export const SIGRTMIN = 34;
-export const SA_RESTART = 0x10000000;
 
 export const RLIMIT_NOFILE = 7;
 

@@ -155,11 +155,6 @@ export function clearErrno(): void {
   koffi.errno(0);
 }
 
-/** The address of a C function, for the few places where the kernel or libc calls one. */
-export function functionAddress(name: string): number {
-  return Number(koffi.address(c.symbol(name)));
-}
-
 /** Where the bytes lie. They stay there as long as their ArrayBuffer lives and is not transferred. */
 export function addressOf(bytes: Uint8Array): number {
   return Number(koffi.address(bytes));

@@ -1,40 +1,54 @@
-import { EFD_CLOEXEC, F_GETFD, SA_RESTART, SIGRTMIN } from './constants.ts';
-import { clearEventfd, createEventfd } from './eventfd.ts';
-import { close, dup3, fcntl, functionAddress, sigaction, type Watch, watchReadable } from './libc.ts';
+import koffi from 'koffi';
+import { SIGRTMIN } from './constants.ts';
+import { sigaction } from './libc.ts';
+import { allocateHandle, bindLibuv, defaultLoop, guarded, unrefHandle } from './libuv.ts';
 import { allocate } from './memory.ts';
 
-/** The handler cannot be taken away as long as signals may come: the eventfd stays, for the next server of this process. */
-let placed = false;
+/** Of uv_handle_type, which libuv never changes. */
+const UV_SIGNAL = 16;
 
-/**
- * Node offers no real-time signals. The kernel calls a handler with the signal's number as its first argument, and libc's
- * eventfd_write(fd, value) takes a descriptor first: so with an eventfd at descriptor 34, eventfd_write itself is the
- * handler of signal 34. It is async-signal-safe, needs no code of ours in signal context, and Node's loop watches the
- * eventfd. Answers null when something else holds descriptor 34 already; SIGWINCH then remains for reopening logs.
- */
-export function onSigrtmin(callback: () => void): Watch | null {
-  placed ||= handleByEventfd();
-  if (!placed) return null;
-  return watchReadable(SIGRTMIN, () => {
-    clearEventfd(SIGRTMIN);
-    callback();
-  });
+interface SignalWatch {
+  callback: () => void;
+  start(): void;
+  stop(): void;
 }
 
-function handleByEventfd(): boolean {
-  if (fcntl(SIGRTMIN, F_GETFD, 0) !== -1) return false;
-  const source = createEventfd();
-  const target = dup3(source, SIGRTMIN, EFD_CLOEXEC);
-  close(source);
-  if (target === -1) return false;
+let realtime: SignalWatch | null = null;
 
-  // struct sigaction: handler u64, then on glibc a mask of 128 bytes, flags i32, restorer u64.
-  const action = allocate(4096);
-  const handler = functionAddress('eventfd_write');
-  action.i32[0] = handler | 0;
-  action.i32[1] = Math.floor(handler / 2 ** 32);
-  action.i32[34] = SA_RESTART;
-  return sigaction(SIGRTMIN, action.address, 0) !== -1;
+/**
+ * Node offers no real-time signals; libuv knows them all. One callback; does not keep the process alive. For the main
+ * thread.
+ */
+export function onSigrtmin(callback: () => void): { close(): void } {
+  realtime ??= watchSignal(SIGRTMIN);
+  const watch = realtime;
+  watch.callback = callback;
+  watch.start();
+  return { close: () => watch.stop() };
+}
+
+function watchSignal(signal: number): SignalWatch {
+  const handle = allocateHandle(UV_SIGNAL);
+  const prototype = koffi.pointer(koffi.proto('void tswoole_signal(int64 handle, int signal)'));
+  const init = bindLibuv<(loop: number, handle: number) => number>('uv_signal_init', 'int', ['int64', 'int64']);
+  const start = bindLibuv<(handle: number, native: unknown, signal: number) => number>('uv_signal_start', 'int', [
+    'int64',
+    prototype,
+    'int',
+  ]);
+  const stop = bindLibuv<(handle: number) => number>('uv_signal_stop', 'int', ['int64']);
+  const watch: SignalWatch = {
+    callback: () => {},
+    start: () => start(handle, native, signal),
+    stop: () => stop(handle),
+  };
+  const native = koffi.register(
+    guarded(() => watch.callback()),
+    prototype,
+  );
+  init(defaultLoop(), handle);
+  unrefHandle(handle);
+  return watch;
 }
 
 /** What the kernel does with a signal when the program says nothing. */

@@ -1,8 +1,7 @@
-/** Each turn of Node's loop, as libuv tells of it: Node's own binary exports what libuv offers to native code. */
+/** Each turn of Node's loop, as libuv tells of it. */
 import { isMainThread } from 'node:worker_threads';
 import koffi from 'koffi';
-import { runNextTicks } from './libc.ts';
-import { allocate } from './memory.ts';
+import { allocateHandle, bindLibuv, defaultLoop, guarded, unrefHandle } from './libuv.ts';
 
 // Numbers of uv_handle_type, which libuv never changes.
 const UV_CHECK = 2;
@@ -14,7 +13,6 @@ interface Hook {
   stop(): void;
 }
 
-let library: ReturnType<typeof koffi.load> | null = null;
 const hooks: { before: Hook | null; after: Hook | null } = { before: null, after: null };
 
 /**
@@ -34,28 +32,17 @@ export function onEachTurn(when: 'before' | 'after', callback: (() => void) | nu
 }
 
 function makeHook(name: string, type: number): Hook {
-  library ??= koffi.load(null);
-  const loop = library.func('uv_default_loop', 'int64', [])() as number;
-  const bytes = library.func('uv_handle_size', 'int64', ['int'])(type) as number;
-  // Kept for ever, as its region: the loop knows the address.
-  const handle = allocate(bytes).address;
+  const handle = allocateHandle(type);
   const prototype = koffi.pointer(koffi.proto(`void tswoole_${name}(int64 handle)`));
-  const init = library.func(`uv_${name}_init`, 'int', ['int64', 'int64']);
-  const start = library.func(`uv_${name}_start`, 'int', ['int64', prototype]);
-  const stop = library.func(`uv_${name}_stop`, 'int', ['int64']);
+  const init = bindLibuv<(loop: number, handle: number) => number>(`uv_${name}_init`, 'int', ['int64', 'int64']);
+  const start = bindLibuv<(handle: number, native: unknown) => number>(`uv_${name}_start`, 'int', ['int64', prototype]);
+  const stop = bindLibuv<(handle: number) => number>(`uv_${name}_stop`, 'int', ['int64']);
   const hook: Hook = { callback: () => {}, start: () => start(handle, native), stop: () => stop(handle) };
-  const native = koffi.register(() => {
-    try {
-      hook.callback();
-    } catch (error) {
-      // An error must not end in koffi.
-      setImmediate(() => {
-        throw error;
-      });
-    }
-    runNextTicks();
-  }, prototype);
-  init(loop, handle);
-  library.func('uv_unref', 'void', ['int64'])(handle);
+  const native = koffi.register(
+    guarded(() => hook.callback()),
+    prototype,
+  );
+  init(defaultLoop(), handle);
+  unrefHandle(handle);
   return hook;
 }
