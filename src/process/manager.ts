@@ -259,7 +259,7 @@ export class Manager {
       return;
     }
     if (this.current[id] === null) {
-      if (wasCurrent && this.endedTooSoon(ended, failed)) this.spawnLater(id);
+      if (wasCurrent && this.endedTooSoon(ended)) this.spawnLater(id);
       else this.spawn(id, true);
     }
     this.continueReload(ended);
@@ -269,8 +269,9 @@ export class Manager {
    * A user process is to live as long as the server: one that ends at once must not be started again at full speed. How
    * long it took to start is not part of its life, or a slow machine would start it all the more often.
    */
-  private endedTooSoon({ id, readyAt, told }: Process, failed: boolean): boolean {
-    if (this.role(id) !== 'user') return readyAt === 0 && failed && !told;
+  private endedTooSoon({ id, readyAt, told }: Process): boolean {
+    // Also without an error, as a script does that does not come to start() in a child.
+    if (this.role(id) !== 'user') return readyAt === 0 && !told;
     if (readyAt === 0 || Date.now() - readyAt < USER_PROCESS_LIFE_MS) return true;
     this.failures[id] = 0;
     return false;

@@ -436,3 +436,26 @@ describe('kill -9', { concurrency: false }, () => {
     await server.until(() => descriptorCount(server.pid) <= before, `${before} descriptors`);
   });
 });
+
+for (const [name, mode] of Object.entries({ SWOOLE_PROCESS, SWOOLE_BASE })) {
+  test(`a worker in ${name} that ends before it can serve, with or without an error, is not started again at once`, async () => {
+    await using server = await startServer({
+      mode,
+      settings: { worker_num: 3 },
+      waitUntilReady: false,
+      setup: ({ server }) => {
+        server.on('receive', () => {});
+        server.on('workerStart', (_, id) => {
+          if (id > 0) process.exit(id - 1);
+        });
+      },
+    });
+    for (const id of [1, 2]) {
+      const line = await server.waitForOutput(
+        new RegExp(`worker ${id} ended as soon as it had begun \\(3 times in a row\\).* in (\\d+) ms`),
+      );
+      assert.equal(line[1], '400');
+    }
+    await server.stop();
+  });
+}
