@@ -90,6 +90,7 @@ export class Manager {
   private stopOrder: Role[] = [];
 
   constructor(options: ManagerOptions) {
+  private stopped = false;
     this.options = options;
     this.runtime = options.runtime;
     this.application = options.application;
@@ -405,6 +406,9 @@ export class Manager {
       return;
     }
     for (const process of this.processes) if (this.role(process.id) === this.stopOrder[0]) return;
+      // The last one's workerError may have called shutdown(), and we are told of its end behind that.
+      if (this.stopped) return;
+      this.stopped = true;
     this.stopOrder.shift();
     this.stopNext();
   }

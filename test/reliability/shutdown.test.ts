@@ -261,6 +261,24 @@ test('a server that ends before its manager could be started again leaves the de
   assert.deepEqual(run.events('written')[0]?.files, []);
 });
 
+test('shutdown() in workerError of the last worker in SWOOLE_BASE ends the server once', async () => {
+  await using server = await startServer({
+    mode: SWOOLE_BASE,
+    settings: { worker_num: 1, max_request: 1000 },
+    setup: ({ server, report }) => {
+      server.on('receive', () => {});
+      server.on('workerError', (server) => {
+        server.shutdown();
+      });
+      server.on('managerStop', () => report('managerStop'));
+    },
+  });
+  process.kill(server.events('$worker')[0].pid, 'SIGKILL');
+  assert.deepEqual(await server.exited(), { code: 0, signal: null });
+  assert.equal(server.events('managerStop').length, 1);
+  assert.equal(server.events('$end')[0].result, true);
+});
+
 test('a second process that is started while one runs does not disturb it', async () => {
   await using first = await start(PROCESS.mode, PROCESS.workerNum);
   using client = await Client.connect(first.port);
