@@ -29,6 +29,8 @@ const RESPAWN_PAUSE_MAX_MS = 5000;
 const RESPAWN_PAUSE_MS = 50;
 /** A user process that lives shorter than this is one of them. */
 const USER_PROCESS_LIFE_MS = 1000;
+/** A worker's own limit is max_wait_time, and ends it properly: one that hangs is killed so much later. */
+const KILL_GRACE_MS = 500;
 /** Lost tasks that are told by name. */
 const NAMES_MAX = 20;
 
@@ -88,9 +90,9 @@ export class Manager {
   private stopping = false;
   /** The roles that are still to end, at a shutdown. */
   private stopOrder: Role[] = [];
+  private stopped = false;
 
   constructor(options: ManagerOptions) {
-  private stopped = false;
     this.options = options;
     this.runtime = options.runtime;
     this.application = options.application;
@@ -231,6 +233,9 @@ export class Manager {
     process.detached = true;
     this.current[id] = null;
     this.spawn(id, true);
+    if (this.settings.maxWaitMs === 0) return;
+    // One that hangs would hold its lane for ever, and there are few.
+    setTimeout(() => this.killLate(process), this.settings.maxWaitMs + KILL_GRACE_MS).unref();
   }
 
   private exited(ended: Process, exitCode: number, signalName: string | null): void {
@@ -341,8 +346,7 @@ export class Manager {
     for (const process of next) this.end(process);
     if (this.settings.maxWaitMs === 0) return;
     if (reload.killer !== null) clearTimeout(reload.killer);
-    // A little later than the worker's own limit, which ends it properly.
-    reload.killer = setTimeout(() => this.killRest(reload), this.settings.maxWaitMs + 500);
+    reload.killer = setTimeout(() => this.killRest(reload), this.settings.maxWaitMs + KILL_GRACE_MS);
   }
 
   private continueReload(ended: Process): void {
@@ -359,14 +363,16 @@ export class Manager {
   }
 
   private killRest(reload: Reload): void {
-    for (const process of reload.pending) {
-      if (!process.told) continue;
-      this.runtime.logger.log(
-        SWOOLE_LOG_WARNING,
-        `${this.nameOf(process.id)} did not end within max_wait_time and is killed`,
-      );
-      process.child.kill('SIGKILL');
-    }
+    for (const process of reload.pending) if (process.told) this.killLate(process);
+  }
+
+  private killLate(process: Process): void {
+    if (!this.processes.has(process)) return;
+    this.runtime.logger.log(
+      SWOOLE_LOG_WARNING,
+      `${this.nameOf(process.id)} did not end within max_wait_time and is killed`,
+    );
+    process.child.kill('SIGKILL');
   }
 
   private endReload(): void {
@@ -400,15 +406,15 @@ export class Manager {
 
   private continueStop(): void {
     if (this.stopOrder.length === 0) {
+      // The last one's workerError may have called shutdown(), and we are told of its end behind that.
+      if (this.stopped) return;
+      this.stopped = true;
       this.watch.close();
       this.application.managerStop();
       this.options.onEnd();
       return;
     }
     for (const process of this.processes) if (this.role(process.id) === this.stopOrder[0]) return;
-      // The last one's workerError may have called shutdown(), and we are told of its end behind that.
-      if (this.stopped) return;
-      this.stopped = true;
     this.stopOrder.shift();
     this.stopNext();
   }

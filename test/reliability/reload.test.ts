@@ -9,6 +9,7 @@ import { Client } from '../support/client.ts';
 import { Load, type LoadOptions } from '../support/load.ts';
 import { Remote } from '../support/remote.ts';
 import { startServer, type TestServer } from '../support/server.ts';
+import { pidOf, replaced } from '../support/tasks.ts';
 import { until } from '../support/until.ts';
 
 const LONG = process.env.TSWOOLE_LONG === '1';
@@ -250,6 +251,25 @@ describe('SWOOLE_PROCESS under load', { concurrency: false }, () => {
     assert.notEqual(closing.pid, server.events('line')[0].pid, 'a new worker runs it');
     reader.startReading();
     assert.equal((await reader.readAll()).length, length);
+  });
+
+  test('a worker that hangs when it has been replaced is killed', async () => {
+    await using server = await startEcho({ max_wait_time: 1 });
+    // As many as there are lanes for one worker id.
+    for (let round = 0; round < 4; round++) {
+      const pid = pidOf(server, 0);
+      using remote = (await Remote.connectToAll(server, WORKERS))[0];
+      await remote.run(({ server }) => {
+        server.stop();
+        setTimeout(() => {
+          for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
+        }, 50);
+      });
+      await replaced(server, 0, pid);
+    }
+    await server.until(() => server.processes().length === 2 + WORKERS, 'the end of those that hang');
+    assert.match(server.output, /worker 0 did not end within max_wait_time and is killed/);
+    await server.stop();
   });
 
   test('a worker that hangs at its start is killed by a reload, and replaced at once', async (t) => {
