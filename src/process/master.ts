@@ -22,6 +22,8 @@ import type { Runtime } from './runtime.ts';
 /** A manager that dies at once, again and again, is started with growing pauses. */
 const MANAGER_PAUSE_MS = 100;
 const MANAGER_PAUSE_MAX_MS = 5000;
+/** One that lives shorter than this, from when it was ready, has died at once: its managerStart may be why. */
+const MANAGER_LIFE_MS = 1000;
 const DEAD_WORKERS_WAIT_MS = 1000;
 /** At the end it kills what is left after twice max_wait_time. One that has not ended so much later hangs itself. */
 const MANAGER_END_MS = 3000;
@@ -46,6 +48,8 @@ export class Master {
   private manager: Child | null = null;
   private managerExit: Promise<void> = Promise.resolve();
   private managerFailures = 0;
+  /** When the manager of now was ready; 0 before. */
+  private managerReadyAt = 0;
   private started = false;
   private stopping = false;
 
@@ -75,7 +79,7 @@ export class Master {
   private handle(kind: number): void {
     switch (kind) {
       case MANAGER_READY:
-        this.managerFailures = 0;
+        this.managerReadyAt = Date.now();
         this.begin();
         break;
       case SHUTDOWN:
@@ -132,15 +136,17 @@ export class Master {
   /** Its workers die with it, by the kernel's hand; connections live here and stay. */
   private async managerDied(code: number, signal: string | null): Promise<void> {
     const { runtime } = this;
+    runtime.segment.store(WORD_MANAGER_PID, 0);
+    if (this.managerReadyAt !== 0 && Date.now() - this.managerReadyAt >= MANAGER_LIFE_MS) this.managerFailures = 0;
+    this.managerReadyAt = 0;
+    const failures = this.managerFailures++;
+    const pause = failures === 0 ? 0 : Math.min(MANAGER_PAUSE_MAX_MS, MANAGER_PAUSE_MS * 2 ** Math.min(failures, 10));
     runtime.logger.log(
       SWOOLE_LOG_WARNING,
-      `the manager ended (exit code ${code}, signal ${signal ?? 'none'}): it is started again`,
+      `the manager ended (exit code ${code}, signal ${signal ?? 'none'}): it is started again${pause === 0 ? '' : ` in ${pause} ms`}`,
     );
-    runtime.segment.store(WORD_MANAGER_PID, 0);
-    const failures = this.managerFailures++;
     // The pause must not keep a server that ends meanwhile.
-    if (failures > 0)
-      await delay(Math.min(MANAGER_PAUSE_MAX_MS, MANAGER_PAUSE_MS * 2 ** Math.min(failures, 10)), false);
+    if (pause > 0) await delay(pause, false);
     await this.waitForDeadWorkers();
     if (!this.stopping) this.startManager(true);
   }

@@ -360,6 +360,20 @@ describe('kill -9', { concurrency: false }, () => {
     await server.stop();
   });
 
+  test('of the manager in its own managerStart, again and again: the next ones come after pauses', async () => {
+    await using server = await startServer({
+      mode: SWOOLE_PROCESS,
+      settings: { worker_num: 1 },
+      waitUntilReady: false,
+      setup: ({ server }) => {
+        server.on('receive', () => {});
+        server.on('managerStart', () => process.exit(1));
+      },
+    });
+    for (const ms of [200, 400, 800]) await server.waitForOutput(new RegExp(`it is started again in ${ms} ms`));
+    await server.stop();
+  });
+
   test('SIGUSR1 to the master while a new manager starts is a reload, not a debugger', async () => {
     await using server = await startEcho(SWOOLE_PROCESS);
     const manager = server.events('managerStart').at(-1)!.pid;
