@@ -268,7 +268,12 @@ export class TestServer {
   /** Ends the server as its owner would, and asserts that it ended well and that nothing of it is left. */
   async stop(): Promise<Exit> {
     this.kill('SIGTERM');
-    const exit = await this.exited();
+    const exit = await this.exited().catch((error: unknown) => {
+      // What does not end would keep the test file from its end as well.
+      this.killAll();
+      this.remove();
+      throw error;
+    });
     await this.assertGone();
     assert.deepEqual(exit, { code: 0, signal: null }, this.failure('the server did not end well').message);
     return exit;
