@@ -63,8 +63,9 @@ export class ProcessLauncher implements Launcher {
         env: { ...this.cacheVariables, ...process.env, [ROLE_VARIABLE]: JSON.stringify(description) },
       },
     );
-    // Node tells of a failed start twice: there is no pid, and an event that nobody may miss. The caller is told once.
-    child.once('error', () => {});
+    // Node tells of a failed start twice: there is no pid, and an event that nobody may miss. The caller is told once. A
+    // signal that we may not send is such an event, too.
+    child.on('error', () => {});
     if (child.pid === undefined)
       throw new Error(
         `${process.execPath} ${script} does not start: there may be too many processes or open files (ulimit -u, ulimit -n)`,
