@@ -182,21 +182,24 @@ export const runNextTicks: () => void =
   (process as { _tickCallback?: () => void })._tickCallback ?? (() => setImmediate(() => {}));
 
 /**
- * Calls back in Node's own loop whenever the descriptor is readable (level triggered). koffi calls from outside of Node's
- * callback scope: without the last step, promises and nextTick would wait for whatever Node does next, for seconds on an
- * idle server, and an error would end in koffi.
+ * Runs what koffi calls back, which it does from outside of Node's callback scope: without the last step, promises and
+ * nextTick would wait for whatever Node does next, for seconds on an idle server, and an error would end in koffi.
  */
+export function runAsNode(callback: () => void): void {
+  try {
+    callback();
+  } catch (error) {
+    setImmediate(() => {
+      throw error;
+    });
+  }
+  runNextTicks();
+}
+
+/** Calls back in Node's own loop whenever the descriptor is readable (level triggered). */
 export function watchReadable(fd: number, callback: () => void): Watch {
   const handle = koffi.node.poll(fd, { readable: true }, () => {
-    if (!watches.has(watch)) return;
-    try {
-      callback();
-    } catch (error) {
-      setImmediate(() => {
-        throw error;
-      });
-    }
-    runNextTicks();
+    if (watches.has(watch)) runAsNode(callback);
   });
   const watch: Watch = {
     close: () => {

@@ -1,47 +1,37 @@
-/** libuv, as far as we call it: Node's own binary exports what libuv offers to native code. For the main thread alone. */
+/** Handles of libuv's: Node's own binary exports what libuv offers to native code. For the main thread alone. */
 import koffi from 'koffi';
-import { runNextTicks } from './libc.ts';
+import { runAsNode } from './libc.ts';
 import { allocate } from './memory.ts';
 
 type N = number;
 
-let library: ReturnType<typeof koffi.load> | null = null;
-
-export function bindLibuv<T extends (...args: never[]) => unknown>(
-  name: string,
-  result: string,
-  args: Parameters<typeof koffi.sizeof>[0][],
-): T {
-  library ??= koffi.load(null);
-  return library.func(name, result, args) as unknown as T;
+export interface LoopHandle {
+  callback: () => void;
+  start(): void;
+  stop(): void;
 }
 
-/** Memory for a handle of a type, one of uv_handle_type. Kept for ever, as its region: the loop knows the address. */
-export function allocateHandle(type: N): N {
-  return allocate(bindLibuv<(type: N) => N>('uv_handle_size', 'int64', ['int'])(type)).address;
-}
-
-/** Node's loop. */
-export function defaultLoop(): N {
-  return bindLibuv<() => N>('uv_default_loop', 'int64', [])();
-}
-
-/** The handle does not keep the loop alive. */
-export function unrefHandle(handle: N): void {
-  bindLibuv<(handle: N) => void>('uv_unref', 'void', ['int64'])(handle);
-}
-
-/** What a callback of libuv's has to be. */
-export function guarded(callback: () => void): () => void {
-  return () => {
-    try {
-      callback();
-    } catch (error) {
-      // An error must not end in koffi.
-      setImmediate(() => {
-        throw error;
-      });
-    }
-    runNextTicks();
+/**
+ * A handle of Node's loop by the name of its functions, as `prepare` or `signal`, and its number in uv_handle_type. It does
+ * not keep the loop alive. Some are started with further numbers, which libuv hands to the callback as well.
+ */
+export function makeLoopHandle(name: string, type: N, ...startNumbers: N[]): LoopHandle {
+  const library = koffi.load(null);
+  const numbers = startNumbers.map((_, index) => `, int n${index}`).join('');
+  const prototype = koffi.pointer(koffi.proto(`void tswoole_${name}(int64 handle${numbers})`));
+  const loop = library.func('uv_default_loop', 'int64', [])() as N;
+  const bytes = library.func('uv_handle_size', 'int64', ['int'])(type) as N;
+  // Kept for ever, as its region: the loop knows the address.
+  const handle = allocate(bytes).address;
+  const start = library.func(`uv_${name}_start`, 'int', ['int64', prototype, ...startNumbers.map(() => 'int')]);
+  const stop = library.func(`uv_${name}_stop`, 'int', ['int64']);
+  const made: LoopHandle = {
+    callback: () => {},
+    start: () => start(handle, native, ...startNumbers),
+    stop: () => stop(handle),
   };
+  const native = koffi.register(() => runAsNode(made.callback), prototype);
+  library.func(`uv_${name}_init`, 'int', ['int64', 'int64'])(loop, handle);
+  library.func('uv_unref', 'void', ['int64'])(handle);
+  return made;
 }
