@@ -328,14 +328,13 @@ export class Manager {
     // The callback has ended the server.
     if (this.reloading !== reload) return false;
     // User processes are none of them.
-    const ids = Array.from({ length: workerCount + taskWorkerCount }, (_, id) => id);
-    const pending = ids
-      .filter((id) => id >= workerCount || !taskWorkersOnly)
-      .map((id) => this.current[id])
-      .filter((process) => process !== null);
-    for (const process of pending) reload.pending.add(process);
-    this.endNext(reload, this.settings.reloadAsync && !taskWorkersOnly ? pending.length : 1);
-    if (pending.length === 0) this.endReload();
+    for (let id = taskWorkersOnly ? workerCount : 0; id < workerCount + taskWorkerCount; id++) {
+      const process = this.current[id];
+      if (process !== null) reload.pending.add(process);
+    }
+    const { size } = reload.pending;
+    this.endNext(reload, this.settings.reloadAsync && !taskWorkersOnly ? size : 1);
+    if (size === 0) this.endReload();
     return true;
   }
 
