@@ -7,16 +7,27 @@ export type { WaitStatus } from './process/family.ts';
 export type { PipeSocket } from './process/pipe-socket.ts';
 export { Process, type ProcessCallback, type ProcessSettings, type QueueStatus } from './process/process.ts';
 export type { SignalNumber } from './process/process-control.ts';
-export type { ClientInfo } from './server/client-info.ts';
-export type { CommandCallback } from './server/commands.ts';
+export {
+  Event as ConnectionEvent,
+  Packet,
+  PipeMessage,
+  StatusInfo,
+  TaskResult,
+} from './server/callbacks/event-objects.ts';
+export type { Events, PortEvents, ServerEvents } from './server/callbacks/events.ts';
+export type { PacketInfo } from './server/callbacks/packets.ts';
 export type { ConnectionList } from './server/connection-list.ts';
-export { Event as ConnectionEvent, Packet, PipeMessage, StatusInfo, TaskResult } from './server/event-objects.ts';
-export type { Events, PortEvents, ServerEvents } from './server/events.ts';
+export type { ClientInfo } from './server/connections/client-info.ts';
 export { ListenSocket, type SocketOption } from './server/listen-socket.ts';
-export type { PacketInfo } from './server/packets.ts';
+export type { CommandCallback } from './server/messages/commands.ts';
 export { Port } from './server/port.ts';
 export { Server } from './server/server.ts';
-export type { DispatchFunction, PackageLengthFunction, PortSettings, ServerSettings } from './server/settings.ts';
-export type { Stats } from './server/stats.ts';
-export { Task } from './server/task.ts';
-export type { FinishCallback } from './server/tasks.ts';
+export type {
+  DispatchFunction,
+  PackageLengthFunction,
+  PortSettings,
+  ServerSettings,
+} from './server/settings/settings.ts';
+export type { Stats } from './server/status/stats.ts';
+export { Task } from './server/tasks/task.ts';
+export type { FinishCallback } from './server/tasks/tasks.ts';

@@ -1,7 +1,7 @@
 import { SWOOLE_BASE } from '../constants.ts';
 import { PORT, SERIAL } from '../shm/connections.ts';
-import type { ClientInfo } from './client-info.ts';
-import type { ServerCore } from './core.ts';
+import type { ClientInfo } from './connections/client-info.ts';
+import type { ServerCore } from './state/core.ts';
 
 /**
  * What has a field with this value cannot be serialized, at whatever depth: what belongs to a server would arrive in

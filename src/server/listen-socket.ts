@@ -18,10 +18,10 @@ import {
 import { changeGroup, interfaceIndex } from '../sys/datagram.ts';
 import { readOption, setOption } from '../sys/socket.ts';
 import { SOCKET_OPTIONS, type SocketOptionName, type SocketOptionNumbers } from '../sys/socket-options.ts';
-import { daemonAttempts, isFirst } from './boot-record.ts';
 import { STAYS } from './connection-list.ts';
-import type { ServerCore } from './core.ts';
 import { internalsOf, type Port } from './port.ts';
+import { daemonAttempts, isFirst } from './start/boot-record.ts';
+import type { ServerCore } from './state/core.ts';
 
 const ENODEV = 19;
 

@@ -1,15 +1,15 @@
 import { SWOOLE_LOG_NOTICE, SWOOLE_LOG_WARNING } from '../constants.ts';
 import { describeValue, TswooleError } from '../errors.ts';
-import { isFirst } from './boot-record.ts';
-import { Callbacks, checkEventName, unknownEvent } from './callbacks.ts';
+import { Callbacks, checkEventName, unknownEvent } from './callbacks/callbacks.ts';
+import type { AnyCallback, PortCallback, PortObjectCallback } from './callbacks/events.ts';
 import { ConnectionList } from './connection-list.ts';
-import type { ServerCore } from './core.ts';
-import type { AnyCallback, PortCallback, PortObjectCallback } from './events.ts';
-import type { Address, Bound } from './listen.ts';
 import { ListenSocket } from './listen-socket.ts';
-import { type NormalisedSettings, type PortSettings, validateSettings } from './settings.ts';
-import type { SocketFile } from './socket-file.ts';
-import { checkSslFiles } from './tls.ts';
+import type { Address, Bound } from './ports/listen.ts';
+import type { SocketFile } from './ports/socket-file.ts';
+import { checkSslFiles } from './ports/tls.ts';
+import { type NormalisedSettings, type PortSettings, validateSettings } from './settings/settings.ts';
+import { isFirst } from './start/boot-record.ts';
+import type { ServerCore } from './state/core.ts';
 
 /** How the server reaches into its ports; users do not. */
 export interface PortInternals {

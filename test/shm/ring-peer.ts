@@ -13,7 +13,7 @@ import { LaneCounters } from '../../src/shm/workers.ts';
 import { EPOLLIN } from '../../src/sys/constants.ts';
 import { Epoll } from '../../src/sys/epoll.ts';
 import { clearEventfd } from '../../src/sys/eventfd.ts';
-import { prng } from '../../test/support/prng.ts';
+import { prng } from '../support/prng.ts';
 
 /** What arrived was not what should have. */
 export const EXIT_WRONG = 2;

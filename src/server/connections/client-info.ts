@@ -1,0 +1,90 @@
+import { SWOOLE_DISPATCH_CO_CONN_LB, SWOOLE_DISPATCH_UIDMOD } from '../../constants.ts';
+import {
+  CLOSE_ERRNO,
+  CONNECT_TIME,
+  DISPATCHED_BYTES,
+  LISTENER,
+  OWNER,
+  PORT,
+  QUEUED_BYTES,
+  RECEIVE_TIME,
+  REMOTE_PORT,
+  SEND_TIME,
+  SERIAL,
+  SOCKET,
+  TAKEN_BYTES,
+  TAKEN_TIME,
+  UID,
+  WORKER,
+} from '../../shm/connections.ts';
+import type { ServerCore } from '../state/core.ts';
+
+/** What is known of a connection. */
+export interface ClientInfo {
+  /** The user id of bind(); only when bound, or with dispatch_mode 5. */
+  uid?: number;
+  /** The worker that the connection is tied to, where it is. */
+  worker_id?: number;
+  /** Port that the client connected to. */
+  server_port: number;
+  /** Descriptor of the listening socket. */
+  server_fd: number;
+  /** Descriptor of the connection's socket in the process that owns it. */
+  socket_fd: number;
+  /** SWOOLE_SOCK_*. */
+  socket_type: number;
+  remote_port: number;
+  remote_ip: string;
+  reactor_id: number;
+  /** Seconds since 1970, whole. */
+  connect_time: number;
+  last_time: number;
+  /** Seconds since 1970, with a fraction; 0 = never. */
+  last_recv_time: number;
+  last_send_time: number;
+  last_dispatch_time: number;
+  /**
+   * The client's certificate, as PEM: on TLS ports with ssl_client_cert_file, in the process that handled the connect
+   * event.
+   */
+  ssl_client_cert?: string;
+  /** errno of an abnormal end. */
+  close_errno: number;
+  /** Bytes that were received but not taken by a worker yet. */
+  recv_queued_bytes: number;
+  /** Bytes that wait for the client to take them. */
+  send_queued_bytes: number;
+}
+
+export function readClientInfo(core: ServerCore, slot: number): ClientInfo {
+  const { connections, wire } = core.runtime!;
+  const { words, numbers } = connections;
+  const base = connections.wordBase(slot);
+  const times = connections.numberBase(slot);
+  const port = core.ports[words[base + PORT]];
+  const received = numbers[times + RECEIVE_TIME];
+  const uid = words[base + UID] >>> 0;
+  const worker = words[base + WORKER];
+  const mode = core.settings!.dispatchMode;
+  const certificate = core.application!.certificateOf(slot, words[base + SERIAL]);
+  return {
+    ...(uid !== 0 || mode === SWOOLE_DISPATCH_UIDMOD ? { uid } : {}),
+    ...(worker > 0 || mode === SWOOLE_DISPATCH_CO_CONN_LB ? { worker_id: worker } : {}),
+    server_port: port.port,
+    server_fd: words[base + LISTENER],
+    socket_fd: words[base + SOCKET],
+    socket_type: port.type,
+    remote_port: words[base + REMOTE_PORT],
+    remote_ip: connections.remoteIp(base),
+    reactor_id: words[base + OWNER],
+    connect_time: Math.floor(numbers[times + CONNECT_TIME]),
+    last_time: Math.floor(received),
+    last_recv_time: received,
+    last_send_time: numbers[times + SEND_TIME],
+    last_dispatch_time: numbers[times + TAKEN_TIME],
+    close_errno: words[base + CLOSE_ERRNO],
+    recv_queued_bytes: Math.max(0, (words[base + DISPATCHED_BYTES] - words[base + TAKEN_BYTES]) | 0),
+    send_queued_bytes: words[base + QUEUED_BYTES] + wire.waitingBytes(slot),
+    ...(certificate === undefined ? {} : { ssl_client_cert: certificate }),
+  };
+}

@@ -1,0 +1,89 @@
+/**
+ * Datagrams that the server sends. Every process holds the datagram sockets and hands its packets to the kernel itself: what
+ * the kernel says to each is the answer.
+ */
+import {
+  SWOOLE_ERROR_BAD_HOST_ADDR,
+  SWOOLE_ERROR_BAD_IPV6_ADDRESS,
+  SWOOLE_ERROR_BAD_PORT,
+  SWOOLE_ERROR_NO_PAYLOAD,
+  SWOOLE_LOG_WARNING,
+  SWOOLE_SOCK_UDP,
+  SWOOLE_SOCK_UDP6,
+  SWOOLE_SOCK_UNIX_DGRAM,
+} from '../../constants.ts';
+import { describeValue, TswooleError } from '../../errors.ts';
+import { aimIPv4, aimIPv6, aimUnix, sendDatagram } from '../../sys/datagram.ts';
+import { isBytes } from '../../sys/memory.ts';
+import { internalsOf } from '../port.ts';
+import type { ServerCore } from '../state/core.ts';
+
+const SLASH = 47;
+
+/** True exactly when the text is where a Unix socket can be: a path, or a name that begins with a zero byte. */
+export function isSocketPath(text: string): boolean {
+  const first = text.charCodeAt(0);
+  return first === SLASH || first === 0;
+}
+
+/** Sends one datagram; `host` is an IPv4 or IPv6 address, or the path of a Unix socket (then `port` does not matter). */
+export function sendTo(
+  core: ServerCore,
+  host: string,
+  port: number,
+  data: string | Uint8Array,
+  serverSocket: number,
+): boolean {
+  if (typeof host !== 'string') throw wrongArgument('the address', 'a string', host);
+  if (typeof data !== 'string' && !isBytes(data)) throw wrongArgument('the data', 'a string or a Uint8Array', data);
+  if (data.length === 0) return fail(core, SWOOLE_ERROR_NO_PAYLOAD);
+  const type = isSocketPath(host) ? SWOOLE_SOCK_UNIX_DGRAM : host.includes(':') ? SWOOLE_SOCK_UDP6 : SWOOLE_SOCK_UDP;
+  // First, because it needs no line in the log: peers without an address, as many as like, can make a program come here.
+  const error = aim(type, host, port);
+  if (error !== 0) return fail(core, error);
+  const fd = socketOf(core, type, serverSocket);
+  if (fd === -1) return false;
+  const errno = sendDatagram(fd, data);
+  return errno === 0 || fail(core, errno);
+}
+
+/** The socket to send with: the one that is named, or that of the port of this type which was added last; else -1. */
+function socketOf(core: ServerCore, type: number, serverSocket: number): number {
+  const { ports } = core;
+  for (let index = ports.length - 1; index >= 0; index--) {
+    if (ports[index].type !== type) continue;
+    const { fd } = internalsOf(ports[index]);
+    if (fd !== -1 && (serverSocket === -1 || serverSocket === fd)) return fd;
+  }
+  const what =
+    serverSocket === -1 ? 'the server has no port of' : `socket ${describeValue(serverSocket)} is not a port of`;
+  core.logger.log(SWOOLE_LOG_WARNING, `sendto(): ${what} ${TYPE_NAMES[type]}, which is needed for this address`);
+  return -1;
+}
+
+const TYPE_NAMES: Record<number, string> = {
+  [SWOOLE_SOCK_UDP]: 'SWOOLE_SOCK_UDP',
+  [SWOOLE_SOCK_UDP6]: 'SWOOLE_SOCK_UDP6',
+  [SWOOLE_SOCK_UNIX_DGRAM]: 'SWOOLE_SOCK_UNIX_DGRAM',
+};
+
+/** Answers 0 or the code of what is wrong with the address. */
+function aim(type: number, host: string, port: number): number {
+  if (type === SWOOLE_SOCK_UNIX_DGRAM) return aimUnix(host) ? 0 : SWOOLE_ERROR_BAD_HOST_ADDR;
+  if (!(Number.isInteger(port) && port >= 0 && port <= 65535)) return SWOOLE_ERROR_BAD_PORT;
+  if (type === SWOOLE_SOCK_UDP) return aimIPv4(host, port) ? 0 : SWOOLE_ERROR_BAD_HOST_ADDR;
+  return aimIPv6(host, port) ? 0 : SWOOLE_ERROR_BAD_IPV6_ADDRESS;
+}
+
+function fail(core: ServerCore, code: number): false {
+  core.lastError = code;
+  return false;
+}
+
+function wrongArgument(what: string, expected: string, got: unknown): TswooleError {
+  return new TswooleError('ERR_ARGUMENT', `${what} of sendto() must be ${expected}, got ${describeValue(got)}`, {
+    key: what,
+    expected,
+    got: describeValue(got),
+  });
+}

@@ -1,0 +1,80 @@
+/** TLS of the ports, from what the user has set to what reactors are told. */
+import { randomBytes } from 'node:crypto';
+import { accessSync, constants } from 'node:fs';
+import { resolve } from 'node:path';
+import { TswooleError } from '../../errors.ts';
+import type { TlsConfig } from '../../reactor/tls-context.ts';
+import { TICKET_KEY_BYTES } from '../../sys/openssl.ts';
+import type { NormalisedSettings, ResolvedSslSettings } from '../settings/settings.ts';
+import { bootRecord } from '../start/boot-record.ts';
+import type { ServerCore } from '../state/core.ts';
+
+/** What all processes of a server with TLS must agree on. The first process decides, the others are told. */
+export interface TlsBasis {
+  /** What relative paths of files begin with: where the script was started. */
+  directory: string;
+  /** Base 64. */
+  ticketKeys: string;
+}
+
+/** Null where no port uses TLS, or this process serves none. To be asked before the process changes its directory. */
+export function tlsBasis(core: ServerCore): TlsBasis | null {
+  if (!core.ports.some((port) => port.ssl)) return null;
+  if (core.inherited !== null) return bootRecord(core.inherited).tls;
+  return { directory: process.cwd(), ticketKeys: randomBytes(TICKET_KEY_BYTES).toString('base64') };
+}
+
+/** What a reactor must know of a TLS port. */
+export function tlsConfig(settings: ResolvedSslSettings, { directory, ticketKeys }: TlsBasis): TlsConfig {
+  const absolute = (file: string | null): string | null => (file === null ? null : resolve(directory, file));
+  return {
+    ...settings,
+    certFile: absolute(settings.certFile),
+    keyFile: absolute(settings.keyFile),
+    dhparam: absolute(settings.dhparam),
+    clientCertFile: absolute(settings.clientCertFile),
+    caFile: absolute(settings.caFile),
+    caPath: absolute(settings.caPath),
+    sniCertificates: new Map(
+      [...settings.sniCertificates].map(([host, { certFile, keyFile }]) => [
+        host,
+        { certFile: resolve(directory, certFile), keyFile: resolve(directory, keyFile) },
+      ]),
+    ),
+    applicationProtocols: ['http/1.1'],
+    ticketKeys: Uint8Array.from(Buffer.from(ticketKeys, 'base64')),
+  };
+}
+
+const FILES = [
+  'ssl_cert_file',
+  'ssl_key_file',
+  'ssl_dhparam',
+  'ssl_client_cert_file',
+  'ssl_cafile',
+  'ssl_capath',
+] as const;
+
+/** Every file that is named must be there. What is in it is looked at in start(). */
+export function checkSslFiles(values: NormalisedSettings): void {
+  for (const key of FILES) {
+    const file = values[key];
+    if (file !== undefined) checkFile(key, file);
+  }
+  for (const pair of Object.values(values.ssl_sni_certs ?? {})) {
+    checkFile('ssl_sni_certs', pair.ssl_cert_file);
+    checkFile('ssl_sni_certs', pair.ssl_key_file);
+  }
+}
+
+function checkFile(key: string, file: string): void {
+  try {
+    accessSync(file, constants.R_OK);
+  } catch (error) {
+    throw new TswooleError('ERR_SETTING_VALUE', `cannot read ${key} "${file}": ${(error as Error).message}`, {
+      key,
+      expected: 'a file that can be read',
+      got: file,
+    });
+  }
+}

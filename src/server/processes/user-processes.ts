@@ -1,0 +1,121 @@
+/** The user processes of a server, and the pipes between them and everybody else. */
+import { SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING } from '../../constants.ts';
+import { describeValue, TswooleError } from '../../errors.ts';
+import { internalsOf, Process } from '../../process/process.ts';
+import type { Runtime } from '../../process/runtime.ts';
+import { SystemError } from '../../sys/error.ts';
+import { closeDescriptor } from '../../sys/socket.ts';
+import { duplicate } from '../../sys/socket-pair.ts';
+import { isFirst } from '../start/boot-record.ts';
+import type { ServerCore } from '../state/core.ts';
+
+/** The two ends of a pipe, as descriptors of this process. */
+export interface Pipe {
+  parent: number;
+  child: number;
+}
+
+export function addProcess(core: ServerCore, process: Process): number | false {
+  if (!(process instanceof Process)) {
+    throw new TswooleError('ERR_ARGUMENT', `addProcess() takes a Process, got ${describeValue(process)}`, {
+      key: 'process',
+    });
+  }
+  // The same script runs in every process: what it does wrong before start() is told once.
+  const refuse = (text: string): false => {
+    if (core.started || isFirst(core)) core.logger.log(SWOOLE_LOG_WARNING, `addProcess(): ${text}`);
+    return false;
+  };
+  if (core.started) return refuse('it must come before start()');
+  if (core.processes.includes(process)) return refuse('this process was added already');
+  if (!internalsOf(process).add()) return refuse('start() was called for this process: the server is to start it');
+  return core.processes.push(process) - 1;
+}
+
+/** In the first process. Answers false, and leaves nothing behind, when the kernel has no more descriptors. */
+export function createPipes(core: ServerCore): boolean {
+  try {
+    for (const process of core.processes) core.pipes.push(internalsOf(process).createPipe());
+    return true;
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    core.lastError = error.errno;
+    core.logger.log(SWOOLE_LOG_ERROR, `cannot make the pipes of user processes: ${error.message}`);
+    closePipes(core);
+    return false;
+  }
+}
+
+/** In the first process, when the server has ended. */
+export function closePipes(core: ServerCore): void {
+  for (const process of core.processes) internalsOf(process).attach('parent', -1, process.id);
+  for (const fd of pipeDescriptors(core)) closeDescriptor(fd);
+  core.pipes = [];
+}
+
+/** The descriptors that children get, in the order in which they find them again. */
+export function pipeDescriptors(core: ServerCore): number[] {
+  return core.pipes.flatMap((pipe) => (pipe === null ? [] : [pipe.parent, pipe.child]));
+}
+
+/**
+ * One number for each user process, by which children see that theirs are the same. With entry_script their callbacks
+ * stand in another script.
+ */
+export function marksOf(core: ServerCore): number[] {
+  const { entryScript } = core.settings!;
+  return core.processes.map((process) => {
+    const { pipeType, redirect, callback } = internalsOf(process);
+    return hash(`${pipeType} ${redirect} ${entryScript === null ? callback : ''}`);
+  });
+}
+
+/** FNV-1a. */
+function hash(text: string): number {
+  let value = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
+  return value >>> 0;
+}
+
+/** In a child. Pipes are told apart by their order alone: a script that adds other processes here must not go on. */
+export function inheritPipes(core: ServerCore, descriptors: readonly number[], marks: readonly number[]): void {
+  const found = marksOf(core);
+  const length = Math.max(found.length, marks.length);
+  for (let index = 0; index < length; index++) {
+    if (found[index] === marks[index]) continue;
+    const difference =
+      index >= marks.length
+        ? 'is not there in the first process'
+        : index >= found.length
+          ? 'is there in the first process only'
+          : 'is another one than in the first process';
+    throw new TswooleError(
+      'ERR_STATE',
+      `addProcess() must add the same processes in the same order in every process of the server: number ${index} ${difference}`,
+    );
+  }
+  let next = 0;
+  core.pipes = core.processes.map((process) => {
+    if (internalsOf(process).pipeType === 0) return null;
+    const pipe = { parent: descriptors[next], child: descriptors[next + 1] };
+    next += 2;
+    return pipe;
+  });
+}
+
+/**
+ * The Process objects of this process can be used from here on: all but its own are at their parent's end. Where children
+ * are started they hold a descriptor of their own, so that closing it does not take it from later children.
+ */
+export function attachProcesses(core: ServerCore, runtime: Runtime): void {
+  const { workerCount, taskWorkerCount } = runtime.segment.layout;
+  core.processes.forEach((process, index) => {
+    const id = workerCount + taskWorkerCount + index;
+    if (id === runtime.workerId) return;
+    const internals = internalsOf(process);
+    const fd = core.pipes[index]?.parent ?? -1;
+    const startsChildren = runtime.role === 'master' || runtime.role === 'manager';
+    internals.attach('parent', startsChildren && fd !== -1 ? duplicate(fd) : fd, id);
+    internals.followPid(() => runtime.workers.pid(id));
+  });
+}

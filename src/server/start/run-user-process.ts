@@ -1,0 +1,57 @@
+import { SWOOLE_LOG_ERROR } from '../../constants.ts';
+import { describeError } from '../../errors.ts';
+import type { ChildDescription } from '../../process/environment.ts';
+import { InboxWatch } from '../../process/inbox-watch.ts';
+import { Letters } from '../../process/letters.ts';
+import { internalsOf } from '../../process/process.ts';
+import { flushOutbox } from '../../process/worker-life.ts';
+import { MANAGER_INBOX, workerInbox } from '../../shm/layout.ts';
+import { Inbox } from '../../shm/mailbox.ts';
+import { REOPEN_LOG, WORKER_READY } from '../../shm/messages.ts';
+import type { Segment } from '../../shm/segment.ts';
+import type { ServerCore } from '../state/core.ts';
+import { enter, remoteControl } from './enter.ts';
+
+/** Its last messages get this long to find room. */
+const FLUSH_MS = 1000;
+/** What PHP exits with after an uncaught error, and Swoole's users look for. */
+const FAILED_EXIT_CODE = 255;
+
+/** A process of the user's: its callback, and then Node's loop until that is empty. Then the manager starts it again. */
+export async function runUserProcess(
+  core: ServerCore,
+  description: ChildDescription,
+  segment: Segment,
+  doorbells: number[],
+): Promise<void> {
+  const { id, lane } = description;
+  const { layout } = segment;
+  const runtime = enter(core, 'user', id, lane, segment, doorbells);
+  runtime.counters.beginLife();
+  core.control = { ...remoteControl(core, runtime), stopSelf: () => false };
+
+  const letters = new Letters(core.application!);
+  const inbox = new Inbox(segment, workerInbox(layout, id), doorbells);
+  const watch = new InboxWatch(runtime, inbox, (message) => {
+    if (message.kind === REOPEN_LOG) core.logger.reopen();
+    letters.handle(message);
+  });
+  // The manager has freed it after the end of the one before us.
+  if (!inbox.take(lane)) throw new Error(`another process reads the messages of user process ${id}`);
+  runtime.tell(MANAGER_INBOX, WORKER_READY, id, process.pid);
+  runtime.flush();
+  watch.start();
+  // Messages alone do not keep it alive: its callback, timers and sockets do.
+  watch.unref();
+  process.on('exit', () => flushOutbox(runtime, Date.now() + FLUSH_MS));
+  // Left to itself, Node would tear down what still watches the doorbell, and call a script a failure that awaits start().
+  process.on('beforeExit', () => process.exit());
+
+  const index = id - layout.workerCount - layout.taskWorkerCount;
+  try {
+    await internalsOf(core.processes[index]).runAsChild(core.pipes[index]?.child ?? -1, id);
+  } catch (error) {
+    core.logger.log(SWOOLE_LOG_ERROR, `the callback of user process ${id} failed: ${describeError(error)}`);
+    process.exit(FAILED_EXIT_CODE);
+  }
+}
