@@ -1,12 +1,13 @@
 /** What users import. */
+
+export type { WaitStatus } from './child/family.ts';
+export type { PipeSocket } from './child/pipe-socket.ts';
+export { Process, type ProcessCallback, type ProcessSettings, type QueueStatus } from './child/process.ts';
+export type { SignalNumber } from './child/process-control.ts';
 export * from './constants.ts';
 export { TSWOOLE_ERROR_CODES, TswooleError, type TswooleErrorCode } from './errors.ts';
 export { type Descriptor, Event, type EventCallback } from './loop/event.ts';
 export { Timer, type TimerInfo, type TimerStats } from './loop/timer.ts';
-export type { WaitStatus } from './process/family.ts';
-export type { PipeSocket } from './process/pipe-socket.ts';
-export { Process, type ProcessCallback, type ProcessSettings, type QueueStatus } from './process/process.ts';
-export type { SignalNumber } from './process/process-control.ts';
 export {
   Event as ConnectionEvent,
   Packet,

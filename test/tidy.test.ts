@@ -14,10 +14,13 @@ const LINES_MAX = 900;
  * The leaves may be used on every floor, but for protocol, which is bytes in and events out.
  */
 const FLOORS: Record<string, number> = {
-  index: 6,
-  websocket: 5,
-  http: 5,
-  server: 4,
+  index: 7,
+  websocket: 6,
+  http: 6,
+  server: 5,
+  /** What users can have without a server: processes, and memory that they share. */
+  child: 4,
+  shared: 4,
   process: 3,
   reactor: 2,
   shm: 1,

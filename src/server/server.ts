@@ -1,3 +1,4 @@
+import type { Process } from '../child/process.ts';
 import {
   SWOOLE_BASE,
   SWOOLE_ERROR_BAD_HOST_ADDR,
@@ -26,7 +27,6 @@ import { Logger } from '../log/log.ts';
 import { Event } from '../loop/event.ts';
 import { Timer } from '../loop/timer.ts';
 import { inherited } from '../process/environment.ts';
-import type { Process } from '../process/process.ts';
 import type { Runtime } from '../process/runtime.ts';
 import { keepsWorker } from '../reactor/dispatch.ts';
 import { isDatagram, isUnix } from '../reactor/port.ts';

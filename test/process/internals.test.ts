@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { runScript, type TestServer } from '../support/server.ts';
 
 const OK = { code: 0, signal: null };
-const URL_OF_SOURCE = new URL('../../src/process/process.ts', import.meta.url).href;
+const URL_OF_SOURCE = new URL('../../src/child/process.ts', import.meta.url).href;
 
 function valuesOf(run: TestServer, name: string): unknown[] {
   return run.events(name).map(({ value }) => value);

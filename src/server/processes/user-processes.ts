@@ -1,7 +1,8 @@
 /** The user processes of a server, and the pipes between them and everybody else. */
+
+import { internalsOf, Process } from '../../child/process.ts';
 import { SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING } from '../../constants.ts';
 import { describeValue, TswooleError } from '../../errors.ts';
-import { internalsOf, Process } from '../../process/process.ts';
 import type { Runtime } from '../../process/runtime.ts';
 import { SystemError } from '../../sys/error.ts';
 import { closeDescriptor } from '../../sys/socket.ts';

@@ -1,6 +1,7 @@
 /** What every process of a running server does at its start: take the role, and listen to signals. */
+
+import { joinServer } from '../../child/process.ts';
 import { SWOOLE_IPC_UNSOCK, SWOOLE_PROCESS } from '../../constants.ts';
-import { joinServer } from '../../process/process.ts';
 import { type Role, Runtime } from '../../process/runtime.ts';
 import { QueueRoute } from '../../process/task-queue.ts';
 import { RingRoute, type TaskRoute, TaskSender } from '../../process/task-sender.ts';

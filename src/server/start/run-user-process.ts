@@ -1,9 +1,9 @@
+import { internalsOf } from '../../child/process.ts';
 import { SWOOLE_LOG_ERROR } from '../../constants.ts';
 import { describeError } from '../../errors.ts';
 import type { ChildDescription } from '../../process/environment.ts';
 import { InboxWatch } from '../../process/inbox-watch.ts';
 import { Letters } from '../../process/letters.ts';
-import { internalsOf } from '../../process/process.ts';
 import { flushOutbox } from '../../process/worker-life.ts';
 import { MANAGER_INBOX, workerInbox } from '../../shm/layout.ts';
 import { Inbox } from '../../shm/mailbox.ts';

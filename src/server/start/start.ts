@@ -1,4 +1,7 @@
 /** start(): what it means in the first process, in a child, and in a thread that runs the script beside the sockets. */
+
+import { leaveServer } from '../../child/process.ts';
+import { ownRecord } from '../../child/replay.ts';
 import {
   SWOOLE_BASE,
   SWOOLE_IPC_UNSOCK,
@@ -9,8 +12,6 @@ import {
 import { TswooleError } from '../../errors.ts';
 import { Timer } from '../../loop/timer.ts';
 import type { Inherited } from '../../process/environment.ts';
-import { leaveServer } from '../../process/process.ts';
-import { ownRecord } from '../../process/replay.ts';
 import { discardTaskQueue } from '../../process/task-queue.ts';
 import { SLOT_REST } from '../../reactor/limits.ts';
 import { Segment, WORD_MASTER_PID, WORD_TASK_QUEUE } from '../../shm/segment.ts';

@@ -1,6 +1,6 @@
+import type { Process } from '../../child/process.ts';
 import type { Logger } from '../../log/log.ts';
 import type { Inherited } from '../../process/environment.ts';
-import type { Process } from '../../process/process.ts';
 import type { Runtime } from '../../process/runtime.ts';
 import type { Dispatcher } from '../../reactor/dispatch.ts';
 import type { ServerApplication } from '../callbacks/application.ts';

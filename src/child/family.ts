@@ -2,8 +2,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { TswooleError } from '../errors.ts';
-import { compileCacheVariables } from './compile-cache.ts';
-import { carriedOptions, childDirectory, scriptOf } from './launcher.ts';
+import { compileCacheVariables } from '../process/compile-cache.ts';
+import { carriedOptions, childDirectory, scriptOf } from '../process/launcher.ts';
 import { type ProcessRecord, recordVariable } from './replay.ts';
 
 /** How a child has ended. */

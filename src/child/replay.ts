@@ -8,7 +8,7 @@
  * its callback the one that is constructed as the fifth.
  */
 import { isMainThread } from 'node:worker_threads';
-import { DAEMON_VARIABLE, inherited } from './environment.ts';
+import { DAEMON_VARIABLE, inherited } from '../process/environment.ts';
 
 const VARIABLE = 'TSWOOLE_PROCESS';
 

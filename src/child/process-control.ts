@@ -2,10 +2,10 @@
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { constants } from 'node:os';
+import { carriedOptions } from '../process/launcher.ts';
 import { ESRCH } from '../sys/constants.ts';
 import { getAffinity, sendSignal, setAffinity, setIntervalTimer } from '../sys/process.ts';
 import { scriptToRun } from './family.ts';
-import { carriedOptions } from './launcher.ts';
 import { badArgument } from './pipe-socket.ts';
 import { isReplaying, ownRecord, recordVariable } from './replay.ts';
 

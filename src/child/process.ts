@@ -5,6 +5,8 @@ import { PRIO_PROCESS, SWOOLE_MSGQUEUE_BALANCE, SWOOLE_MSGQUEUE_ORIENT } from '.
 import { describeValue, TswooleError } from '../errors.ts';
 import { Event } from '../loop/event.ts';
 import { Timer } from '../loop/timer.ts';
+import { isAlive } from '../process/alive.ts';
+import { FIRST_INHERITED_FD } from '../process/environment.ts';
 import {
   EAGAIN,
   EBADF,
@@ -36,8 +38,6 @@ import {
   shutdownSocket,
   waitWritable,
 } from '../sys/socket-pair.ts';
-import { isAlive } from './alive.ts';
-import { FIRST_INHERITED_FD } from './environment.ts';
 import { isRunning, lookForChild, startAgain, type WaitStatus, waitForChild } from './family.ts';
 import { badArgument, bytesOf, millisecondsOf, PipeSocket, ReplayedPipeSocket } from './pipe-socket.ts';
 import {
