@@ -7,7 +7,14 @@ import { fileURLToPath } from 'node:url';
 import { TSWOOLE_ERROR_CODES } from '../src/errors.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const LINES_MAX = 900;
+const LINES_MAX = 650;
+/** These are too long, each with what it may have at most until it is cut. The list only becomes shorter. */
+const LONG: Record<string, number> = {
+  'src/child/process.ts': 670,
+  'src/reactor/reactor.ts': 880,
+  'src/server/server.ts': 830,
+  'src/shm/ring.test.ts': 760,
+};
 
 /**
  * Arrows between the rooms of src go from a higher floor to a lower one, never up and never along; imports of types count.
@@ -34,6 +41,71 @@ const ALONG = new Set(['websocket → http']);
 const LEAVES = new Set(['constants', 'errors', 'log']);
 const LEAF_ARROWS = new Set(['log → constants']);
 
+/** What users hold of a server. Inside of the room nothing needs them: they stand on top of everything. */
+const FACADES = new Set(['server', 'port', 'connection-list', 'listen-socket'].map((name) => `src/server/${name}.ts`));
+/** Those that import a facade all the same, until they are changed. The list only becomes shorter. */
+const USES_FACADES = new Set([
+  'src/server/callbacks/application.ts',
+  'src/server/callbacks/event-objects.ts',
+  'src/server/callbacks/events.ts',
+  'src/server/callbacks/packets.ts',
+  'src/server/connections/datagrams.ts',
+  'src/server/messages/commands.ts',
+  'src/server/ports/listen.ts',
+  'src/server/start/boot-record.ts',
+  'src/server/start/daemon.ts',
+  'src/server/start/prepare.ts',
+  'src/server/start/run-worker.ts',
+  'src/server/start/start.ts',
+  'src/server/state/core.ts',
+  'src/server/tasks/task-callbacks.ts',
+  'src/server/tasks/tasks.ts',
+]);
+/** Files that are in a circle, until it is cut. The list only becomes shorter. */
+const CIRCULAR = new Set([
+  'src/process/inbox-watch.ts',
+  'src/process/runtime.ts',
+  'src/server/callbacks/application.ts',
+  'src/server/callbacks/callback-runner.ts',
+  'src/server/callbacks/callbacks.ts',
+  'src/server/callbacks/event-objects.ts',
+  'src/server/callbacks/events.ts',
+  'src/server/callbacks/packets.ts',
+  'src/server/callbacks/user-functions.ts',
+  'src/server/connection-list.ts',
+  'src/server/connections/client-info.ts',
+  'src/server/connections/datagrams.ts',
+  'src/server/connections/send-file.ts',
+  'src/server/listen-socket.ts',
+  'src/server/messages/commands.ts',
+  'src/server/messages/pipe-messages.ts',
+  'src/server/port.ts',
+  'src/server/ports/listen.ts',
+  'src/server/ports/systemd.ts',
+  'src/server/ports/tls-check.ts',
+  'src/server/ports/tls.ts',
+  'src/server/processes/user-processes.ts',
+  'src/server/server.ts',
+  'src/server/start/boot-record.ts',
+  'src/server/start/daemon.ts',
+  'src/server/start/enter.ts',
+  'src/server/start/pid-file.ts',
+  'src/server/start/prepare.ts',
+  'src/server/start/run-alone.ts',
+  'src/server/start/run-manager.ts',
+  'src/server/start/run-master.ts',
+  'src/server/start/run-reactor.ts',
+  'src/server/start/run-task-worker.ts',
+  'src/server/start/run-user-process.ts',
+  'src/server/start/run-worker.ts',
+  'src/server/start/start.ts',
+  'src/server/state/core.ts',
+  'src/server/status/stats-file.ts',
+  'src/server/status/stats.ts',
+  'src/server/tasks/task-callbacks.ts',
+  'src/server/tasks/tasks.ts',
+]);
+
 interface Source {
   /** Its path from the root, with slashes. */
   path: string;
@@ -41,11 +113,17 @@ interface Source {
 }
 
 interface Import {
+  path: string;
+  /** The file that is imported, or the package. */
+  target: string;
+  /** The room that imports. */
   from: string;
   /** The room, or the package, that is imported. */
   to: string;
   isOwn: boolean;
   isType: boolean;
+  /** True exactly where it is the file that another thread begins with. */
+  isUrl: boolean;
   line: string;
 }
 
@@ -89,14 +167,47 @@ function importsOf({ path, text }: Source): Import[] {
     // The helpers of tests stand in test/; only tests may reach them.
     const to = isOwn ? (own.startsWith('src/') ? roomOf(own) : own) : target;
     result.push({
+      path,
+      target: isOwn ? own : target,
       from: roomOf(path),
       to,
       isOwn,
       isType: type !== undefined,
+      isUrl: url !== undefined,
       line: `${path}: ${line.replace(/\s+/g, ' ')}`,
     });
   }
   return result;
+}
+
+/** What each file imports of ours, types and what is imported on demand included. */
+function arrowsOf(imports: Import[]): Map<string, Set<string>> {
+  const arrows = new Map<string, Set<string>>();
+  for (const { path, target, isOwn, isUrl } of imports) {
+    if (!isOwn || isUrl) continue;
+    const targets = arrows.get(path) ?? new Set();
+    arrows.set(path, targets.add(target));
+  }
+  return arrows;
+}
+
+/** The shortest way from a file back to itself: `a → b → a`; null where there is none. */
+function circleOf(start: string, arrows: Map<string, Set<string>>): string | null {
+  const before = new Map<string, string>();
+  const reached = [start];
+  for (const file of reached) {
+    for (const target of arrows.get(file) ?? []) {
+      if (target === start) {
+        const way = [start];
+        for (let at = file; at !== start; at = before.get(at) ?? start) way.unshift(at);
+        return [start, ...way].join(' → ');
+      }
+      if (before.has(target)) continue;
+      before.set(target, file);
+      reached.push(target);
+    }
+  }
+  return null;
 }
 
 /** Without comments and the insides of strings, which may say anything. */
@@ -153,6 +264,45 @@ describe('in src', () => {
     );
   });
 
+  it('no files stand in a circle, types included', () => {
+    const arrows = arrowsOf(imports);
+    const circles = [...arrows.keys()].map((file) => [file, circleOf(file, arrows)] as const);
+    none(
+      circles.flatMap(([file, circle]) => (circle === null || CIRCULAR.has(file) ? [] : [circle])),
+      'move what both need to a file below, or let the lower one declare an interface that the upper one implements',
+    );
+    const inCircle = new Set(circles.flatMap(([file, circle]) => (circle === null ? [] : [file])));
+    none(
+      [...CIRCULAR].filter((file) => !inCircle.has(file)),
+      'in no circle any more: take them out of the list CIRCULAR',
+    );
+  });
+
+  it('a circle would be found', () => {
+    const arrows = new Map([
+      ['a', new Set(['b', 'd'])],
+      ['b', new Set(['c'])],
+      ['c', new Set(['d', 'a'])],
+    ]);
+    assert.deepEqual(
+      ['a', 'b', 'c', 'd'].map((file) => circleOf(file, arrows)),
+      ['a → b → c → a', 'b → c → a → b', 'c → a → b → c', null],
+    );
+  });
+
+  it('nothing inside of the room server needs its facades', () => {
+    const found = imports.filter(({ path, target }) => FACADES.has(target) && path.startsWith('src/server/'));
+    const users = found.filter(({ path }) => !FACADES.has(path));
+    none(
+      users.flatMap(({ path, line }) => (USES_FACADES.has(path) ? [] : [line])),
+      'take the record that the facade shows (src/server/state), not the facade',
+    );
+    none(
+      [...USES_FACADES].filter((file) => !users.some(({ path }) => path === file)),
+      'they do not import a facade any more: take them out of the list USES_FACADES',
+    );
+  });
+
   it('protocol needs nothing but its own files and types', () => {
     const found = imports.filter(({ from, to, isType }) => from === 'protocol' && to !== 'protocol' && !isType);
     none(
@@ -171,10 +321,16 @@ describe('in src', () => {
   });
 
   it(`no file is longer than ${LINES_MAX} lines`, () => {
-    const found = SRC.map(({ path, text }) => ({ path, lines: text.split('\n').length - 1 }))
-      .filter(({ lines }) => lines > LINES_MAX)
-      .map(({ path, lines }) => `${path}: ${lines}`);
-    none(found, 'look for the second concept in it');
+    const sizes = new Map(SRC.map(({ path, text }) => [path, text.split('\n').length - 1]));
+    const found = [...sizes].filter(([path, lines]) => lines > (LONG[path] ?? LINES_MAX));
+    none(
+      found.map(([path, lines]) => `${path}: ${lines}`),
+      'look for the second concept in it',
+    );
+    none(
+      Object.keys(LONG).filter((path) => (sizes.get(path) ?? 0) <= LINES_MAX),
+      'not too long any more: take it out of the list LONG',
+    );
   });
 });
 
