@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { describeError, describeValue, TSWOOLE_ERROR_CODES, TswooleError } from './errors.ts';
+import { badArgument, describeError, describeValue, LastError, TSWOOLE_ERROR_CODES, TswooleError } from './errors.ts';
 
 describe('TswooleError', () => {
   it('carries code, key, expected and got', () => {
@@ -72,6 +72,20 @@ describe('describeValue', () => {
       assert.equal(describeValue(value), text);
     });
   }
+});
+
+it('badArgument says what would have been right, and calls the argument what it is asked to', () => {
+  const { code, message, key, expected, got } = badArgument('host', 'a string', 4, 'the host of sendto()');
+  assert.deepEqual([code, key, expected, got], ['ERR_ARGUMENT', 'host', 'a string', '4']);
+  assert.equal(message, 'the host of sendto() must be a string, got 4');
+  assert.equal(badArgument('fd', 'a number', 'x').message, 'fd must be a number, got the string "x"');
+});
+
+it('LastError remembers why', () => {
+  const lastError = new LastError();
+  assert.equal(lastError.code, 0);
+  assert.equal(lastError.fail(9), false);
+  assert.equal(lastError.code, 9);
 });
 
 it('describeError shows whatever was thrown, and never throws', () => {

@@ -49,6 +49,25 @@ export class TswooleError extends Error {
   }
 }
 
+/** `subject`: how the message calls the argument, where its name alone would not tell. */
+export function badArgument(key: string, expected: string, value: unknown, subject = key): TswooleError {
+  const got = describeValue(value);
+  return new TswooleError('ERR_ARGUMENT', `${subject} must be ${expected}, got ${got}`, { key, expected, got });
+}
+
+/**
+ * Why the last call failed that answered `false`: what can go wrong while the program is right. An errno, or one of the
+ * SWOOLE_ERROR_* constants.
+ */
+export class LastError {
+  code = 0;
+
+  fail(code: number): false {
+    this.code = code;
+    return false;
+  }
+}
+
 const DESCRIPTION_CHARS_MAX = 60;
 
 /** A value in a few words for an error message: `the string "4"`, `an array of 2`, `a Map`. */

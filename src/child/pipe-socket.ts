@@ -2,7 +2,7 @@
  * One end of a pipe between processes, as something to await: Swoole's `Coroutine\Socket` over a Unix socket. Several
  * processes may hold the same end; then whoever reads first gets the message, and the others go on waiting.
  */
-import { describeValue, TswooleError } from '../errors.ts';
+import { badArgument } from '../errors.ts';
 import { EAGAIN, EBADF, ECANCELED, ECONNRESET, EINVAL, EMSGSIZE, ETIMEDOUT } from '../sys/constants.ts';
 import { isBytes } from '../sys/memory.ts';
 import { closeDescriptor } from '../sys/socket.ts';
@@ -215,9 +215,4 @@ export function millisecondsOf(seconds: number): number {
   if (typeof seconds !== 'number' || Number.isNaN(seconds))
     throw badArgument('timeout', 'a number of seconds', seconds);
   return seconds < 0 ? -1 : Math.min(Math.ceil(seconds * 1000), TIMEOUT_MAX_MS);
-}
-
-export function badArgument(key: string, expected: string, value: unknown): TswooleError {
-  const got = describeValue(value);
-  return new TswooleError('ERR_ARGUMENT', `${key} must be ${expected}, got ${got}`, { key, expected, got });
 }

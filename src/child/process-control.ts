@@ -2,11 +2,11 @@
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { constants } from 'node:os';
+import { badArgument } from '../errors.ts';
 import { carriedOptions } from '../process/launcher.ts';
 import { ESRCH } from '../sys/constants.ts';
 import { getAffinity, sendSignal, setAffinity, setIntervalTimer } from '../sys/process.ts';
 import { scriptToRun } from './family.ts';
-import { badArgument } from './pipe-socket.ts';
 import { isReplaying, ownRecord, recordVariable } from './replay.ts';
 
 /** A signal by its number, as in Swoole, or by its name. */

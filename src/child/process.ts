@@ -2,7 +2,7 @@
 
 import { createRequire } from 'node:module';
 import { PRIO_PROCESS, SWOOLE_MSGQUEUE_BALANCE, SWOOLE_MSGQUEUE_ORIENT } from '../constants.ts';
-import { describeValue, TswooleError } from '../errors.ts';
+import { badArgument, describeValue, LastError, TswooleError } from '../errors.ts';
 import { Event } from '../loop/event.ts';
 import { Timer } from '../loop/timer.ts';
 import { isAlive } from '../process/alive.ts';
@@ -39,7 +39,7 @@ import {
   waitWritable,
 } from '../sys/socket-pair.ts';
 import { isRunning, lookForChild, startAgain, type WaitStatus, waitForChild } from './family.ts';
-import { badArgument, bytesOf, millisecondsOf, PipeSocket, ReplayedPipeSocket } from './pipe-socket.ts';
+import { bytesOf, millisecondsOf, PipeSocket, ReplayedPipeSocket } from './pipe-socket.ts';
 import {
   alarm,
   becomeDaemon,
@@ -167,7 +167,7 @@ export class Process {
   #blocking = true;
   #queue: ProcessQueue | null = null;
   #queueMode = SWOOLE_MSGQUEUE_BALANCE;
-  #lastError = 0;
+  readonly #lastError = new LastError();
 
   constructor(
     callback: ProcessCallback,
@@ -201,7 +201,7 @@ export class Process {
 
   /** Why the last method of this object answered `false`: an errno. */
   getLastError(): number {
-    return this.#lastError;
+    return this.#lastError.code;
   }
 
   /**
@@ -244,12 +244,12 @@ export class Process {
       if (count >= 0) sent += count;
       if (sent === bytes.length) return sent;
       if (count >= 0) continue;
-      this.#lastError = -count;
+      this.#lastError.code = -count;
       if (count !== -EAGAIN || !this.#blocking) break;
       const left = this.#timeout < 0 ? -1 : Math.max(0, deadline - performance.now());
       const error = waitWritable(pipe.fd, left);
       if (error === 0) continue;
-      this.#lastError = error;
+      this.#lastError.code = error;
       break;
     }
     return sent > 0 ? sent : false;
@@ -264,7 +264,7 @@ export class Process {
       size ?? (this.#pipeType === 1 ? READ_BYTES : undefined),
       this.#blocking ? this.#timeout : 0,
     );
-    if (found === false) this.#lastError = pipe.errCode;
+    if (found === false) this.#lastError.code = pipe.errCode;
     return found;
   }
 
@@ -387,7 +387,7 @@ export class Process {
     if (queue === null) return this.#refuse(EBADF, 'there is no queue: call useQueue() first');
     if (isReplaying()) return true;
     const pushed = await queue.push(this.id + 1, bytes);
-    if (!pushed) this.#lastError = queue.lastError;
+    if (!pushed) this.#lastError.code = queue.lastError;
     return pushed;
   }
 
@@ -399,7 +399,7 @@ export class Process {
     if (isReplaying()) return false;
     const bytesMax = size > 0 && size < QUEUE_MESSAGE_MAX ? Math.floor(size) : QUEUE_MESSAGE_MAX;
     const found = await queue.pop(this.#queueMode === SWOOLE_MSGQUEUE_BALANCE ? 0 : this.id + 1, bytesMax);
-    if (found === false) this.#lastError = queue.lastError;
+    if (found === false) this.#lastError.code = queue.lastError;
     return found;
   }
 
@@ -598,8 +598,7 @@ export class Process {
   }
 
   #fail(error: number): false {
-    this.#lastError = error;
-    return false;
+    return this.#lastError.fail(error);
   }
 
   #refuse(error: number, why: string): false {

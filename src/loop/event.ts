@@ -5,7 +5,7 @@
 import { fstatSync, writeSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
 import { SWOOLE_EVENT_READ, SWOOLE_EVENT_WRITE } from '../constants.ts';
-import { describeValue, TswooleError } from '../errors.ts';
+import { badArgument } from '../errors.ts';
 import { runNextTicks } from '../sys/libc.ts';
 import { isBytes } from '../sys/memory.ts';
 import { setNonBlocking } from '../sys/socket.ts';
@@ -312,9 +312,4 @@ function flagsOf(flags: number | undefined): number | undefined {
 
 function checkCallback(key: string, callback: unknown): void {
   if (callback !== null && typeof callback !== 'function') throw badArgument(key, 'a function or null', callback);
-}
-
-function badArgument(key: string, expected: string, value: unknown): TswooleError {
-  const got = describeValue(value);
-  return new TswooleError('ERR_ARGUMENT', `${key} must be ${expected}, got ${got}`, { key, expected, got });
 }

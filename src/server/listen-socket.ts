@@ -8,7 +8,7 @@
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { SWOOLE_SOCK_TCP6, SWOOLE_SOCK_UDP6 } from '../constants.ts';
-import { describeValue, TswooleError } from '../errors.ts';
+import { badArgument } from '../errors.ts';
 import {
   MCAST_JOIN_GROUP,
   MCAST_JOIN_SOURCE_GROUP,
@@ -158,12 +158,4 @@ function nameOf(networkInterface: string | number): string | number {
   for (const [name, addresses] of Object.entries(networkInterfaces()))
     if (addresses?.some(({ address }) => address === networkInterface)) return name;
   return '';
-}
-
-function badArgument(key: string, expected: string, got: unknown): TswooleError {
-  return new TswooleError('ERR_ARGUMENT', `${key} must be ${expected}, got ${describeValue(got)}`, {
-    key,
-    expected,
-    got: describeValue(got),
-  });
 }

@@ -1,4 +1,4 @@
-import { describeValue, TswooleError } from '../../errors.ts';
+import { badArgument } from '../../errors.ts';
 import { type AnyCallback, isPortEvent, isServerEvent } from './events.ts';
 
 /** The callbacks of a server or of a port, by event. A later registration replaces an earlier one. */
@@ -21,17 +21,7 @@ export class Callbacks {
   }
 
   set(event: string, callback: unknown): void {
-    if (typeof callback !== 'function') {
-      throw new TswooleError(
-        'ERR_ARGUMENT',
-        `the callback of "${event}" must be a function, got ${describeValue(callback)}`,
-        {
-          key: event,
-          expected: 'a function',
-          got: describeValue(callback),
-        },
-      );
-    }
+    if (typeof callback !== 'function') throw badArgument(event, 'a function', callback, `the callback of "${event}"`);
     this.byName.set(event.toLowerCase(), callback as AnyCallback);
   }
 
@@ -42,13 +32,7 @@ export class Callbacks {
 }
 
 export function checkEventName(event: unknown): void {
-  if (typeof event === 'string') return;
-  const got = describeValue(event);
-  throw new TswooleError('ERR_ARGUMENT', `the event must be a string, got ${got}`, {
-    key: 'event',
-    expected: 'a string',
-    got,
-  });
+  if (typeof event !== 'string') throw badArgument('event', 'a string', event, 'the event');
 }
 
 /** What to say to the name of an event that a port does not have. */

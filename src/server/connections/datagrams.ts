@@ -12,7 +12,7 @@ import {
   SWOOLE_SOCK_UDP6,
   SWOOLE_SOCK_UNIX_DGRAM,
 } from '../../constants.ts';
-import { describeValue, TswooleError } from '../../errors.ts';
+import { badArgument, describeValue } from '../../errors.ts';
 import { aimIPv4, aimIPv6, aimUnix, sendDatagram } from '../../sys/datagram.ts';
 import { isBytes } from '../../sys/memory.ts';
 import { internalsOf } from '../port.ts';
@@ -34,8 +34,9 @@ export function sendTo(
   data: string | Uint8Array,
   serverSocket: number,
 ): boolean {
-  if (typeof host !== 'string') throw wrongArgument('the address', 'a string', host);
-  if (typeof data !== 'string' && !isBytes(data)) throw wrongArgument('the data', 'a string or a Uint8Array', data);
+  if (typeof host !== 'string') throw badArgument('the address', 'a string', host, 'the address of sendto()');
+  if (typeof data !== 'string' && !isBytes(data))
+    throw badArgument('the data', 'a string or a Uint8Array', data, 'the data of sendto()');
   if (data.length === 0) return fail(core, SWOOLE_ERROR_NO_PAYLOAD);
   const type = isSocketPath(host) ? SWOOLE_SOCK_UNIX_DGRAM : host.includes(':') ? SWOOLE_SOCK_UDP6 : SWOOLE_SOCK_UDP;
   // First, because it needs no line in the log: peers without an address, as many as like, can make a program come here.
@@ -78,12 +79,4 @@ function aim(type: number, host: string, port: number): number {
 function fail(core: ServerCore, code: number): false {
   core.lastError = code;
   return false;
-}
-
-function wrongArgument(what: string, expected: string, got: unknown): TswooleError {
-  return new TswooleError('ERR_ARGUMENT', `${what} of sendto() must be ${expected}, got ${describeValue(got)}`, {
-    key: what,
-    expected,
-    got: describeValue(got),
-  });
 }

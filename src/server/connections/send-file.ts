@@ -15,7 +15,7 @@ import {
   SWOOLE_LOG_WARNING,
   SWOOLE_PROCESS,
 } from '../../constants.ts';
-import { describeValue, TswooleError } from '../../errors.ts';
+import { badArgument, describeValue } from '../../errors.ts';
 import type { Runtime } from '../../process/runtime.ts';
 import { FLAG_CLOSE_TAKEN, FLAG_PEER_GONE, FLAGS, OWNER, QUEUED_FILES } from '../../shm/connections.ts';
 import { isBytes } from '../../sys/memory.ts';
@@ -135,12 +135,4 @@ function fail(core: ServerCore, code: number): false {
 function badSession(core: ServerCore, method: string, fd: unknown): false {
   core.logger.log(SWOOLE_LOG_WARNING, `${method}(): ${describeValue(fd)} is not the id of a connection`);
   return fail(core, SWOOLE_ERROR_SESSION_INVALID_ID);
-}
-
-function badArgument(key: string, expected: string, got: unknown): TswooleError {
-  return new TswooleError('ERR_ARGUMENT', `${key} must be ${expected}, got ${describeValue(got)}`, {
-    key,
-    expected,
-    got: describeValue(got),
-  });
 }

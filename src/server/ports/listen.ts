@@ -8,7 +8,7 @@ import {
   SWOOLE_SOCK_UNIX_STREAM,
   SWOOLE_SSL,
 } from '../../constants.ts';
-import { describeValue, TswooleError } from '../../errors.ts';
+import { badArgument, TswooleError } from '../../errors.ts';
 import { isDatagram, isUnix } from '../../reactor/port.ts';
 import {
   AF_INET,
@@ -79,14 +79,6 @@ export function checkAddress(host: unknown, port: unknown, sockType: unknown): A
     });
   }
   return { host, port, type, ssl: (sockType & SWOOLE_SSL) !== 0 };
-}
-
-function badArgument(key: string, expected: string, got: unknown): TswooleError {
-  return new TswooleError('ERR_ARGUMENT', `${key} must be ${expected}, got ${describeValue(got)}`, {
-    key,
-    expected,
-    got: describeValue(got),
-  });
 }
 
 /** Opens and binds a socket. `ipv6Only` leaves IPv4 clients of a "::" port to another port of ours. */
