@@ -9,6 +9,7 @@ import { SWOOLE_LOG_WARNING } from '../constants.ts';
 import { EAGAIN, EPOLLEXCLUSIVE, EPOLLIN } from '../sys/constants.ts';
 import { DatagramBatch } from '../sys/datagram.ts';
 import type { Epoll } from '../sys/epoll.ts';
+import type { Kernel } from '../sys/kernel.ts';
 import {
   BLOCKED_RETRY_MS,
   DATAGRAM_BATCH,
@@ -56,13 +57,14 @@ export class Datagrams {
     ports: readonly ReactorPort[],
     delivery: PacketDelivery,
     log: (level: number, text: string) => void,
+    kernel: Kernel,
   ) {
     this.epoll = epoll;
     this.delivery = delivery;
     this.log = log;
     for (const port of ports) {
       const bytesMax = isUnix(port.socketType) ? UNIX_DATAGRAM_BYTES_MAX : UDP_BYTES_MAX;
-      const batch = new DatagramBatch(DATAGRAM_BATCH, bytesMax);
+      const batch = new DatagramBatch(DATAGRAM_BATCH, bytesMax, kernel);
       this.sources[port.index] = { port, batch, next: 0, count: 0, worker: -1, blocked: false, restUntil: 0 };
     }
   }

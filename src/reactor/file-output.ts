@@ -20,8 +20,7 @@ import {
   EPIPE,
   ETIMEDOUT,
 } from '../sys/constants.ts';
-import { readFilePart } from '../sys/file.ts';
-import { errno, sendfile } from '../sys/libc.ts';
+import type { Kernel } from '../sys/kernel.ts';
 import type { Connection } from './connection.ts';
 import type { FilePart } from './file-part.ts';
 import { FILE_COPY_BYTES, FILE_QUANTUM_BYTES, FILE_TURN_BYTES } from './limits.ts';
@@ -38,6 +37,7 @@ export interface FileOutputHost {
 }
 
 export class FileOutput {
+  private readonly kernel: Kernel;
   private readonly table: ConnectionTable;
   private readonly host: FileOutputHost;
   /** Sends what stands first in the connection's queue. */
@@ -46,7 +46,8 @@ export class FileOutput {
   private turns: Connection[] = [];
   private inTurn = false;
 
-  constructor(table: ConnectionTable, host: FileOutputHost, write: (connection: Connection) => void) {
+  constructor(kernel: Kernel, table: ConnectionTable, host: FileOutputHost, write: (connection: Connection) => void) {
+    this.kernel = kernel;
     this.table = table;
     this.host = host;
     this.write = write;
@@ -90,9 +91,10 @@ export class FileOutput {
       return 0;
     }
     if (part.copied) return this.copy(connection, part);
+    const { kernel } = this;
     let sent = 0;
     for (;;) {
-      const count = sendfile(connection.fd, part.fd, 0, Math.min(part.left, most - sent));
+      const count = kernel.sendfile(connection.fd, part.fd, 0, Math.min(part.left, most - sent));
       if (count > 0) {
         sent += count;
         part.left -= count;
@@ -110,7 +112,7 @@ export class FileOutput {
         this.fail(connection, part, 0);
         return sent;
       }
-      const error = errno();
+      const error = kernel.errno();
       switch (error) {
         case EAGAIN:
           // The kernel tells when there is room.
@@ -144,7 +146,7 @@ export class FileOutput {
   private copy(connection: Connection, part: FilePart): number {
     const length = Math.min(part.left, FILE_COPY_BYTES);
     const bytes = Buffer.allocUnsafeSlow(length);
-    const count = readFilePart(part.fd, bytes, length);
+    const count = this.kernel.readFile(part.fd, bytes, length);
     if (count <= 0) {
       this.fail(connection, part, -count);
       return 0;

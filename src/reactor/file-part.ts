@@ -1,5 +1,5 @@
 import { ENXIO } from '../sys/constants.ts';
-import { closeFile, openFile } from '../sys/file.ts';
+import type { Kernel } from '../sys/kernel.ts';
 
 /** A part of a file that waits in a connection's output queue. Whoever takes it out of the queue closes it. */
 export class FilePart {
@@ -14,8 +14,10 @@ export class FilePart {
   error = 0;
   /** True exactly when it is read and written, because the kernel cannot send it by itself. */
   copied = false;
+  private readonly kernel: Kernel;
 
-  constructor(path: string, offset: number, length: number) {
+  constructor(kernel: Kernel, path: string, offset: number, length: number) {
+    this.kernel = kernel;
     this.path = path;
     this.offset = offset;
     this.length = length;
@@ -25,13 +27,13 @@ export class FilePart {
   /** Opens the file, unless that was tried before. A failure is kept in `error`, to be dealt with when it is its turn. */
   open(): void {
     if (this.fd !== -1 || this.error !== 0) return;
-    const fd = openFile(this.path, this.offset);
+    const fd = this.kernel.openFile(this.path, this.offset);
     if (fd >= 0) this.fd = fd;
     else this.error = -fd || ENXIO;
   }
 
   close(): void {
-    if (this.fd !== -1) closeFile(this.fd);
+    if (this.fd !== -1) this.kernel.closeFile(this.fd);
     this.fd = -1;
   }
 }

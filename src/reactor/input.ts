@@ -6,7 +6,7 @@ import { createFramer, type Framer } from '../protocol/framer.ts';
 import { type ConnectionTable, RECEIVE_TIME } from '../shm/connections.ts';
 import { type LaneCounters, RECEIVED_BYTES } from '../shm/workers.ts';
 import { EAGAIN, EINTR, EPROTO } from '../sys/constants.ts';
-import { errno, recv } from '../sys/libc.ts';
+import type { Kernel } from '../sys/kernel.ts';
 import type { Region } from '../sys/memory.ts';
 import type { Connection } from './connection.ts';
 import type { Delivery } from './delivery.ts';
@@ -33,6 +33,7 @@ export interface InputHost {
 }
 
 export class Input {
+  private readonly kernel: Kernel;
   private readonly numbers: Float64Array;
   private readonly counters: LaneCounters;
   private readonly delivery: Delivery;
@@ -44,6 +45,7 @@ export class Input {
   turnBytes = 0;
 
   constructor(
+    kernel: Kernel,
     table: ConnectionTable,
     counters: LaneCounters,
     delivery: Delivery,
@@ -51,6 +53,7 @@ export class Input {
     ports: ReactorPort[],
     scratch: Region,
   ) {
+    this.kernel = kernel;
     this.numbers = table.numbers;
     this.counters = counters;
     this.delivery = delivery;
@@ -76,7 +79,7 @@ export class Input {
     const { tls } = connection;
     const count =
       tls === null
-        ? recv(connection.fd, delivery.address, room, 0)
+        ? this.kernel.recv(connection.fd, delivery.address, room, 0)
         : this.open(connection, tls, delivery.address, room);
     if (count > 0) {
       this.received(connection, count, room);
@@ -89,7 +92,7 @@ export class Input {
     const { tls } = connection;
     const count =
       tls === null
-        ? recv(connection.fd, scratch.address, READ_BYTES, 0)
+        ? this.kernel.recv(connection.fd, scratch.address, READ_BYTES, 0)
         : this.open(connection, tls, scratch.address, READ_BYTES);
     if (count <= 0) {
       this.readEnded(connection, count);
@@ -126,7 +129,7 @@ export class Input {
       this.host.lose(connection, 0);
       return;
     }
-    const error = connection.tls === null ? errno() : this.errorOf(connection, connection.tls, count);
+    const error = connection.tls === null ? this.kernel.errno() : this.errorOf(connection, connection.tls, count);
     switch (error) {
       case 0:
         return;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { afterEach, describe, it } from 'node:test';
 import { AF_INET, EAGAIN, MSG_NOSIGNAL, SHUT_WR, SOCK_STREAM } from '../sys/constants.ts';
+import { linux } from '../sys/kernel.ts';
 import { errno, recv, send, shutdown } from '../sys/libc.ts';
 import { allocate } from '../sys/memory.ts';
 import { acceptFrom, bindTo, closeDescriptor, connectTo, listenOn, localPort, openSocket } from '../sys/socket.ts';
@@ -9,7 +10,7 @@ import { LINGER_CHECK_MS, LINGER_STALL_MS, READ_BYTES } from './limits.ts';
 import { Lingerers } from './linger.ts';
 
 const memory = allocate(READ_BYTES);
-const lingerers = new Lingerers(memory);
+const lingerers = new Lingerers(linux, memory);
 const open = new Set<number>();
 const cell = new Int32Array(new SharedArrayBuffer(4));
 /** Lingerers are told the time: no test has to wait for it. */

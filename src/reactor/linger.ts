@@ -3,10 +3,9 @@
  * input, or with more input to come, makes the kernel send RST, which destroys those bytes on their way. So we only say
  * that we are done (FIN), and close when the peer's side has everything, or takes nothing any more.
  */
-import { EAGAIN, SHUT_WR } from '../sys/constants.ts';
-import { errno, recv, shutdown } from '../sys/libc.ts';
+import { EAGAIN, IPPROTO_TCP, SHUT_WR, TCP_CLOSE, TCP_INFO } from '../sys/constants.ts';
+import type { Kernel } from '../sys/kernel.ts';
 import type { Region } from '../sys/memory.ts';
-import { closeDescriptor, isTcpOver, unsentBytes } from '../sys/socket.ts';
 import { LINGER_CHECK_MS, LINGER_MAX_MS, LINGER_STALL_MS, READ_BYTES } from './limits.ts';
 
 interface Lingerer {
@@ -22,11 +21,13 @@ const DISCARDS_MAX = 16;
 
 export class Lingerers {
   private list: Lingerer[] = [];
+  private readonly kernel: Kernel;
   private readonly scratch: Region;
   private nextCheck = 0;
 
   /** `scratch` is where input is read to that nobody wants. */
-  constructor(scratch: Region) {
+  constructor(kernel: Kernel, scratch: Region) {
+    this.kernel = kernel;
     this.scratch = scratch;
   }
 
@@ -36,12 +37,12 @@ export class Lingerers {
 
   /** Closes the socket of a connection that has ended, now or as soon as nothing is lost by it. */
   close(fd: number, now: number): void {
-    const unsent = unsentBytes(fd);
-    if (unsent <= 0 || isTcpOver(fd)) {
+    const unsent = this.kernel.unsentBytes(fd);
+    if (unsent <= 0 || this.isOver(fd)) {
       this.closeNow(fd);
       return;
     }
-    shutdown(fd, SHUT_WR);
+    this.kernel.shutdown(fd, SHUT_WR);
     if (this.list.length === 0) this.nextCheck = now + LINGER_CHECK_MS;
     this.list.push({ fd, unsent, progressAt: now, since: now });
   }
@@ -54,7 +55,7 @@ export class Lingerers {
   }
 
   private finished(lingerer: Lingerer, now: number): boolean {
-    const unsent = unsentBytes(lingerer.fd);
+    const unsent = this.kernel.unsentBytes(lingerer.fd);
     if (unsent > 0 && unsent !== lingerer.unsent) {
       lingerer.unsent = unsent;
       lingerer.progressAt = now;
@@ -67,22 +68,30 @@ export class Lingerers {
 
   /** Throws away what has come; true when the peer will never take what waits. */
   private peerGone(fd: number): boolean {
+    const { kernel } = this;
     for (let i = 0; i < DISCARDS_MAX; i++) {
-      const count = recv(fd, this.scratch.address, READ_BYTES, 0);
+      const count = kernel.recv(fd, this.scratch.address, READ_BYTES, 0);
       // The end of its output says nothing about whether it still reads, and behind it recv() does not tell of a reset.
-      if (count === 0) return isTcpOver(fd);
-      if (count < 0) return errno() !== EAGAIN;
+      if (count === 0) return this.isOver(fd);
+      if (count < 0) return kernel.errno() !== EAGAIN;
     }
     return false;
   }
 
+  /** True exactly when TCP has nothing to do for the socket any more: its peer has reset it, or knows of its end. */
+  private isOver(fd: number): boolean {
+    // struct tcp_info begins with the state, one byte; other sockets refuse.
+    const info = this.kernel.getOption(fd, IPPROTO_TCP, TCP_INFO);
+    return info >= 0 && (info & 255) === TCP_CLOSE;
+  }
+
   private closeNow(fd: number): void {
-    for (let i = 0; i < DISCARDS_MAX; i++) if (recv(fd, this.scratch.address, READ_BYTES, 0) <= 0) break;
-    closeDescriptor(fd);
+    for (let i = 0; i < DISCARDS_MAX; i++) if (this.kernel.recv(fd, this.scratch.address, READ_BYTES, 0) <= 0) break;
+    this.kernel.close(fd);
   }
 
   closeAll(): void {
-    for (const { fd } of this.list) closeDescriptor(fd);
+    for (const { fd } of this.list) this.kernel.close(fd);
     this.list = [];
   }
 }

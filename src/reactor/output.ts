@@ -14,7 +14,7 @@ import {
   SEND_TIME,
 } from '../shm/connections.ts';
 import { EAGAIN, EINTR, ENOBUFS, EPIPE, MSG_NOSIGNAL } from '../sys/constants.ts';
-import { errno, send, sendBytes } from '../sys/libc.ts';
+import type { Kernel } from '../sys/kernel.ts';
 import { allocate } from '../sys/memory.ts';
 import type { Connection, OutputChunk } from './connection.ts';
 import type { Delivery } from './delivery.ts';
@@ -36,6 +36,7 @@ const NOTHING = Buffer.alloc(0);
 const BROKEN = -2;
 
 export class Output {
+  private readonly kernel: Kernel;
   private readonly table: ConnectionTable;
   private readonly words: Int32Array;
   private readonly numbers: Float64Array;
@@ -51,13 +52,14 @@ export class Output {
   private readonly runSerial: number[] = [];
   private readonly runStart: number[] = [];
 
-  constructor(table: ConnectionTable, delivery: Delivery, host: OutputHost) {
+  constructor(kernel: Kernel, table: ConnectionTable, delivery: Delivery, host: OutputHost) {
+    this.kernel = kernel;
     this.table = table;
     this.words = table.words;
     this.numbers = table.numbers;
     this.delivery = delivery;
     this.host = host;
-    this.files = new FileOutput(table, host, (connection) => this.write(connection));
+    this.files = new FileOutput(kernel, table, host, (connection) => this.write(connection));
   }
 
   /**
@@ -89,8 +91,8 @@ export class Output {
     }
     const sent =
       address !== 0
-        ? send(connection.fd, address, length, MSG_NOSIGNAL)
-        : sendBytes(connection.fd, start === 0 ? bytes : bytes.subarray(start), length, MSG_NOSIGNAL);
+        ? this.kernel.send(connection.fd, address, length, MSG_NOSIGNAL)
+        : this.kernel.sendBytes(connection.fd, start === 0 ? bytes : bytes.subarray(start), length, MSG_NOSIGNAL);
     this.sent(connection, sent, bytes, start, length);
   }
 
@@ -142,7 +144,7 @@ export class Output {
         const address = gathered.address + start;
         const count =
           tls === null
-            ? send(connection.fd, address, length, MSG_NOSIGNAL)
+            ? this.kernel.send(connection.fd, address, length, MSG_NOSIGNAL)
             : this.put(connection, tls, gathered.u8, start, length, address);
         this.sent(connection, count, gathered.u8, start, length);
       }
@@ -162,7 +164,7 @@ export class Output {
       this.numbers[connection.numberBase + SEND_TIME] = this.host.now / 1000;
       rest += count;
     } else {
-      const error = count === BROKEN ? EPIPE : errno();
+      const error = count === BROKEN ? EPIPE : this.kernel.errno();
       if (error !== EAGAIN && error !== EINTR && error !== ENOBUFS) {
         this.host.peerGone(connection);
         return;
@@ -213,7 +215,7 @@ export class Output {
     let written = 0;
     let stopped = false;
     if (tls !== null && !this.sendUnsent(connection, tls)) {
-      if (!isFull(errno())) {
+      if (!isFull(this.kernel.errno())) {
         this.host.peerGone(connection);
         return;
       }
@@ -234,7 +236,7 @@ export class Output {
       const part = chunk.start === 0 ? chunk.bytes : chunk.bytes.subarray(chunk.start, chunk.end);
       const count =
         tls === null
-          ? sendBytes(connection.fd, part, length, MSG_NOSIGNAL)
+          ? this.kernel.sendBytes(connection.fd, part, length, MSG_NOSIGNAL)
           : this.put(connection, tls, part, 0, length, 0);
       if (count === length) {
         output.shift();
@@ -246,7 +248,7 @@ export class Output {
         written += count;
         stopped = true;
       } else {
-        const error = count === BROKEN ? EPIPE : errno();
+        const error = count === BROKEN ? EPIPE : this.kernel.errno();
         if (error === EINTR) continue;
         if (error !== EAGAIN && error !== ENOBUFS) {
           this.host.peerGone(connection);
@@ -307,7 +309,7 @@ export class Output {
   /** Sends the end of a session, if the socket takes it: the connection is about to be freed. */
   sendGoodbye(connection: Connection, tls: TlsSession): void {
     const length = tls.engine.take();
-    if (length !== 0) send(connection.fd, tls.engine.sealed.address, length, MSG_NOSIGNAL);
+    if (length !== 0) this.kernel.send(connection.fd, tls.engine.sealed.address, length, MSG_NOSIGNAL);
   }
 
   /** Sends all that was encrypted, or keeps it. Answers false when the peer has gone. */
@@ -327,14 +329,14 @@ export class Output {
       this.keepUnsent(connection, tls, Buffer.concat([tls.unsent, sealed.u8.subarray(0, length)]), length);
       return true;
     }
-    const count = send(connection.fd, sealed.address, length, MSG_NOSIGNAL);
+    const count = this.kernel.send(connection.fd, sealed.address, length, MSG_NOSIGNAL);
     if (count === length) return true;
-    const error = count < 0 ? errno() : EAGAIN;
+    const error = count < 0 ? this.kernel.errno() : EAGAIN;
     if (!isFull(error) && error !== EINTR) return false;
     const taken = Math.max(0, count);
     this.keepUnsent(connection, tls, Buffer.from(sealed.u8.subarray(taken, length)), length - taken);
     // The kernel announces room only where it has refused for lack of it.
-    return error === EAGAIN || this.sendUnsent(connection, tls) || isFull(errno());
+    return error === EAGAIN || this.sendUnsent(connection, tls) || isFull(this.kernel.errno());
   }
 
   private keepUnsent(connection: Connection, tls: TlsSession, records: Buffer, added: number): void {
@@ -348,9 +350,9 @@ export class Output {
   private sendUnsent(connection: Connection, tls: TlsSession): boolean {
     while (tls.unsent !== null) {
       const { length } = tls.unsent;
-      const count = sendBytes(connection.fd, tls.unsent, length, MSG_NOSIGNAL);
+      const count = this.kernel.sendBytes(connection.fd, tls.unsent, length, MSG_NOSIGNAL);
       if (count < 0) {
-        if (errno() === EINTR) continue;
+        if (this.kernel.errno() === EINTR) continue;
         return false;
       }
       this.words[connection.base + QUEUED_BYTES] -= count;
@@ -366,7 +368,7 @@ export class Output {
   sendFile(connection: Connection, path: string, offset: number, length: number): void {
     if (connection.run !== -1) this.flush();
     if (!this.canQueue(connection)) return;
-    const part = new FilePart(path, offset, length);
+    const part = new FilePart(this.kernel, path, offset, length);
     // The kernel would send it as it is.
     part.copied = connection.tls !== null;
     if (this.words[connection.base + QUEUED_FILES] < FILES_OPEN_MAX) part.open();

@@ -20,9 +20,9 @@ import {
   MSG_PEEK,
 } from '../sys/constants.ts';
 import type { Epoll } from '../sys/epoll.ts';
-import { errno, recv } from '../sys/libc.ts';
+import type { Kernel } from '../sys/kernel.ts';
 import type { Region } from '../sys/memory.ts';
-import { closeDescriptor, formatIPv6 } from '../sys/socket.ts';
+import { formatIPv6 } from '../sys/socket.ts';
 import { PROXY_WAIT_MS } from './limits.ts';
 import type { ReactorPort } from './port.ts';
 
@@ -50,6 +50,7 @@ export interface ProxyGateHost {
 }
 
 export class ProxyGate {
+  private readonly kernel: Kernel;
   private readonly epoll: Epoll;
   /** What epoll carries for our sockets, beside their index in `guests`. */
   private readonly tag: number;
@@ -60,7 +61,8 @@ export class ProxyGate {
   /** How many wait. */
   count = 0;
 
-  constructor(epoll: Epoll, tag: number, scratch: Region, host: ProxyGateHost) {
+  constructor(kernel: Kernel, epoll: Epoll, tag: number, scratch: Region, host: ProxyGateHost) {
+    this.kernel = kernel;
     this.epoll = epoll;
     this.tag = tag;
     this.scratch = scratch;
@@ -108,16 +110,16 @@ export class ProxyGate {
 
   private drop(guest: Guest): void {
     this.forget(guest);
-    closeDescriptor(guest.fd);
+    this.kernel.close(guest.fd);
   }
 
   /** Answers true when the socket is not ours any more: it went through, or was closed. */
   private look(guest: Guest): boolean {
-    const { scratch, host } = this;
-    const count = recv(guest.fd, scratch.address, PROXY_BINARY_BYTES_MAX, MSG_PEEK);
+    const { kernel, scratch, host } = this;
+    const count = kernel.recv(guest.fd, scratch.address, PROXY_BINARY_BYTES_MAX, MSG_PEEK);
     if (count <= 0) {
       if (count < 0) {
-        const error = errno();
+        const error = kernel.errno();
         if (error === EAGAIN || error === EINTR) return false;
       }
       // Load balancers look whether we live by connecting and leaving.
@@ -130,7 +132,7 @@ export class ProxyGate {
       this.refuse(guest, result);
       return true;
     }
-    const taken = recv(guest.fd, scratch.address, result.length, 0);
+    const taken = kernel.recv(guest.fd, scratch.address, result.length, 0);
     if (taken !== result.length) {
       this.refuse(guest, `${taken} of its ${result.length} bytes could be read`);
       return true;

@@ -81,9 +81,8 @@ import {
   TCP_USER_TIMEOUT,
 } from '../sys/constants.ts';
 import { Epoll } from '../sys/epoll.ts';
-import { recv, shutdown } from '../sys/libc.ts';
+import { type Kernel, linux } from '../sys/kernel.ts';
 import { allocate } from '../sys/memory.ts';
-import { acceptFrom, closeDescriptor, getOption, peerAddress, resetOnClose, setOption } from '../sys/socket.ts';
 import { Connection } from './connection.ts';
 import { Datagrams, type PacketDelivery } from './datagram.ts';
 import type { Delivery } from './delivery.ts';
@@ -140,13 +139,16 @@ export interface ReactorOptions {
   handOver?(reactor: number, fd: number, portIndex: number, serial: number, address: Uint8Array): void;
   /** Where datagrams go; null where another reactor receives them. */
   packets: PacketDelivery | null;
+  /** Whom to ask for everything about sockets and files; by default the kernel that we run on. */
+  kernel?: Kernel;
 }
 
 export class Reactor {
-  readonly epoll = new Epoll(EVENTS_MAX);
+  readonly epoll: Epoll;
   /** Milliseconds since 1970, read once in each turn. */
-  now = Date.now();
+  now: number;
 
+  private readonly kernel: Kernel;
   private readonly owner: number;
   private readonly reactorCount: number;
   private readonly segment: Segment;
@@ -196,6 +198,10 @@ export class Reactor {
   private toldOfHandshake = 0;
 
   constructor(options: ReactorOptions) {
+    const kernel = options.kernel ?? linux;
+    this.kernel = kernel;
+    this.epoll = new Epoll(EVENTS_MAX, kernel);
+    this.now = kernel.now();
     this.owner = options.owner;
     this.reactorCount = options.reactorCount;
     this.segment = options.segment;
@@ -211,16 +217,16 @@ export class Reactor {
     this.handOver = options.handOver;
     this.words = options.connections.words;
     this.numbers = options.connections.numbers;
-    this.lingerers = new Lingerers(this.waste);
-    this.reading = new Input(this.table, this.counters, this.delivery, this, this.ports, this.input);
-    this.output = new Output(this.table, this.delivery, this);
-    this.tls = options.ports.some((port) => port.tls !== null) ? new TlsEngine(options.ports, this.log) : null;
+    this.lingerers = new Lingerers(kernel, this.waste);
+    this.reading = new Input(kernel, this.table, this.counters, this.delivery, this, this.ports, this.input);
+    this.output = new Output(kernel, this.table, this.delivery, this);
+    this.tls = options.ports.some((port) => port.tls !== null) ? new TlsEngine(kernel, options.ports, this.log) : null;
     this.streamPorts = options.ports.filter((port) => port.listener !== -1 && !isDatagram(port.socketType));
     const packetPorts = options.ports.filter((port) => port.listener !== -1 && isDatagram(port.socketType));
     const receives = options.packets !== null && packetPorts.length !== 0;
-    this.datagrams = receives ? new Datagrams(this.epoll, packetPorts, options.packets!, this.log) : null;
+    this.datagrams = receives ? new Datagrams(this.epoll, packetPorts, options.packets!, this.log, kernel) : null;
     const proxied = this.streamPorts.some((port) => port.proxyFrom !== null);
-    this.proxyGate = proxied ? new ProxyGate(this.epoll, PROXY_GATE, this.input, this) : null;
+    this.proxyGate = proxied ? new ProxyGate(kernel, this.epoll, PROXY_GATE, this.input, this) : null;
     const idleTimes = options.ports
       .filter((port) => port.maxIdleMs > 0)
       .map((port) => Math.max(10, port.maxIdleMs / 4));
@@ -263,14 +269,14 @@ export class Reactor {
     // A ring that gets room rings our doorbell; what else makes a connection wait is looked at again soon.
     if (this.blocked.length !== 0 || this.datagrams?.blocked === true) return BLOCKED_RETRY_MS;
     if (this.lingerers.count !== 0) return LINGER_CHECK_MS;
-    return Math.max(0, Math.min(this.tickMs, this.nextTick - Date.now()));
+    return Math.max(0, Math.min(this.tickMs, this.nextTick - this.kernel.now()));
   }
 
   /** Takes what the kernel has for us, waiting that long at most: answers how many events that were. Then comes endTurn(). */
   poll(timeoutMs: number): number {
     const epoll = this.epoll;
     const count = epoll.wait(timeoutMs);
-    this.now = Date.now();
+    this.now = this.kernel.now();
     this.reading.turnBytes = 0;
     // Those of the turn before come first: events may fill this one.
     if (this.ready.length !== 0) this.readReady();
@@ -377,20 +383,20 @@ export class Reactor {
 
   private acceptAll(port: ReactorPort): void {
     for (let i = 0; i < ACCEPTS_MAX && this.accepting; i++) {
-      const fd = acceptFrom(port.listener);
+      const fd = this.kernel.accept(port.listener);
       if (fd < 0) {
         this.acceptFailed(-fd);
         return;
       }
-      const { proxyGate } = this;
+      const { kernel, proxyGate } = this;
       const waiting = proxyGate === null ? 0 : proxyGate.count;
       if (this.segment.connections + waiting >= this.maxConnections) {
         this.refuse(fd);
         continue;
       }
-      if (port.proxyFrom !== null && proxyGate?.expects(port.proxyFrom, peerAddress) === true)
-        proxyGate.enter(fd, port, peerAddress);
-      else this.admit(fd, port, peerAddress);
+      if (port.proxyFrom !== null && proxyGate?.expects(port.proxyFrom, kernel.peerAddress) === true)
+        proxyGate.enter(fd, port, kernel.peerAddress);
+      else this.admit(fd, port, kernel.peerAddress);
     }
   }
 
@@ -425,7 +431,7 @@ export class Reactor {
   private refuse(fd: number): void {
     // In this order: who sees the end finds it counted.
     this.counters.add(ABORTED, 1);
-    closeDescriptor(fd);
+    this.kernel.close(fd);
     if (this.now - this.warnedOfLimit < 1000) return;
     this.warnedOfLimit = this.now;
     this.log(
@@ -516,19 +522,20 @@ export class Reactor {
   }
 
   private applyOptions(fd: number, port: ReactorPort): void {
+    const { kernel } = this;
     const options = port.socketOptions;
     if (port.socketType === 1 || port.socketType === 3) {
-      if (options.nodelay) setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+      if (options.nodelay) kernel.setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
       if (options.keepalive) {
-        setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-        setOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, options.keepIdleSeconds);
-        setOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, options.keepIntervalSeconds);
-        setOption(fd, IPPROTO_TCP, TCP_KEEPCNT, options.keepCount);
+        kernel.setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+        kernel.setOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, options.keepIdleSeconds);
+        kernel.setOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, options.keepIntervalSeconds);
+        kernel.setOption(fd, IPPROTO_TCP, TCP_KEEPCNT, options.keepCount);
       }
-      if (options.userTimeoutMs > 0) setOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, options.userTimeoutMs);
+      if (options.userTimeoutMs > 0) kernel.setOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, options.userTimeoutMs);
     }
-    if (options.receiveBufferBytes > 0) setOption(fd, SOL_SOCKET, SO_RCVBUF, options.receiveBufferBytes);
-    if (options.sendBufferBytes > 0) setOption(fd, SOL_SOCKET, SO_SNDBUF, options.sendBufferBytes);
+    if (options.receiveBufferBytes > 0) kernel.setOption(fd, SOL_SOCKET, SO_RCVBUF, options.receiveBufferBytes);
+    if (options.sendBufferBytes > 0) kernel.setOption(fd, SOL_SOCKET, SO_SNDBUF, options.sendBufferBytes);
   }
 
   // ---- TLS ----------------------------------------------------------------------------------------------------------
@@ -691,7 +698,7 @@ export class Reactor {
   }
 
   socketError(connection: Connection): number {
-    const error = getOption(connection.fd, SOL_SOCKET, SO_ERROR);
+    const error = this.kernel.getOption(connection.fd, SOL_SOCKET, SO_ERROR);
     return Math.max(0, error);
   }
 
@@ -715,7 +722,7 @@ export class Reactor {
     this.words[connection.base + CLOSE_ERRNO] = error;
     this.table.setFlags(connection.slot, FLAG_PEER_GONE);
     this.output.drop(connection);
-    shutdown(connection.fd, SHUT_WR);
+    this.kernel.shutdown(connection.fd, SHUT_WR);
     if (connection.closeAfterOutput) this.free(connection, false);
     else this.lose(connection, 0);
   }
@@ -759,8 +766,8 @@ export class Reactor {
     connection.packet = null;
     connection.waits = false;
     if (reset) {
-      resetOnClose(fd);
-      closeDescriptor(fd);
+      this.kernel.resetOnClose(fd);
+      this.kernel.close(fd);
     } else this.lingerers.close(fd, this.now);
     this.openCount--;
     this.segment.addConnections(this.owner, -1, connection.port.index);
@@ -812,7 +819,7 @@ export class Reactor {
   /** True exactly when the peer has sent what we could not read yet: its worker takes nothing, or the process was held up. */
   private hasUnread({ fd, paused, waits, queuedToRead }: Connection): boolean {
     if (paused) return false;
-    return waits || queuedToRead || recv(fd, this.waste.address, 1, MSG_PEEK) > 0;
+    return waits || queuedToRead || this.kernel.recv(fd, this.waste.address, 1, MSG_PEEK) > 0;
   }
 
   /** A closing connection is freed although nobody answers when its worker died over the close, or its peer stopped reading. */

@@ -6,7 +6,7 @@
  */
 import { SWOOLE_LOG_WARNING } from '../constants.ts';
 import { EAGAIN, EINTR } from '../sys/constants.ts';
-import { errno, recv } from '../sys/libc.ts';
+import type { Kernel } from '../sys/kernel.ts';
 import { allocate, type Region } from '../sys/memory.ts';
 import {
   BIO_C_SET_BUF_MEM_EOF_RETURN,
@@ -41,6 +41,7 @@ const CERTIFICATE_BYTES_MAX = 65536;
 /** What the sessions of a reactor share. Made where there is a TLS port, and only there. */
 export class TlsEngine {
   readonly lib: OpenSsl = openssl();
+  readonly kernel: Kernel;
   readonly input: number;
   readonly output: number;
   /** What came from a socket. */
@@ -51,7 +52,8 @@ export class TlsEngine {
   private readonly log: (level: number, text: string) => void;
 
   /** Throws TlsConfigError when a certificate or another file cannot be used. */
-  constructor(ports: readonly ReactorPort[], log: (level: number, text: string) => void) {
+  constructor(kernel: Kernel, ports: readonly ReactorPort[], log: (level: number, text: string) => void) {
+    this.kernel = kernel;
     this.log = log;
     this.contexts = ports.map((port) => (port.tls === null ? null : new TlsContexts(port.tls, port.index)));
     this.input = this.memory();
@@ -250,21 +252,21 @@ export class TlsSession {
 
   /** Hands records to OpenSSL: those that were left, else what one recv() brings. Answers as the steps do. */
   private receive(fd: number): number {
-    const { lib, input, received } = this.engine;
+    const { kernel, lib, input, received } = this.engine;
     this.dry = false;
     this.engine.forgetErrors();
     if (this.rest !== null) {
       this.more = true;
       return this.feedRest();
     }
-    const count = recv(fd, received.address, READ_BYTES, 0);
+    const count = kernel.recv(fd, received.address, READ_BYTES, 0);
     if (count > 0) {
       this.more = count === READ_BYTES;
       lib.writeBio(input, received.address, count);
       return count;
     }
     if (count === 0) return TLS_END;
-    const error = errno();
+    const error = kernel.errno();
     this.more = error === EINTR;
     this.dry = error === EAGAIN;
     if (error === EINTR || error === EAGAIN) return TLS_AGAIN;

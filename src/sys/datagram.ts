@@ -12,6 +12,7 @@ import {
   MSG_NOSIGNAL,
   MSG_TRUNC,
 } from './constants.ts';
+import { type Kernel, linux } from './kernel.ts';
 import * as libc from './libc.ts';
 import { allocate, type Region } from './memory.ts';
 import { formatIPv6, parseIPv6, UNIX_PATH_MAX } from './socket.ts';
@@ -49,8 +50,10 @@ export class DatagramBatch {
   private readonly addressesOffset: number;
   private readonly dataOffset: number;
   private readonly bytesEach: number;
+  private readonly kernel: Kernel;
 
-  constructor(capacity: number, bytesEach: number) {
+  constructor(capacity: number, bytesEach: number, kernel: Kernel = linux) {
+    this.kernel = kernel;
     const iovecsOffset = capacity * HEADER_WORDS * 4;
     this.capacity = capacity;
     this.bytesEach = Math.ceil(bytesEach / 4096) * 4096;
@@ -78,9 +81,10 @@ export class DatagramBatch {
 
   /** Takes what waits at the socket, as far as there are places: how many datagrams came, or minus the errno. */
   receive(fd: number): number {
-    const count = libc.recvmmsg(fd, this.memory.address, this.capacity, MSG_DONTWAIT, 0);
+    const { kernel } = this;
+    const count = kernel.recvmmsg(fd, this.memory.address, this.capacity, MSG_DONTWAIT, 0);
     if (count !== -1) return count;
-    const error = libc.errno();
+    const error = kernel.errno();
     return error === EINTR ? 0 : -error;
   }
 

@@ -1,6 +1,6 @@
 import { EINTR, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD } from './constants.ts';
 import { must, SystemError } from './error.ts';
-import { close, epollCreate1, epollCtl, epollWait, errno } from './libc.ts';
+import { type Kernel, linux } from './kernel.ts';
 import { allocate, type Region } from './memory.ts';
 
 /**
@@ -17,14 +17,16 @@ const DATA_WORD = process.arch === 'x64' ? 1 : 2;
 /** One epoll instance. What was registered with a descriptor comes back as two 32-bit words. */
 export class Epoll {
   readonly fd: number;
+  private readonly kernel: Kernel;
   private readonly capacity: number;
   private readonly events: Region;
   private readonly words: Int32Array;
   /** Where the one event that add() hands over lies: behind those that wait() fills. */
   private readonly argument: number;
 
-  constructor(capacity: number) {
-    this.fd = must('epoll_create1', epollCreate1(EPOLL_CLOEXEC));
+  constructor(capacity: number, kernel: Kernel = linux) {
+    this.kernel = kernel;
+    this.fd = must('epoll_create1', kernel.epollCreate1(EPOLL_CLOEXEC));
     this.capacity = capacity;
     this.events = allocate((capacity + 1) * EVENT_WORDS * 4);
     this.words = this.events.i32;
@@ -42,22 +44,23 @@ export class Epoll {
   }
 
   private control(operation: number, fd: number, events: number, low: number, high: number): number {
-    const words = this.words;
+    const { kernel, words } = this;
     words[this.argument] = events;
     words[this.argument + DATA_WORD] = low;
     words[this.argument + DATA_WORD + 1] = high;
-    return epollCtl(this.fd, operation, fd, this.events.address + this.argument * 4) === -1 ? errno() : 0;
+    const event = this.events.address + this.argument * 4;
+    return kernel.epollCtl(this.fd, operation, fd, event) === -1 ? kernel.errno() : 0;
   }
 
   remove(fd: number): void {
-    epollCtl(this.fd, EPOLL_CTL_DEL, fd, this.events.address + this.argument * 4);
+    this.kernel.epollCtl(this.fd, EPOLL_CTL_DEL, fd, this.events.address + this.argument * 4);
   }
 
   /** Waits for events and answers how many there are; an interrupted wait counts as none. */
   wait(timeoutMs: number): number {
-    const count = epollWait(this.fd, this.events.address, this.capacity, timeoutMs);
+    const count = this.kernel.epollWait(this.fd, this.events.address, this.capacity, timeoutMs);
     if (count !== -1) return count;
-    const error = errno();
+    const error = this.kernel.errno();
     if (error === EINTR) return 0;
     throw new SystemError('epoll_wait', error);
   }
@@ -73,6 +76,6 @@ export class Epoll {
   }
 
   close(): void {
-    close(this.fd);
+    this.kernel.close(this.fd);
   }
 }

@@ -11,15 +11,12 @@ import {
   F_SETFD,
   F_SETFL,
   FD_CLOEXEC,
-  IPPROTO_TCP,
   O_NONBLOCK,
   SIOCOUTQ,
   SO_LINGER,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOL_SOCKET,
-  TCP_CLOSE,
-  TCP_INFO,
 } from './constants.ts';
 import * as libc from './libc.ts';
 import { allocate } from './memory.ts';
@@ -236,11 +233,4 @@ export function closeDescriptor(fd: number): void {
 /** How many bytes the peer has not acknowledged yet; negative when that cannot be told. */
 export function unsentBytes(fd: number): number {
   return libc.ioctl(fd, SIOCOUTQ, VALUE) === -1 ? -1 : scratch.i32[VALUE_WORD];
-}
-
-/** True exactly when TCP has nothing to do for the socket any more: its peer has reset it, or knows of its end. */
-export function isTcpOver(fd: number): boolean {
-  // struct tcp_info begins with the state, one byte; other sockets refuse.
-  const info = getOption(fd, IPPROTO_TCP, TCP_INFO);
-  return info >= 0 && (info & 255) === TCP_CLOSE;
 }
