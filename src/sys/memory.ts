@@ -19,6 +19,9 @@ import { ftruncate, memfdCreate, mmap, viewMemory } from './libc.ts';
 
 export const PAGE_BYTES = 4096;
 
+/** All that there are. None is ever unmapped, so none is forgotten. */
+const regions: Region[] = [];
+
 export class Region {
   readonly address: number;
   readonly length: number;
@@ -38,7 +41,15 @@ export class Region {
     this.i32 = new Int32Array(buffer);
     this.f64 = new Float64Array(buffer);
     this.text = Buffer.from(buffer);
+    regions.push(this);
   }
+}
+
+/** The region in which so many bytes at an address lie; null where they are not ours. For who checks what others pass on. */
+export function regionAt(address: number, length: number): Region | null {
+  const holds = (region: Region): boolean =>
+    address >= region.address && address + length <= region.address + region.length;
+  return regions.findLast(holds) ?? null;
 }
 
 /** Private memory of this process, zeroed; pages that are never touched cost nothing. */
