@@ -148,7 +148,7 @@ export class BaseWorker implements Delivery, PacketDelivery {
     // What is due by time must not wait for the next event.
     this.ticker = setInterval(() => this.poll(), Math.max(10, reactor.tickMs));
     this.ticker.unref();
-    if (this.hasManager) runtime.tell(MANAGER_INBOX, WORKER_READY, runtime.workerId, process.pid);
+    if (this.hasManager) runtime.tell(MANAGER_INBOX, WORKER_READY, runtime.workerId, runtime.life);
   }
 
   stop(graceful: boolean): void {

@@ -10,18 +10,16 @@
  */
 import { SIGKILL } from '../sys/constants.ts';
 import { dieWithParent } from '../sys/process.ts';
+import type { Identity, Role } from './identity.ts';
 
 export const ROLE_VARIABLE = 'TSWOOLE_CHILD';
 export const FIRST_INHERITED_FD = 3;
 
-export type ChildRole = 'manager' | 'worker' | 'task' | 'user';
+export type ChildRole = Exclude<Role, 'master'>;
 
 /** How a child is told what it is. */
-export interface ChildDescription {
+export interface ChildDescription extends Identity {
   role: ChildRole;
-  /** Worker id; -1 for a manager. */
-  id: number;
-  lane: number;
   /** The parent to die with. */
   parent: number;
   doorbellCount: number;

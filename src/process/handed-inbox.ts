@@ -51,7 +51,7 @@ export class HandedInbox {
       return;
     }
     // Before the first message, which may kill us: that is no failure to start.
-    this.runtime.tell(MANAGER_INBOX, WORKER_READY, this.runtime.workerId, process.pid);
+    this.runtime.tell(MANAGER_INBOX, WORKER_READY, this.runtime.workerId, this.runtime.life);
     this.runtime.flush();
     this.watch.start();
   }
@@ -72,7 +72,7 @@ export class HandedInbox {
     this.gave = true;
     this.watch.close();
     this.inbox.give(this.runtime.lane);
-    if (graceful) this.runtime.tell(MANAGER_INBOX, WORKER_STOPPING, this.runtime.workerId, process.pid);
+    if (graceful) this.runtime.tell(MANAGER_INBOX, WORKER_STOPPING, this.runtime.workerId, this.runtime.life);
     this.onGiven?.();
   }
 

@@ -20,7 +20,12 @@ function watched(count: number, handle: (message: Message) => void): InboxWatch 
   const segment = smallSegment();
   const doorbells = doorbellsOf(segment);
   const { layout } = segment;
-  const runtime = new Runtime('worker', 0, workerLane(layout, 0, 0), segment, doorbells, new Logger());
+  const runtime = new Runtime(
+    { role: 'worker', id: 0, lane: workerLane(layout, 0, 0), life: 1 },
+    segment,
+    doorbells,
+    new Logger(),
+  );
   const inbox = new Inbox(segment, workerInbox(layout, 0), doorbells);
   inbox.take(runtime.lane);
   for (const lane of [MANAGER_LANE, workerLane(layout, 1, 0)]) {

@@ -11,6 +11,7 @@ const DESCRIPTION: ChildDescription = {
   role: 'worker',
   id: 3,
   lane: 7,
+  life: 9,
   parent: process.pid,
   doorbellCount: 2,
   portCount: 1,

@@ -39,6 +39,8 @@ type Role = 'worker' | 'task' | 'user';
 interface Process {
   id: number;
   generation: number;
+  /** The number of its start: what it says is known by it, for its pid may come again. */
+  life: number;
   child: Child;
   /** When it had taken its role; 0 before. One that has served is replaced at once when it dies. */
   readyAt: number;
@@ -133,7 +135,7 @@ export class Manager {
     switch (kind) {
       case WORKER_READY: {
         const process = this.current[a];
-        if (process?.child.pid !== b) break;
+        if (process?.life !== b) break;
         process.readyAt = Date.now();
         if (this.role(a) !== 'user') this.failures[a] = 0;
         break;
@@ -176,11 +178,13 @@ export class Manager {
     if (generation === -1) return;
     const { runtime, options } = this;
     const lane = workerLane(runtime.segment.layout, id, generation);
+    const life = runtime.segment.nextLife();
     const { doorbellCount, portCount, pipeCount } = options;
     const description = {
       role: this.role(id),
       id,
       lane,
+      life,
       parent: process.pid,
       doorbellCount,
       portCount,
@@ -192,7 +196,7 @@ export class Manager {
       const child = options.launcher.launch(description, (code, signal) => {
         if (started !== null) this.exited(started, code, signal);
       });
-      started = { id, generation, child, readyAt: 0, detached: false, told: false };
+      started = { id, generation, life, child, readyAt: 0, detached: false, told: false };
     } catch (error) {
       runtime.logger.log(SWOOLE_LOG_ERROR, `cannot start ${this.nameOf(id)}: ${(error as Error).message}`);
       this.spawnLater(id);
@@ -200,7 +204,7 @@ export class Manager {
     }
     this.processes.add(started);
     this.current[id] = started;
-    runtime.workers.recordStart(id, started.child.pid, lane);
+    runtime.workers.recordStart(id, started.child.pid, lane, life);
   }
 
   private freeGeneration(id: number): number {
@@ -225,10 +229,10 @@ export class Manager {
   }
 
   /** A process takes no more work: unless sockets are its own, the next one of its id can start while it finishes. */
-  private replaceStopping(id: number, pid: number): void {
+  private replaceStopping(id: number, life: number): void {
     const process = this.current[id];
     // What it says may come after its end, when the next one has its place already.
-    if (process?.child.pid !== pid || !this.mayStart(id)) return;
+    if (process?.life !== life || !this.mayStart(id)) return;
     if (this.options.workersOwnSockets && this.role(id) === 'worker') return;
     process.detached = true;
     this.current[id] = null;

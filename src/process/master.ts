@@ -112,6 +112,7 @@ export class Master {
       role: 'manager',
       id: -1,
       lane: MANAGER_LANE,
+      life: this.runtime.segment.nextLife(),
       parent: process.pid,
       doorbellCount,
       portCount,

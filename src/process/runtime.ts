@@ -3,11 +3,10 @@ import { ConnectionTable } from '../shm/connections.ts';
 import { Outbox } from '../shm/mailbox.ts';
 import type { Segment } from '../shm/segment.ts';
 import { LaneCounters, MESSAGES, TASKS_HELD, WorkerTable } from '../shm/workers.ts';
+import type { Identity, Role } from './identity.ts';
 import type { InboxWatch } from './inbox-watch.ts';
 import { Turn } from './turn.ts';
 import { RingWire, type Wire } from './wire.ts';
-
-export type Role = 'master' | 'manager' | 'worker' | 'task' | 'user';
 
 /** What every process of a running server holds: the shared tables, and its own way to write to the others. */
 export class Runtime {
@@ -15,6 +14,8 @@ export class Runtime {
   /** -1 in master and manager. */
   readonly workerId: number;
   readonly lane: number;
+  /** Whoever answers to it answers us, and none that had our worker id before us. */
+  readonly life: number;
   readonly segment: Segment;
   readonly doorbells: readonly number[];
   readonly connections: ConnectionTable;
@@ -40,17 +41,11 @@ export class Runtime {
   private pumpTimer: NodeJS.Timeout | null = null;
   private unannounced = 0;
 
-  constructor(
-    role: Role,
-    workerId: number,
-    lane: number,
-    segment: Segment,
-    doorbells: readonly number[],
-    logger: Logger,
-  ) {
+  constructor({ role, id, lane, life }: Identity, segment: Segment, doorbells: readonly number[], logger: Logger) {
     this.role = role;
-    this.workerId = workerId;
+    this.workerId = id;
     this.lane = lane;
+    this.life = life;
     this.segment = segment;
     this.doorbells = doorbells;
     this.logger = logger;

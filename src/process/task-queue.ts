@@ -58,7 +58,7 @@ export class QueueRoute implements TaskRoute {
   }
 
   post(workerId: number, taskId: number, sourceId: number, flags: number, data: unknown): number {
-    const bytes = encodeTask(taskId, sourceId, process.pid, flags, data);
+    const bytes = encodeTask(taskId, sourceId, this.runtime.life, flags, data);
     const task: Outgoing = { workerId, taskId, sourceId, flags, bytes, path: '' };
     const error = this.waiting.length > 0 ? EAGAIN : this.send(task);
     if (error !== EAGAIN) return error;
@@ -97,7 +97,7 @@ export class QueueRoute implements TaskRoute {
   /** Only once the queue has room, and not while the task waits: what dies with its sender leaves no file behind. */
   private putIntoFile(task: Outgoing): number {
     const path = join(this.directory, `${FILE_PREFIX}${randomUUID()}`);
-    const name = encodeTask(task.taskId, task.sourceId, process.pid, task.flags | SWOOLE_TASK_TMPFILE, path);
+    const name = encodeTask(task.taskId, task.sourceId, this.runtime.life, task.flags | SWOOLE_TASK_TMPFILE, path);
     if (!this.hasRoom(name.length)) return EAGAIN;
     task.path = path;
     try {

@@ -20,16 +20,15 @@ export interface TaskRoute {
 /** task_ipc_mode 1: the ring of the task worker. Where it is full, tasks wait in this process, in order. */
 export class RingRoute implements TaskRoute {
   private readonly runtime: Runtime;
-  private readonly pid = process.pid;
 
   constructor(runtime: Runtime) {
     this.runtime = runtime;
   }
 
   post(workerId: number, taskId: number, sourceId: number, flags: number, data: unknown): number {
-    const { outbox, segment } = this.runtime;
+    const { outbox, segment, life } = this.runtime;
     const writer = outbox.to(workerInbox(segment.layout, workerId));
-    postLetter(writer, TASK, taskId, sourceId, this.pid, flags, data, 'the data of a task');
+    postLetter(writer, TASK, taskId, sourceId, life, flags, data, 'the data of a task');
     if (writer.blocked) this.runtime.holdTask();
     return 0;
   }

@@ -279,6 +279,6 @@ export class TaskWorker {
     // One that was replaced, and is still ending, gets no results any more: its task must not fail another's.
     if (workers.lane(source) !== lane) return;
     // The process that sent it still lives: its successor would have dropped what it left.
-    tellTaskDied(this.runtime, workerId, { taskId, source, life: workers.pid(source), flags: 0 });
+    tellTaskDied(this.runtime, workerId, { taskId, source, life: workers.life(source), flags: 0 });
   }
 }

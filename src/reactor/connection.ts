@@ -59,7 +59,7 @@ export class Connection {
   closeWriter: RingWriter | null = null;
   closePosition: number | null = null;
   closeWorker = -1;
-  closeWorkerStarts = 0;
+  closeWorkerLife = 0;
 
   constructor(slot: number, base: number, numberBase: number, port: ReactorPort) {
     this.slot = slot;
@@ -89,6 +89,6 @@ export class Connection {
     this.closeWriter = null;
     this.closePosition = null;
     this.closeWorker = -1;
-    this.closeWorkerStarts = 0;
+    this.closeWorkerLife = 0;
   }
 }

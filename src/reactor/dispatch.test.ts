@@ -44,7 +44,7 @@ function stage(): Stage {
   const connections = new ConnectionTable(segment);
   const workers = new WorkerTable(segment);
   for (let id = 0; id < WORKERS; id++) {
-    workers.recordStart(id, 1000 + id, 0);
+    workers.recordStart(id, 1000 + id, 0, 1 + id);
     segment.words[workers.statusWord(id)] = WORKER_IDLE;
   }
   for (let slot = 0; slot < connections.slotCount; slot++) {

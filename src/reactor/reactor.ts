@@ -835,7 +835,7 @@ export class Reactor {
     const writer = connection.closeWriter;
     if (writer === null) return;
     if (connection.closePosition === null && !writer.blocked) connection.closePosition = writer.position;
-    const workerDied = this.workers.starts(connection.closeWorker) !== connection.closeWorkerStarts;
+    const workerDied = this.workers.life(connection.closeWorker) !== connection.closeWorkerLife;
     if (!workerDied || connection.closePosition === null) return;
     // In this order: who has taken the message says next that it runs the callback. It may live and take its time, and the
     // manager tells us of its end.

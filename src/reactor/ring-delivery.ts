@@ -213,7 +213,7 @@ export class RingDelivery implements Delivery {
     connection.closeWriter = writer;
     // While the message waits for room, its place in the ring is not known yet.
     connection.closePosition = writer.blocked ? null : writer.position;
-    connection.closeWorkerStarts = this.options.workers.starts(connection.closeWorker);
+    connection.closeWorkerLife = this.options.workers.life(connection.closeWorker);
     return false;
   }
 

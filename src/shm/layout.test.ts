@@ -163,6 +163,16 @@ describe('a segment', () => {
     closeDescriptor(segment.fd);
   });
 
+  it('gives each start a number that no other has, and counts from another one the next time', () => {
+    const segments = Array.from({ length: 4 }, () => smallSegment());
+    const firsts = segments.map((segment) => segment.nextLife());
+    assert.ok(new Set(firsts).size > 1);
+    for (const [index, segment] of segments.entries()) {
+      assert.equal(segment.nextLife(), firsts[index] + 1);
+      assert.ok(firsts[index] > 0, 'nobody is 0');
+    }
+  });
+
   it('refuses a header that tells of more memory than there is', () => {
     const segment = smallSegment();
     segment.words[4]++;

@@ -12,7 +12,7 @@
  * both write for a while, and a ring bears one producer only.
  */
 
-export const LAYOUT_VERSION = 3;
+export const LAYOUT_VERSION = 4;
 export const MAGIC = 0x74735732;
 
 /** A graceful worker, its replacement, and one more that was replaced just before: more have to wait for an end. */

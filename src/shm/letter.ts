@@ -5,7 +5,7 @@
  *   +--------------+------------+------------+------------+---------+-----------------------+
  *   | sent at, f64 | life i32   | flags i32  | form i32   |  free   | the value's bytes     |
  *   +--------------+------------+------------+------------+---------+-----------------------+
- *   life: process id of the one that waits for an answer, so that its successor does not take it for its own.
+ *   life: that of the one that waits for an answer (Segment.nextLife), so that its successor does not take it for its own.
  *   Written by the sender, read once by the receiver. What a and b of the record mean is told in messages.ts.
  *
  * Text and bytes travel as they are; every other value as Node's v8.serialize writes it.

@@ -43,9 +43,9 @@ export const RELOAD_CERTIFICATES = 35;
 // Between processes of one server.
 /** To a worker; b: 1 = end gracefully even where the settings say otherwise. */
 export const STOP_WORKER = 40;
-/** To the manager; a: worker id, b: process id. The worker takes no more work: its replacement can start. */
+/** To the manager; a: worker id, b: its life. The worker takes no more work: its replacement can start. */
 export const WORKER_STOPPING = 41;
-/** To the manager; a: worker id, b: process id. A worker is ready to serve. */
+/** To the manager; a: worker id, b: its life. A worker is ready to serve. */
 export const WORKER_READY = 42;
 /** To the manager; a: 1 = task workers only. */
 export const RELOAD = 43;

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { fstatSync } from 'node:fs';
 import { createMemoryFile, mapShared, type Region } from '../sys/memory.ts';
 import { COUNT_BYTES, computeLayout, LAYOUT_VERSION, type Layout, type LayoutNumbers, MAGIC } from './layout.ts';
@@ -6,16 +7,19 @@ import { COUNT_BYTES, computeLayout, LAYOUT_VERSION, type Layout, type LayoutNum
  *   word  0 magic         1 layout version   2 mode           3 reactors
  *         4 workers       5 task workers     6 user processes 7 slots per owner
  *         8 owners        9 master pid      10 manager pid   11 state (see below)
- *        12 free         13 sessions given  14 free          15 barrier: processes that are ready
+ *        12 last life     13 sessions given  14 free          15 barrier: processes that are ready
  *   f64  16 (word 32) start time, s        17 start session id
  *   word 40 running reload (1) or not       41 highest descriptor seen
  *        42 id of the message queue + 1
  *   byte 8192… the boot record: length i32, then JSON that children read
- * Words 13 and 15 are changed with Atomics by anybody; the rest is written by master or manager.
+ * Words 12, 13 and 15 are changed with Atomics by anybody; the rest is written by master or manager.
  */
+const WORD_LIVES = 12;
 const WORD_SESSIONS = 13;
 const F64_START_TIME = 16;
 const F64_START_SESSION = 17;
+/** Lives count from somewhere below this. */
+const FIRST_LIFE_MAX = 2 ** 30;
 const BOOT_OFFSET = 8192;
 const BOOT_BYTES = 8192;
 
@@ -61,6 +65,7 @@ export class Segment {
       n.ownerCount,
     ];
     segment.words.set([LAYOUT_VERSION, ...header], 1);
+    segment.words[WORD_LIVES] = randomInt(FIRST_LIFE_MAX);
     segment.words[0] = MAGIC;
     return segment;
   }
@@ -143,6 +148,13 @@ export class Segment {
   }
   nextSession(): number {
     return Atomics.add(this.words, WORD_SESSIONS, 1);
+  }
+  /**
+   * The number of one start: no other process or thread of this server has it, and it does not come again as pids do. A
+   * task queue may outlive the server, with tasks of its processes: so the next server counts from another number.
+   */
+  nextLife(): number {
+    return Atomics.add(this.words, WORD_LIVES, 1) + 1;
   }
   load(word: number): number {
     return Atomics.load(this.words, word);

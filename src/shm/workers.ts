@@ -3,8 +3,9 @@
  *
  * Worker block, one for each worker id:
  *
- *   word 0 pid     1 status (SWOOLE_WORKER_*)   2 lane of the process   3 starts so far   4 unfinished callbacks
- * Written by the worker itself (status, callbacks) and by the manager (pid, lane, starts).
+ *   word 0 pid     1 status (SWOOLE_WORKER_*)   2 lane of the process   3 life   4 unfinished callbacks
+ *   life: number of the start, see Segment.nextLife. The pid is for the kernel and for users: it may come again.
+ * Written by the worker itself (status, callbacks) and by the manager (pid, lane, life).
  *
  * Lane block, one for each process that may write; 32 numbers, each written by that process alone:
  *
@@ -25,7 +26,7 @@ export const WORKER_EXIT = 3;
 const PID = 0;
 const STATUS = 1;
 const LANE = 2;
-const STARTS = 3;
+const LIFE = 3;
 const CALLBACKS = 4;
 
 export class WorkerTable {
@@ -56,20 +57,21 @@ export class WorkerTable {
   lane(id: number): number {
     return Atomics.load(this.words, this.at(id, LANE));
   }
-  starts(id: number): number {
-    return Atomics.load(this.words, this.at(id, STARTS));
+  /** Which of all that were started holds the id now; 0 before the first. */
+  life(id: number): number {
+    return Atomics.load(this.words, this.at(id, LIFE));
   }
   callbacks(id: number): number {
     return Atomics.load(this.words, this.at(id, CALLBACKS));
   }
 
   /** The manager records a process that it has just spawned. It is busy until it can take something. */
-  recordStart(id: number, pid: number, lane: number): void {
+  recordStart(id: number, pid: number, lane: number, life: number): void {
     Atomics.store(this.words, this.at(id, PID), pid);
     Atomics.store(this.words, this.at(id, LANE), lane);
     Atomics.store(this.words, this.at(id, STATUS), WORKER_BUSY);
     Atomics.store(this.words, this.at(id, CALLBACKS), 0);
-    Atomics.add(this.words, this.at(id, STARTS), 1);
+    Atomics.store(this.words, this.at(id, LIFE), life);
   }
 
   /** Where a worker keeps its own status, for one plain store per message. */

@@ -198,7 +198,7 @@ export class Commands {
       };
       this.waiting.set(request, settle);
       const own = inboxOfLane(runtime.segment.layout, runtime.lane);
-      postLetter(runtime.outbox.to(inbox), COMMAND, request, own, process.pid, 0, `${name}\n${json}`, 'a command');
+      postLetter(runtime.outbox.to(inbox), COMMAND, request, own, runtime.life, 0, `${name}\n${json}`, 'a command');
       runtime.sent();
       // Not in this turn: whoever asks again and again would keep the loop from everything else.
       if (this.cutOff) setImmediate(() => settle(SWOOLE_ERROR_CO_CANCELED, ''));
@@ -213,7 +213,7 @@ export class Commands {
 
   reply(request: number, life: number, code: number, text: unknown): void {
     // Of a command that the process before us has sent, or that was given up.
-    if (life === process.pid) this.waiting.get(request)?.(code, String(text));
+    if (life === this.core.runtime?.life) this.waiting.get(request)?.(code, String(text));
   }
 
   // ---- answering --------------------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 import { joinServer } from '../../child/process.ts';
 import { SWOOLE_IPC_UNSOCK, SWOOLE_PROCESS } from '../../constants.ts';
-import { type Role, Runtime } from '../../process/runtime.ts';
+import type { Identity } from '../../process/identity.ts';
+import { Runtime } from '../../process/runtime.ts';
 import { QueueRoute } from '../../process/task-queue.ts';
 import { RingRoute, type TaskRoute, TaskSender } from '../../process/task-sender.ts';
 import { MANAGER_INBOX, MASTER_INBOX } from '../../shm/layout.ts';
@@ -21,24 +22,18 @@ const SYMBOLS = { master: '#', manager: '$', worker: '*', task: '^', user: '@' }
 const SIGNALS = ['SIGTERM', 'SIGUSR1', 'SIGUSR2', 'SIGHUP', 'SIGWINCH'] as const satisfies NodeJS.Signals[];
 
 /** The process takes its role: from here on the Server's methods work. */
-export function enter(
-  core: ServerCore,
-  role: Role,
-  workerId: number,
-  lane: number,
-  segment: Segment,
-  doorbells: number[],
-): Runtime {
-  const runtime = new Runtime(role, workerId, lane, segment, doorbells, core.logger);
+export function enter(core: ServerCore, identity: Identity, segment: Segment, doorbells: number[]): Runtime {
+  const { role, id } = identity;
+  const runtime = new Runtime(identity, segment, doorbells, core.logger);
   core.runtime = runtime;
-  core.workerId = role === 'user' ? -1 : workerId;
+  core.workerId = role === 'user' ? -1 : id;
   joinServer({ isMaster: role === 'master', signals: role === 'user' ? [] : SIGNALS });
   attachProcesses(core, runtime);
   core.taskworker = role === 'task';
   core.dispatcher = makeDispatcher(core);
   core.application = new ServerApplication(core);
   core.tasks = new Tasks(core, runtime, new TaskSender(runtime, makeTaskRoute(core, runtime)));
-  core.logger.setRole(SYMBOLS[role], Math.max(0, workerId));
+  core.logger.setRole(SYMBOLS[role], Math.max(0, id));
   return runtime;
 }
 

@@ -12,8 +12,9 @@ import { reactorPorts } from './prepare.ts';
 /** SWOOLE_BASE with one worker and nothing to manage: this process is the worker. */
 export function runAlone(core: ServerCore, segment: Segment, doorbells: number[]): Promise<void> {
   const lane = workerLane(segment.layout, 0, 0);
-  const runtime = enter(core, 'worker', 0, lane, segment, doorbells);
-  runtime.workers.recordStart(0, process.pid, lane);
+  const life = segment.nextLife();
+  const runtime = enter(core, { role: 'worker', id: 0, lane, life }, segment, doorbells);
+  runtime.workers.recordStart(0, process.pid, lane, life);
   segment.store(WORD_STATE, STATE_RUNNING);
   const application = core.application!;
   return new Promise((resolve) => {

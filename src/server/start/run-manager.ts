@@ -20,7 +20,8 @@ export async function runBaseManager(
 ): Promise<void> {
   const certificates = core.tls === null ? null : await import('../ports/tls-check.ts');
   const settings = core.settings!;
-  const runtime = enter(core, 'manager', -1, MANAGER_LANE, segment, doorbells);
+  const identity = { role: 'manager', id: -1, lane: MANAGER_LANE, life: segment.nextLife() } as const;
+  const runtime = enter(core, identity, segment, doorbells);
   segment.store(WORD_MANAGER_PID, process.pid);
   return new Promise((resolve) => {
     const sockets = inheritedSockets(core);
@@ -67,7 +68,7 @@ export function runManager(
   segment: Segment,
   doorbells: number[],
 ): void {
-  const runtime = enter(core, 'manager', -1, MANAGER_LANE, segment, doorbells);
+  const runtime = enter(core, description, segment, doorbells);
   const settings = core.settings!;
   const sockets = inheritedSockets(core);
   const pipes = pipeDescriptors(core);

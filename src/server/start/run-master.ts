@@ -13,7 +13,8 @@ import { reactorPorts } from './prepare.ts';
 /** The first process in SWOOLE_PROCESS. Resolves when everything has ended. */
 export function runMaster(core: ServerCore, segment: Segment, doorbells: number[], script: string): Promise<void> {
   const settings = core.settings!;
-  const runtime = enter(core, 'master', -1, MASTER_LANE, segment, doorbells);
+  const identity = { role: 'master', id: -1, lane: MASTER_LANE, life: segment.nextLife() } as const;
+  const runtime = enter(core, identity, segment, doorbells);
   const userFunctions =
     settings.dispatchFunc !== null ||
     core.commands.needReactors ||

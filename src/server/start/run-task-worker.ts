@@ -14,8 +14,8 @@ export function runTaskWorker(
   doorbells: number[],
 ): void {
   const settings = core.settings!;
-  const { id, lane } = description;
-  const runtime = enter(core, 'task', id, lane, segment, doorbells);
+  const { id } = description;
+  const runtime = enter(core, description, segment, doorbells);
   runtime.counters.beginLife();
   const queue =
     settings.taskIpcMode === SWOOLE_IPC_UNSOCK

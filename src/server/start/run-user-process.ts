@@ -26,7 +26,7 @@ export async function runUserProcess(
 ): Promise<void> {
   const { id, lane } = description;
   const { layout } = segment;
-  const runtime = enter(core, 'user', id, lane, segment, doorbells);
+  const runtime = enter(core, description, segment, doorbells);
   runtime.counters.beginLife();
   core.control = { ...remoteControl(core, runtime), stopSelf: () => false };
 
@@ -38,7 +38,7 @@ export async function runUserProcess(
   });
   // The manager has freed it after the end of the one before us.
   if (!inbox.take(lane)) throw new Error(`another process reads the messages of user process ${id}`);
-  runtime.tell(MANAGER_INBOX, WORKER_READY, id, process.pid);
+  runtime.tell(MANAGER_INBOX, WORKER_READY, id, runtime.life);
   runtime.flush();
   watch.start();
   // Messages alone do not keep it alive: its callback, timers and sockets do.

@@ -27,8 +27,8 @@ export async function runWorker(
   doorbells: number[],
 ): Promise<void> {
   const settings = core.settings!;
-  const { id, lane } = description;
-  const runtime = enter(core, 'worker', id, lane, segment, doorbells);
+  const { id } = description;
+  const runtime = enter(core, description, segment, doorbells);
   runtime.counters.beginLife();
   const application = core.application!;
   const base = core.mode === SWOOLE_BASE;

@@ -49,7 +49,6 @@ export class Tasks {
   /** Whose answer is a call's, and whose is a finish callback's. */
   private readonly waiting = new Awaited<Waiting>();
   private readonly callbacks = new Awaited<FinishCallback>();
-  private readonly pid = process.pid;
   private nextId = 0;
   /** Results go to the next process of this worker id. */
   private cutOff = false;
@@ -282,7 +281,7 @@ export class Tasks {
   result(taskId: number, taskWorkerId: number, life: number, flags: number, seconds: number, value: unknown): void {
     const failed = (flags & TASK_FAILED) !== 0;
     // One that the process before us had asked for.
-    const ours = life === this.pid;
+    const ours = life === this.runtime.life;
     if (ours && (flags & SWOOLE_TASK_CALLBACK) !== 0) {
       const callback = this.callbacks.take(taskId);
       if (callback !== undefined) {

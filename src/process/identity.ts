@@ -1,0 +1,12 @@
+/** What a process of a running server may be. */
+export type Role = 'master' | 'manager' | 'worker' | 'task' | 'user';
+
+/** Who a process of a running server is. */
+export interface Identity {
+  readonly role: Role;
+  /** Worker id; -1 in master and manager. */
+  readonly id: number;
+  readonly lane: number;
+  /** The number of its start, which no other of this server has: see Segment.nextLife. A pid may come again. */
+  readonly life: number;
+}
