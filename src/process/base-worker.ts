@@ -10,6 +10,7 @@ import { LINGER_TURNS, READ_BYTES } from '../reactor/limits.ts';
 import type { ReactorPort } from '../reactor/port.ts';
 import { Reactor } from '../reactor/reactor.ts';
 import { FLAG_CLOSE_TAKEN, FLAGS, RECEIVE_TIME, TAKEN_TIME } from '../shm/connections.ts';
+import { DISPATCHES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS } from '../shm/counters.ts';
 import { decodeFileMessage } from '../shm/file-message.ts';
 import { MANAGER_INBOX, workerInbox } from '../shm/layout.ts';
 import { Inbox } from '../shm/mailbox.ts';
@@ -28,7 +29,7 @@ import {
   WORKER_READY,
 } from '../shm/messages.ts';
 import type { Message } from '../shm/ring.ts';
-import { DISPATCHES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS, WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
+import { WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
 import { peerAddressText, peerPort } from '../sys/datagram.ts';
 import { runNextTicks, type Watch, watchReadable } from '../sys/libc.ts';
 import { yieldProcessor } from '../sys/process.ts';

@@ -12,6 +12,7 @@ import {
   TAKEN_BYTES,
   TAKEN_TIME,
 } from '../shm/connections.ts';
+import { DISPATCHES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS } from '../shm/counters.ts';
 import {
   BUFFER_EMPTY,
   BUFFER_FULL,
@@ -28,7 +29,7 @@ import {
 import { type PacketView, readPacket } from '../shm/packet-message.ts';
 import { BROKEN, type Message } from '../shm/ring.ts';
 import { STATE_STOPPING, WORD_STATE } from '../shm/segment.ts';
-import { DISPATCHES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS, WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
+import { WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
 import { peerAddressText, peerPort } from '../sys/datagram.ts';
 import { Slab } from '../sys/slab.ts';
 import type { Application } from './application.ts';

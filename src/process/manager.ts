@@ -9,12 +9,13 @@ import {
   SWOOLE_LOG_INFO,
   SWOOLE_LOG_WARNING,
 } from '../constants.ts';
+import { TASKS_LOST } from '../shm/counters.ts';
+import { endLife } from '../shm/lanes.ts';
 import { LANES_PER_WORKER, MANAGER_INBOX, MASTER_INBOX, workerInbox, workerLane } from '../shm/layout.ts';
 import { announceLane, Inbox, releaseInboxOfDead } from '../shm/mailbox.ts';
 import { MANAGER_READY, RELOAD, REOPEN_LOG, SHUTDOWN, TASK, WORKER_READY, WORKER_STOPPING } from '../shm/messages.ts';
 import { WORD_RELOADING } from '../shm/segment.ts';
 import { takeIncomingOfDead, takeTasksOfDead } from '../shm/tasks-in-hand.ts';
-import { loseHeldTasks, TASKS_LOST } from '../shm/workers.ts';
 import type { Application } from './application.ts';
 import type { ProcessSettings } from './config.ts';
 import { InboxWatch } from './inbox-watch.ts';
@@ -250,7 +251,7 @@ export class Manager {
     releaseInboxOfDead(runtime.segment, workerInbox(runtime.segment.layout, id), lane);
     if (this.options.workersOwnSockets && this.role(id) === 'worker') this.options.onOwnerDeath?.(id);
     announceLane(runtime.segment, lane, runtime.doorbells);
-    loseHeldTasks(runtime.segment, lane, runtime.counters);
+    endLife(runtime.segment, lane, runtime.counters);
     if (!this.options.workersOwnSockets) endOrphans(runtime, lane);
     if (this.role(id) === 'task') this.tellLostTasks(id, lane);
     const signal = signalName === null ? 0 : (constants.signals[signalName as NodeJS.Signals] ?? 0);

@@ -3,11 +3,11 @@
  * manager, answers signals, and runs the server's own events.
  */
 import { SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING } from '../constants.ts';
+import { endLife } from '../shm/lanes.ts';
 import { LANES_PER_WORKER, MANAGER_INBOX, MANAGER_LANE, MASTER_INBOX, workerInbox, workerLane } from '../shm/layout.ts';
 import { announceLane, Inbox, releaseInboxOfDead } from '../shm/mailbox.ts';
 import { MANAGER_READY, RELOAD, REOPEN_LOG, SHUTDOWN, TASK } from '../shm/messages.ts';
 import { STATE_RUNNING, STATE_STOPPING, WORD_MANAGER_PID, WORD_STATE } from '../shm/segment.ts';
-import { loseHeldTasks } from '../shm/workers.ts';
 import { reapOrphan } from '../sys/process.ts';
 import { isAlive } from './alive.ts';
 import type { Application } from './application.ts';
@@ -167,12 +167,12 @@ export class Master {
         const lane = workerLane(layout, id, generation);
         releaseInboxOfDead(segment, workerInbox(layout, id), lane);
         announceLane(segment, lane, doorbells);
-        loseHeldTasks(segment, lane, this.runtime.counters);
+        endLife(segment, lane, this.runtime.counters);
         endOrphans(this.runtime, lane);
       }
     }
     releaseInboxOfDead(segment, MANAGER_INBOX, MANAGER_LANE);
-    loseHeldTasks(segment, MANAGER_LANE, this.runtime.counters);
+    endLife(segment, MANAGER_LANE, this.runtime.counters);
   }
 
   reload(taskWorkersOnly: boolean): void {

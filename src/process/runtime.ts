@@ -1,8 +1,10 @@
 import type { Logger } from '../log/log.ts';
 import { ConnectionTable } from '../shm/connections.ts';
+import { MESSAGES, TASKS_HELD } from '../shm/counters.ts';
+import { LaneCounters } from '../shm/lanes.ts';
 import { Outbox } from '../shm/mailbox.ts';
 import type { Segment } from '../shm/segment.ts';
-import { LaneCounters, MESSAGES, TASKS_HELD, WorkerTable } from '../shm/workers.ts';
+import { WorkerTable } from '../shm/workers.ts';
 import type { Identity, Role } from './identity.ts';
 import type { InboxWatch } from './inbox-watch.ts';
 import { Turn } from './turn.ts';

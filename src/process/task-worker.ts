@@ -3,11 +3,12 @@
  * many as come where task_enable_coroutine is on.
  */
 import { LINGER_TURNS } from '../reactor/limits.ts';
+import { LIFE_REQUESTS, TASKS_BEGUN, TASKS_LOST } from '../shm/counters.ts';
 import { emptyLetter, readLetter } from '../shm/letter.ts';
 import { REOPEN_LOG, STOP_WORKER, TASK, TASK_QUEUED } from '../shm/messages.ts';
 import { BROKEN, type Message, type RingWriter } from '../shm/ring.ts';
 import { TasksInHand } from '../shm/tasks-in-hand.ts';
-import { LIFE_REQUESTS, TASKS_BEGUN, TASKS_LOST, WORKER_BUSY, WORKER_EXIT, WORKER_IDLE } from '../shm/workers.ts';
+import { WORKER_BUSY, WORKER_EXIT, WORKER_IDLE } from '../shm/workers.ts';
 import type { Application } from './application.ts';
 import type { ProcessSettings } from './config.ts';
 import { HandedInbox } from './handed-inbox.ts';

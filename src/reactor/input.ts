@@ -4,7 +4,8 @@
  */
 import { createFramer, type Framer } from '../protocol/framer.ts';
 import { type ConnectionTable, RECEIVE_TIME } from '../shm/connections.ts';
-import { type LaneCounters, RECEIVED_BYTES } from '../shm/workers.ts';
+import { RECEIVED_BYTES } from '../shm/counters.ts';
+import type { LaneCounters } from '../shm/lanes.ts';
 import { EAGAIN, EINTR, EPROTO } from '../sys/constants.ts';
 import type { Kernel } from '../sys/kernel.ts';
 import type { Region } from '../sys/memory.ts';

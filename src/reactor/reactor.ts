@@ -46,9 +46,11 @@ import {
   UID,
   WORKER,
 } from '../shm/connections.ts';
+import { ABORTED, ACCEPTED, CLOSED } from '../shm/counters.ts';
+import type { LaneCounters } from '../shm/lanes.ts';
 import { SESSION_SLOTS } from '../shm/layout.ts';
 import { type Segment, WORD_MAX_FD } from '../shm/segment.ts';
-import { ABORTED, ACCEPTED, CLOSED, type LaneCounters, type WorkerTable } from '../shm/workers.ts';
+import type { WorkerTable } from '../shm/workers.ts';
 import {
   AF_INET,
   AF_INET6,

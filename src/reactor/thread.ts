@@ -12,6 +12,7 @@ import { describeError } from '../errors.ts';
 import { Logger, type LogSettings } from '../log/log.ts';
 import { ConnectionTable } from '../shm/connections.ts';
 import { decodeFileMessage } from '../shm/file-message.ts';
+import { LaneCounters } from '../shm/lanes.ts';
 import { MASTER_INBOX, reactorInbox, reactorLane } from '../shm/layout.ts';
 import { emptyLetter, postLetter, readLetter } from '../shm/letter.ts';
 import { Inbox, Outbox, someStart } from '../shm/mailbox.ts';
@@ -34,7 +35,7 @@ import {
 } from '../shm/messages.ts';
 import type { RingReader } from '../shm/ring.ts';
 import { Segment } from '../shm/segment.ts';
-import { LaneCounters, WorkerTable } from '../shm/workers.ts';
+import { WorkerTable } from '../shm/workers.ts';
 import { yieldProcessor } from '../sys/process.ts';
 import { Dispatcher, type DispatchSettings } from './dispatch.ts';
 import { LINGER_TURNS, MESSAGES_MAX } from './limits.ts';

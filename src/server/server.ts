@@ -44,10 +44,10 @@ import {
   RECEIVE_TIME,
   UID,
 } from '../shm/connections.ts';
+import { LIFE_RESPONSES, RESPONSES, SENT_BYTES } from '../shm/counters.ts';
 import { workerInbox } from '../shm/layout.ts';
 import { CLOSE_REQUEST, RESET_REQUEST, STOP_WORKER } from '../shm/messages.ts';
 import { WORD_MANAGER_PID, WORD_MASTER_PID } from '../shm/segment.ts';
-import { LIFE_RESPONSES, RESPONSES, SENT_BYTES } from '../shm/workers.ts';
 import { EADDRINUSE } from '../sys/constants.ts';
 import { isBytes } from '../sys/memory.ts';
 import { Callbacks, checkEventName } from './callbacks/callbacks.ts';

@@ -17,9 +17,9 @@
  */
 import { AF_INET, AF_INET6 } from '../sys/constants.ts';
 import { formatIPv6 } from '../sys/socket.ts';
-import { CONNECTION_BYTES, LANE_BYTES, reactorLane, SESSION_SLOTS, workerLane } from './layout.ts';
+import { highSlotNumber } from './lanes.ts';
+import { CONNECTION_BYTES, reactorLane, SESSION_SLOTS, workerLane } from './layout.ts';
 import type { Segment } from './segment.ts';
-import { SLOTS_HIGH } from './workers.ts';
 
 export const SLOT_WORDS = CONNECTION_BYTES / 4;
 const SLOT_NUMBERS = CONNECTION_BYTES / 8;
@@ -217,7 +217,7 @@ export class ConnectionTable {
   private highSlotNumber(owner: number): number {
     const { layout } = this.segment;
     const lane = layout.reactorCount > 0 ? reactorLane(owner) : workerLane(layout, owner, 0);
-    return (layout.lanesOffset + lane * LANE_BYTES) / 8 + SLOTS_HIGH;
+    return highSlotNumber(this.segment, lane);
   }
 
   /** Visits every slot in use, of one owner or of all. */

@@ -20,6 +20,7 @@ import {
   MASTER_LANE,
   MAX_LANES,
   PORTS_MAX,
+  RARE_BYTES,
   RING_BYTES,
   RING_CONTROL_BYTES,
   reactorInbox,
@@ -54,6 +55,7 @@ function regionsOf(layout: ReturnType<typeof computeLayout>): [string, number, n
     ['header', 0, HEADER_BYTES],
     ['inboxes', layout.inboxesOffset, layout.inboxCount * INBOX_BYTES],
     ['lanes', layout.lanesOffset, layout.laneCount * LANE_BYTES],
+    ['rare counters', layout.raresOffset, layout.laneCount * RARE_BYTES],
     ['workers', layout.workersOffset, layout.workerIdCount * WORKER_BYTES],
     ['hands', layout.handsOffset, layout.taskWorkerCount * LANES_PER_WORKER * HAND_BYTES],
     ['counts', layout.countsOffset, layout.ownerCount * COUNT_BYTES],
@@ -80,7 +82,7 @@ describe('the layout', () => {
   });
 
   it('gives each end of a ring, each inbox, lane and connection cache lines of its own', () => {
-    for (const bytes of [RING_CONTROL_BYTES, INBOX_BYTES, LANE_BYTES, WORKER_BYTES, CONNECTION_BYTES])
+    for (const bytes of [RING_CONTROL_BYTES, INBOX_BYTES, LANE_BYTES, RARE_BYTES, WORKER_BYTES, CONNECTION_BYTES])
       assert.equal(bytes % 64, 0);
     assert.equal(RING_CONTROL_BYTES, 3 * 64);
     assert.equal(RING_BYTES & (RING_BYTES - 1), 0, 'a power of two');

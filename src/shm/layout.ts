@@ -2,15 +2,18 @@
  * Where everything lies in the one shared segment. Computed from a handful of numbers by one function, so that every
  * process that knows them sees the same map; they stand in the header, which a child reads first.
  *
- *   +--------+---------+-------+---------+-------+--------+----------+-------------+---------------+--------------------+
- *   | header | inboxes | lanes | workers | hands | counts | sessions | connections | ring controls | ring data (sparse) |
- *   +--------+---------+-------+---------+-------+--------+----------+-------------+---------------+--------------------+
+ *   +--------+---------+-------+---------------+---------+-------+--------+
+ *   | header | inboxes | lanes | rare counters | workers | hands | counts |
+ *   +--------+--+------+-------+-----+---------+-----+---+-------+--------+
+ *   | sessions  | connections        | ring controls | ring data (sparse) |
+ *   +-----------+--------------------+---------------+--------------------+
  *   one page each at least; ring data is mapped ring by ring, and only rings that are used cost memory
  *
  * Who writes what: an *inbox* is what one role reads (master, manager, each reactor, each worker id); a *lane* is what one
  * living process writes with. A worker id has several lanes, because a worker that ends gracefully and its replacement
  * both write for a while, and a ring bears one producer only.
  */
+import { RARE_MAX } from './counters.ts';
 
 export const LAYOUT_VERSION = 4;
 export const MAGIC = 0x74735732;
@@ -28,7 +31,9 @@ export const SESSION_SLOTS = 1 << 20;
 export const RING_BYTES = 1 << 22;
 export const RING_CONTROL_BYTES = 192;
 export const INBOX_BYTES = 512;
+/** What a lane counts all the time, and what it counts rarely; see lanes.ts. */
 export const LANE_BYTES = 256;
+export const RARE_BYTES = 8 * RARE_MAX;
 export const WORKER_BYTES = 64;
 /** What a process that runs tasks has in hand: a table, and the message that it takes out of a queue. See tasks-in-hand.ts. */
 export const HAND_TABLE_BYTES = 32768;
@@ -66,6 +71,7 @@ export interface Layout extends LayoutNumbers {
   laneCount: number;
   inboxesOffset: number;
   lanesOffset: number;
+  raresOffset: number;
   workersOffset: number;
   handsOffset: number;
   countsOffset: number;
@@ -93,7 +99,8 @@ export function computeLayout(numbers: LayoutNumbers): Layout {
   }
   const inboxesOffset = HEADER_BYTES;
   const lanesOffset = inboxesOffset + pages(inboxCount * INBOX_BYTES);
-  const workersOffset = lanesOffset + pages(laneCount * LANE_BYTES);
+  const raresOffset = lanesOffset + pages(laneCount * LANE_BYTES);
+  const workersOffset = raresOffset + pages(laneCount * RARE_BYTES);
   const handsOffset = workersOffset + pages(workerIdCount * WORKER_BYTES);
   const countsOffset = handsOffset + numbers.taskWorkerCount * LANES_PER_WORKER * HAND_BYTES;
   const sessionsOffset = countsOffset + pages(numbers.ownerCount * COUNT_BYTES);
@@ -108,6 +115,7 @@ export function computeLayout(numbers: LayoutNumbers): Layout {
     laneCount,
     inboxesOffset,
     lanesOffset,
+    raresOffset,
     workersOffset,
     handsOffset,
     countsOffset,

@@ -78,7 +78,7 @@ describe('a doorbell', () => {
   it('rings for each reader that has got something, and for nobody else', () => {
     const { segment, doorbells, inbox, outbox } = post();
     const other = new Inbox(segment, OTHER_INBOX, doorbells);
-    other.take(9);
+    other.take(8);
     other.drain(() => {}, 1);
     assert.deepEqual([inbox.prepareSleep(), other.prepareSleep()], [true, true]);
     outbox.to(OTHER_INBOX).post(1, 1, 0);
@@ -276,7 +276,7 @@ describe('an outbox', () => {
     const { segment, doorbells, inbox, outbox } = post();
     assert.equal(outbox.to(INBOX), outbox.to(INBOX));
     const other = new Inbox(segment, OTHER_INBOX, doorbells);
-    other.take(9);
+    other.take(8);
     for (const index of [INBOX, OTHER_INBOX])
       for (let i = 0; i < 6; i++) outbox.to(index).post(1, i, 0, Buffer.alloc(RECORD_MAX));
     assert.equal(outbox.pump(), false);

@@ -13,10 +13,11 @@
  * system call. The reader sets `sleeping`, looks at the pending bits again, and only then waits, so no message is missed.
  */
 import { ringEventfd } from '../sys/eventfd.ts';
+import { DOORBELLS, SLEEPS_SKIPPED } from './counters.ts';
+import { endsWord, LaneCounters } from './lanes.ts';
 import { INBOX_BYTES, inboxOfLane, workerInbox } from './layout.ts';
 import { RingReader, RingWriter, ringIsIdle } from './ring.ts';
 import type { Segment } from './segment.ts';
-import { endsWord } from './workers.ts';
 
 const READER_WORD = 1;
 const PENDING_WORD = 32;
@@ -49,6 +50,8 @@ export class Inbox {
   private readonly pendingWords: number;
   private readonly doorbells: readonly number[];
   private readonly readers: (RingReader | undefined)[];
+  /** Of the process that reads; null before it does. */
+  private counters: LaneCounters | null = null;
   private piecesOnly = false;
   /** Where drain() was told to stop: the others have their turn first. */
   private stoppedAt = 0;
@@ -71,6 +74,7 @@ export class Inbox {
   take(lane: number): boolean {
     const previous = Atomics.compareExchange(this.words, this.base + READER_WORD, 0, lane + 1);
     if (previous !== 0 && previous !== lane + 1) return false;
+    this.counters = new LaneCounters(this.segment, lane);
     // What came before, and what a dead reader had been told of, is found by looking everywhere once.
     for (let word = 0; word < this.pendingWords; word++) Atomics.store(this.words, this.base + PENDING_WORD + word, -1);
     return true;
@@ -170,6 +174,7 @@ export class Inbox {
     Atomics.store(this.words, this.base, 1);
     if (!this.hasPending(lanes)) return true;
     Atomics.store(this.words, this.base, 0);
+    this.counters?.add(SLEEPS_SKIPPED, 1);
     return false;
   }
 
@@ -207,8 +212,10 @@ export class Outbox {
   private readonly doorbells: readonly number[];
   private readonly writers: (RingWriter | undefined)[];
   private readonly dirtyWriters: RingWriter[] = [];
+  private readonly counters: LaneCounters;
 
   constructor(segment: Segment, lane: number, doorbells: readonly number[]) {
+    this.counters = new LaneCounters(segment, lane);
     this.segment = segment;
     this.lane = lane;
     this.doorbells = doorbells;
@@ -241,7 +248,9 @@ export class Outbox {
       writer.dirty = false;
       const base = inboxWord(segment, writer.inbox);
       Atomics.or(segment.words, base + PENDING_WORD + (lane >> 5), 1 << (lane & 31));
-      if (Atomics.exchange(segment.words, base, 0) === 1) ringEventfd(this.doorbells[writer.inbox]);
+      if (Atomics.exchange(segment.words, base, 0) !== 1) continue;
+      this.counters.add(DOORBELLS, 1);
+      ringEventfd(this.doorbells[writer.inbox]);
     }
     dirtyWriters.length = 0;
   }

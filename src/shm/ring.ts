@@ -32,10 +32,11 @@
  * every 4 GiB). There may be no successor that writes here: who must know sees by the life that no more will come.
  */
 import { mapMirrored, type Region } from '../sys/memory.ts';
+import { MESSAGES_WAITED, MESSAGES_WAITING, RINGS_FULL } from './counters.ts';
+import { endsWord, LaneCounters } from './lanes.ts';
 import { RING_BYTES, RING_CONTROL_BYTES } from './layout.ts';
 import { TASK } from './messages.ts';
 import type { Segment } from './segment.ts';
-import { endsWord } from './workers.ts';
 
 export const RECORD_HEADER_BYTES = 16;
 /** The longest message that travels as one record: a quarter, so that a half-empty ring always takes one. */
@@ -150,6 +151,7 @@ export class RingWriter {
   readonly inbox: number;
   readonly lane: number;
   readonly data: Region;
+  private readonly counters: LaneCounters;
   private readonly control: Int32Array;
   private readonly tailWord: number;
   private readonly headWord: number;
@@ -176,6 +178,7 @@ export class RingWriter {
     this.inbox = inbox;
     this.lane = lane;
     this.dirtyWriters = dirtyWriters;
+    this.counters = new LaneCounters(segment, lane);
     this.tailWord = controlWord(segment, inbox, lane);
     this.control = segment.words;
     this.data = mapRing(segment, inbox, lane);
@@ -200,14 +203,19 @@ export class RingWriter {
    * the ring cannot take that now; the payload then goes to data at payloadOffset(), and commit() publishes it.
    */
   claim(wish: number, least: number): number {
-    if (this.firstWaiting !== null) return -1;
+    if (this.firstWaiting !== null) return this.refuse();
     let room = this.room();
     if (room < least) {
       this.askForRoom();
       room = this.room();
-      if (room < least) return -1;
+      if (room < least) return this.refuse();
     }
     return Math.min(room, wish);
+  }
+
+  private refuse(): -1 {
+    this.counters.add(RINGS_FULL, 1);
+    return -1;
   }
 
   payloadOffset(): number {
@@ -251,9 +259,13 @@ export class RingWriter {
     this.lastWaiting = message;
     this.waitingBytes.set(a, this.waitingFor(a) + length);
     if (kind === TASK) this.waitingTasks++;
+    this.counters.add(MESSAGES_WAITING, 1);
     this.pump();
-    // It stands last, so it still waits exactly when anything does. (The slice() of a Buffer would be no copy.)
-    if (!keep && this.firstWaiting !== null) message.bytes = new Uint8Array(bytes);
+    // It stands last, so it still waits exactly when anything does.
+    if (this.firstWaiting === null) return;
+    this.counters.add(MESSAGES_WAITED, 1);
+    // The slice() of a Buffer would be no copy.
+    if (!keep) message.bytes = new Uint8Array(bytes);
   }
 
   /** Where the newest record ends, for asking later whether it was taken. */
@@ -271,6 +283,7 @@ export class RingWriter {
     while (this.firstWaiting !== null) {
       if (!this.pumpOne(this.firstWaiting)) return false;
       if (this.firstWaiting.kind === TASK) this.waitingTasks--;
+      this.counters.add(MESSAGES_WAITING, -1);
       this.firstWaiting = this.firstWaiting.next;
     }
     this.lastWaiting = null;

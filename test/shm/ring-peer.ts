@@ -5,11 +5,11 @@
 import { randomInt } from 'node:crypto';
 import { writeSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
+import { LaneCounters } from '../../src/shm/lanes.ts';
 import { reactorInbox, reactorLane, workerInbox, workerLane } from '../../src/shm/layout.ts';
 import { Inbox, Outbox } from '../../src/shm/mailbox.ts';
 import type { RingReader, RingWriter } from '../../src/shm/ring.ts';
 import { Segment } from '../../src/shm/segment.ts';
-import { LaneCounters } from '../../src/shm/workers.ts';
 import { EPOLLIN } from '../../src/sys/constants.ts';
 import { Epoll } from '../../src/sys/epoll.ts';
 import { clearEventfd } from '../../src/sys/eventfd.ts';

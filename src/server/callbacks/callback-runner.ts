@@ -4,7 +4,7 @@
  */
 import { SWOOLE_LOG_ERROR } from '../../constants.ts';
 import { describeError } from '../../errors.ts';
-import { CALLBACKS_NOW, CALLBACKS_PEAK } from '../../shm/workers.ts';
+import { CALLBACKS_NOW, CALLBACKS_PEAK } from '../../shm/counters.ts';
 import type { ServerCore } from '../state/core.ts';
 
 export class CallbackRunner {

@@ -1,7 +1,4 @@
 import { SWOOLE_IPC_UNSOCK } from '../../constants.ts';
-import { workerInbox } from '../../shm/layout.ts';
-import { ringUse } from '../../shm/ring.ts';
-import { WORD_MAX_FD } from '../../shm/segment.ts';
 import {
   ABORTED,
   ACCEPTED,
@@ -20,9 +17,12 @@ import {
   TASKS_BEGUN,
   TASKS_LOST,
   TASKS_SENT,
-  total,
-  WORKER_IDLE,
-} from '../../shm/workers.ts';
+} from '../../shm/counters.ts';
+import { total } from '../../shm/lanes.ts';
+import { workerInbox } from '../../shm/layout.ts';
+import { ringUse } from '../../shm/ring.ts';
+import { WORD_MAX_FD } from '../../shm/segment.ts';
+import { WORKER_IDLE } from '../../shm/workers.ts';
 import { messageQueueStatus } from '../../sys/message-queue.ts';
 import { firstListeners } from '../start/boot-record.ts';
 import { taskQueueOf } from '../start/enter.ts';
