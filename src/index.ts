@@ -2,8 +2,9 @@
 
 export type { WaitStatus } from './child/family.ts';
 export type { PipeSocket } from './child/pipe-socket.ts';
-export { Process, type ProcessCallback, type ProcessSettings, type QueueStatus } from './child/process.ts';
-export type { SignalNumber } from './child/process-control.ts';
+export { Process, type ProcessCallback, type ProcessSettings } from './child/process.ts';
+export type { QueueStatus } from './child/queue.ts';
+export type { SignalNumber } from './child/signals.ts';
 export * from './constants.ts';
 export { TSWOOLE_ERROR_CODES, TswooleError, type TswooleErrorCode } from './errors.ts';
 export { type Descriptor, Event, type EventCallback } from './loop/event.ts';

@@ -5,6 +5,7 @@ import { runScript, type TestServer } from '../support/server.ts';
 
 const OK = { code: 0, signal: null };
 const URL_OF_SOURCE = new URL('../../src/child/process.ts', import.meta.url).href;
+const URL_OF_PART = new URL('../../src/child/server-part.ts', import.meta.url).href;
 
 function valuesOf(run: TestServer, name: string): unknown[] {
   return run.events(name).map(({ value }) => value);
@@ -15,7 +16,7 @@ describe('a process of a server', () => {
     it(`talks over ends that were made for it${redirect ? ', with its output too' : ''}`, async () => {
       const run = await runScript(
         async ({ swoole: { Process }, report, args }) => {
-          const { internalsOf } = await import(args.url);
+          const { serverSideOf } = await import(args.url);
           const { spawn } = await import('node:child_process');
           const first = new Process(() => {});
           const added = new Process(async (self) => {
@@ -24,7 +25,7 @@ describe('a process of a server', () => {
             const socket = self.exportSocket();
             if (socket !== false) await socket.send(`got ${await socket.recv()}`);
           }, args.redirect);
-          const internals = internalsOf(added);
+          const internals = serverSideOf(added);
           internals.add();
           report('start', { value: added.start() });
           if (process.env.TEST_CHILD !== undefined) {
@@ -32,7 +33,7 @@ describe('a process of a server', () => {
             process.exit(4);
           }
           const pipe = internals.createPipe();
-          internals.attach('parent', pipe.parent, 7);
+          internals.attach(pipe.parent, 7);
           for (const life of [1, 2]) {
             const child = spawn(process.execPath, [process.argv[1]], {
               stdio: ['ignore', 'inherit', 'inherit', pipe.child],
@@ -90,35 +91,39 @@ describe('a process of a server', () => {
   });
 
   it('fails with its callback, and starts no process and no daemon itself', async () => {
-    const run = await runScript(async ({ swoole: { Process }, report, args }) => {
-      const { internalsOf, joinServer } = await import(args);
-      const failing = new Process(
-        async () => {
-          throw new Error('in the callback');
-        },
-        false,
-        0,
-      );
-      const other = new Process(() => {});
-      joinServer({ isMaster: false, signals: ['SIGTERM'] });
-      report('values', {
-        value: [
-          other.start(),
-          Process.daemon(),
-          Process.signal('SIGTERM', () => {}),
-          internalsOf(failing).createPipe(),
-          await internalsOf(failing)
-            .runAsChild(-1, 3)
-            .catch((error: Error) => error.message),
-        ],
-      });
-      joinServer({ isMaster: true, signals: [] });
-      try {
-        new Process(() => {});
-      } catch (error) {
-        report('thrown', { value: (error as { code: string }).code });
-      }
-    }, URL_OF_SOURCE);
+    const run = await runScript(
+      async ({ swoole: { Process }, report, args }) => {
+        const { serverSideOf } = await import(args.url);
+        const { joinServer } = await import(args.part);
+        const failing = new Process(
+          async () => {
+            throw new Error('in the callback');
+          },
+          false,
+          0,
+        );
+        const other = new Process(() => {});
+        joinServer({ isMaster: false, signals: ['SIGTERM'] });
+        report('values', {
+          value: [
+            other.start(),
+            Process.daemon(),
+            Process.signal('SIGTERM', () => {}),
+            serverSideOf(failing).createPipe(),
+            await serverSideOf(failing)
+              .runAsChild(-1, 3)
+              .catch((error: Error) => error.message),
+          ],
+        });
+        joinServer({ isMaster: true, signals: [] });
+        try {
+          new Process(() => {});
+        } catch (error) {
+          report('thrown', { value: (error as { code: string }).code });
+        }
+      },
+      { url: URL_OF_SOURCE, part: URL_OF_PART },
+    );
     assert.deepEqual(run.exit, OK, run.output);
     assert.deepEqual(valuesOf(run, 'values'), [[false, false, false, null, 'in the callback']]);
     assert.deepEqual(valuesOf(run, 'thrown'), ['ERR_STATE']);

@@ -1,6 +1,6 @@
 /** The user processes of a server, and the pipes between them and everybody else. */
 
-import { internalsOf, Process } from '../../child/process.ts';
+import { Process, serverSideOf } from '../../child/process.ts';
 import { SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING } from '../../constants.ts';
 import { describeValue, TswooleError } from '../../errors.ts';
 import type { Runtime } from '../../process/runtime.ts';
@@ -29,14 +29,14 @@ export function addProcess(core: ServerCore, process: Process): number | false {
   };
   if (core.started) return refuse('it must come before start()');
   if (core.processes.includes(process)) return refuse('this process was added already');
-  if (!internalsOf(process).add()) return refuse('start() was called for this process: the server is to start it');
+  if (!serverSideOf(process).add()) return refuse('start() was called for this process: the server is to start it');
   return core.processes.push(process) - 1;
 }
 
 /** In the first process. Answers false, and leaves nothing behind, when the kernel has no more descriptors. */
 export function createPipes(core: ServerCore): boolean {
   try {
-    for (const process of core.processes) core.pipes.push(internalsOf(process).createPipe());
+    for (const process of core.processes) core.pipes.push(serverSideOf(process).createPipe());
     return true;
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
@@ -49,7 +49,7 @@ export function createPipes(core: ServerCore): boolean {
 
 /** In the first process, when the server has ended. */
 export function closePipes(core: ServerCore): void {
-  for (const process of core.processes) internalsOf(process).attach('parent', -1, process.id);
+  for (const process of core.processes) serverSideOf(process).attach(-1, process.id);
   for (const fd of pipeDescriptors(core)) closeDescriptor(fd);
   core.pipes = [];
 }
@@ -66,8 +66,8 @@ export function pipeDescriptors(core: ServerCore): number[] {
 export function marksOf(core: ServerCore): number[] {
   const { entryScript } = core.settings!;
   return core.processes.map((process) => {
-    const { pipeType, redirect, callback } = internalsOf(process);
-    return hash(`${pipeType} ${redirect} ${entryScript === null ? callback : ''}`);
+    const { pipeType, redirect } = serverSideOf(process);
+    return hash(`${pipeType} ${redirect} ${entryScript === null ? process.callback : ''}`);
   });
 }
 
@@ -97,7 +97,7 @@ export function inheritPipes(core: ServerCore, descriptors: readonly number[], m
   }
   let next = 0;
   core.pipes = core.processes.map((process) => {
-    if (internalsOf(process).pipeType === 0) return null;
+    if (serverSideOf(process).pipeType === 0) return null;
     const pipe = { parent: descriptors[next], child: descriptors[next + 1] };
     next += 2;
     return pipe;
@@ -113,10 +113,10 @@ export function attachProcesses(core: ServerCore, runtime: Runtime): void {
   core.processes.forEach((process, index) => {
     const id = workerCount + taskWorkerCount + index;
     if (id === runtime.workerId) return;
-    const internals = internalsOf(process);
+    const internals = serverSideOf(process);
     const fd = core.pipes[index]?.parent ?? -1;
     const startsChildren = runtime.role === 'master' || runtime.role === 'manager';
-    internals.attach('parent', startsChildren && fd !== -1 ? duplicate(fd) : fd, id);
+    internals.attach(startsChildren && fd !== -1 ? duplicate(fd) : fd, id);
     internals.followPid(() => runtime.workers.pid(id));
   });
 }

@@ -1,6 +1,6 @@
 /** What every process of a running server does at its start: take the role, and listen to signals. */
 
-import { joinServer } from '../../child/process.ts';
+import { joinServer } from '../../child/server-part.ts';
 import { SWOOLE_IPC_UNSOCK, SWOOLE_PROCESS } from '../../constants.ts';
 import type { Identity } from '../../process/identity.ts';
 import { Runtime } from '../../process/runtime.ts';

@@ -1,4 +1,4 @@
-import { internalsOf } from '../../child/process.ts';
+import { serverSideOf } from '../../child/process.ts';
 import { SWOOLE_LOG_ERROR } from '../../constants.ts';
 import { describeError } from '../../errors.ts';
 import type { ChildDescription } from '../../process/environment.ts';
@@ -49,7 +49,7 @@ export async function runUserProcess(
 
   const index = id - layout.workerCount - layout.taskWorkerCount;
   try {
-    await internalsOf(core.processes[index]).runAsChild(core.pipes[index]?.child ?? -1, id);
+    await serverSideOf(core.processes[index]).runAsChild(core.pipes[index]?.child ?? -1, id);
   } catch (error) {
     core.logger.log(SWOOLE_LOG_ERROR, `the callback of user process ${id} failed: ${describeError(error)}`);
     process.exit(FAILED_EXIT_CODE);

@@ -1,7 +1,7 @@
 /** start(): what it means in the first process, in a child, and in a thread that runs the script beside the sockets. */
 
-import { leaveServer } from '../../child/process.ts';
 import { ownRecord } from '../../child/replay.ts';
+import { leaveServer } from '../../child/server-part.ts';
 import {
   SWOOLE_BASE,
   SWOOLE_IPC_UNSOCK,

@@ -1,13 +1,10 @@
-/** What Swoole's `Process` offers that is about no process object: signals, alarms, processors, becoming a daemon. */
-import { spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+/** The signals of this process, and those that it sends. */
 import { constants } from 'node:os';
 import { badArgument } from '../errors.ts';
-import { carriedOptions } from '../process/launcher.ts';
 import { ESRCH } from '../sys/constants.ts';
-import { getAffinity, sendSignal, setAffinity, setIntervalTimer } from '../sys/process.ts';
-import { scriptToRun } from './family.ts';
-import { isReplaying, ownRecord, recordVariable } from './replay.ts';
+import { sendSignal, setIntervalTimer } from '../sys/process.ts';
+import { warn } from './failure.ts';
+import { isReplaying } from './replay.ts';
 
 /** A signal by its number, as in Swoole, or by its name. */
 export type SignalNumber = number | NodeJS.Signals;
@@ -15,26 +12,15 @@ export type SignalNumber = number | NodeJS.Signals;
 /** Signals that this process needs for its part in a server. */
 const reserved = new Set<NodeJS.Signals>();
 const handlers = new Map<NodeJS.Signals, () => void>();
-let inServer = false;
-let isDaemon = false;
 
-export function warn(text: string): void {
-  process.emitWarning(text, 'TswooleWarning');
-}
-
-/** From here on the process belongs to a running server, which uses these signals itself. */
+/** From here on a running server uses these signals itself. */
 export function reserveSignals(signals: readonly NodeJS.Signals[]): void {
-  inServer = true;
   for (const signal of signals) reserved.add(signal);
 }
 
 /** The server has ended, and listens to them no longer. */
 export function releaseSignals(): void {
   reserved.clear();
-}
-
-export function isInServer(): boolean {
-  return inServer;
 }
 
 export function kill(pid: number, signal: SignalNumber): boolean {
@@ -94,56 +80,6 @@ export function alarm(microseconds: number, type: number): boolean {
   const error = setIntervalTimer(type, Math.max(0, microseconds));
   if (error !== 0) warn(`setitimer failed: errno ${error}`);
   return error === 0;
-}
-
-export function bindToCpus(list: readonly number[]): boolean {
-  if (!Array.isArray(list)) throw badArgument('cpus', 'an array of processor numbers', list);
-  if (list.length === 0 || !list.every((cpu) => Number.isInteger(cpu) && cpu >= 0)) return false;
-  if (isReplaying()) return true;
-  // The kernel binds threads; those that come later take after the one that makes them.
-  let error = 0;
-  for (const thread of readdirSync('/proc/self/task')) {
-    const failed = setAffinity(list, Number(thread));
-    // A thread may have ended meanwhile.
-    if (failed !== 0 && failed !== ESRCH) error = failed;
-  }
-  if (error !== 0) warn(`sched_setaffinity failed: errno ${error}`);
-  return error === 0;
-}
-
-export function boundCpus(): number[] | false {
-  return getAffinity({ error: 0 }) ?? false;
-}
-
-/**
- * Goes to the background: the script runs again in a session of its own, daemon() answers true there, and this process
- * ends. `pipe`: the pipe of a child that becomes a daemon, or null.
- */
-export function becomeDaemon(nochdir: boolean, noclose: boolean, pipe: number | null): boolean {
-  if (isReplaying()) return true;
-  if (isDaemon) return true;
-  const record = ownRecord();
-  if (record?.daemon === true) {
-    isDaemon = true;
-    if (!nochdir) process.chdir('/');
-    return true;
-  }
-  if (inServer) {
-    warn('a process of a running server cannot become a daemon: use the setting daemonize');
-    return false;
-  }
-  const standard = noclose ? 'inherit' : 'ignore';
-  const child = spawn(process.execPath, [...carriedOptions(0), scriptToRun(), ...process.argv.slice(2)], {
-    detached: true,
-    stdio: [standard, standard, standard, ...(pipe === null ? [] : [pipe])],
-    env: {
-      ...process.env,
-      ...recordVariable({ path: [], pids: {}, ...record, hasPipe: pipe !== null, daemon: true }),
-    },
-  });
-  child.once('error', () => {});
-  if (child.pid === undefined) return false;
-  process.exit(0);
 }
 
 /** 0 is no signal, and may be sent to see whether a process exists. */

@@ -1,4 +1,4 @@
-/** A System V message queue as a `Process` uses it: who waits does so in Node's loop, and nobody is overtaken. */
+/** A System V message queue at which one waits: in Node's loop, and nobody is overtaken. */
 import { EAGAIN, ECANCELED, ENOMSG } from '../sys/constants.ts';
 import { receiveMessage, sendMessage } from '../sys/message-queue.ts';
 
@@ -40,7 +40,7 @@ class Line {
   }
 }
 
-export class ProcessQueue {
+export class WaitingQueue {
   readonly id: number;
   private readonly waits: boolean;
   private readonly pushing = new Line();
