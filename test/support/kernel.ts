@@ -157,6 +157,11 @@ export class FakeKernel implements Kernel {
     return [...this.descriptors.keys()].filter((fd) => this.descriptors[fd] !== undefined && !without.includes(fd));
   }
 
+  /** The socket behind a descriptor, to do to it what no call does. */
+  streamAt(fd: number): Stream {
+    return this.stream(fd);
+  }
+
   /** An event without a reason, as a kernel may send one. */
   wakeForNothing(fd: number): void {
     this.descriptors[fd]?.wake(0);
