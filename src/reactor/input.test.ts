@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { Stage } from '../../test/support/reactor.ts';
 import { SWOOLE_SOCK_UNIX_STREAM } from '../constants.ts';
 import { CLOSE_ERRNO } from '../shm/connections.ts';
-import { RECEIVED_BYTES } from '../shm/workers.ts';
+import { RECEIVED_BYTES } from '../shm/counters.ts';
 import { EAGAIN, ECONNRESET, EHOSTUNREACH, EINTR, EPIPE, ETIMEDOUT } from '../sys/constants.ts';
 import { BLOCKED_RETRY_MS, READ_BYTES, TURN_READ_BYTES } from './limits.ts';
 

@@ -51,6 +51,8 @@ export class Output {
   private readonly runConnection: Connection[] = [];
   private readonly runSerial: number[] = [];
   private readonly runStart: number[] = [];
+  /** Connections for whose output the kernel had no memory. */
+  private starved: Connection[] = [];
 
   constructor(kernel: Kernel, table: ConnectionTable, delivery: Delivery, host: OutputHost) {
     this.kernel = kernel;
@@ -215,7 +217,7 @@ export class Output {
     let written = 0;
     let stopped = false;
     if (tls !== null && !this.sendUnsent(connection, tls)) {
-      if (!isFull(this.kernel.errno())) {
+      if (!this.isFull(connection, this.kernel.errno())) {
         this.host.peerGone(connection);
         return;
       }
@@ -250,7 +252,7 @@ export class Output {
       } else {
         const error = count === BROKEN ? EPIPE : this.kernel.errno();
         if (error === EINTR) continue;
-        if (error !== EAGAIN && error !== ENOBUFS) {
+        if (!this.isFull(connection, error)) {
           this.host.peerGone(connection);
           return;
         }
@@ -267,6 +269,24 @@ export class Output {
       if (!connection.open) return;
     }
     this.checkLowWatermark(connection);
+  }
+
+  /** True exactly when a socket has refused only for now. Where no event will tell of room, it is tried again. */
+  private isFull(connection: Connection, error: number): boolean {
+    if (error === ENOBUFS && !this.starved.includes(connection)) this.starved.push(connection);
+    return error === EAGAIN || error === ENOBUFS;
+  }
+
+  /** True exactly when output waits although no event will tell of room: then retry() is due soon. */
+  get starves(): boolean {
+    return this.starved.length !== 0;
+  }
+
+  /** Goes on with output for which the kernel had no memory. */
+  retry(): void {
+    const { starved } = this;
+    this.starved = [];
+    for (const connection of starved) if (connection.open && connection.output !== null) this.write(connection);
   }
 
   // ---- TLS ----------------------------------------------------------------------------------------------------------
@@ -332,11 +352,11 @@ export class Output {
     const count = this.kernel.send(connection.fd, sealed.address, length, MSG_NOSIGNAL);
     if (count === length) return true;
     const error = count < 0 ? this.kernel.errno() : EAGAIN;
-    if (!isFull(error) && error !== EINTR) return false;
+    if (error !== EAGAIN && error !== EINTR && error !== ENOBUFS) return false;
     const taken = Math.max(0, count);
     this.keepUnsent(connection, tls, Buffer.from(sealed.u8.subarray(taken, length)), length - taken);
     // The kernel announces room only where it has refused for lack of it.
-    return error === EAGAIN || this.sendUnsent(connection, tls) || isFull(this.kernel.errno());
+    return error === EAGAIN || this.sendUnsent(connection, tls) || this.isFull(connection, this.kernel.errno());
   }
 
   private keepUnsent(connection: Connection, tls: TlsSession, records: Buffer, added: number): void {
@@ -421,11 +441,6 @@ export class Output {
     this.table.clearFlags(connection.slot, wanted);
     this.delivery.bufferEmpty(connection);
   }
-}
-
-/** True exactly when a socket has refused only for now. */
-function isFull(error: number): boolean {
-  return error === EAGAIN || error === ENOBUFS;
 }
 
 /** Short copies are cheaper in a loop than through a subarray. */

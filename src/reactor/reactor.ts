@@ -269,7 +269,7 @@ export class Reactor {
   timeoutMs(): number {
     if (this.hasReady) return 0;
     // A ring that gets room rings our doorbell; what else makes a connection wait is looked at again soon.
-    if (this.blocked.length !== 0 || this.datagrams?.blocked === true) return BLOCKED_RETRY_MS;
+    if (this.blocked.length !== 0 || this.datagrams?.blocked === true || this.output.starves) return BLOCKED_RETRY_MS;
     if (this.lingerers.count !== 0) return LINGER_CHECK_MS;
     return Math.max(0, Math.min(this.tickMs, this.nextTick - this.kernel.now()));
   }
@@ -300,6 +300,7 @@ export class Reactor {
   endTurn(): void {
     if (this.blocked.length !== 0) this.retryBlocked();
     if (this.datagrams?.blocked === true) this.datagrams.retry(this.now);
+    if (this.output.starves) this.output.retry();
     this.output.flush();
     if (this.output.sendsFiles) {
       this.output.sendFiles();
