@@ -35,10 +35,10 @@ import { runNextTicks, type Watch, watchReadable } from '../sys/libc.ts';
 import { yieldProcessor } from '../sys/process.ts';
 import { Slab } from '../sys/slab.ts';
 import type { Application } from './application.ts';
-import type { ProcessSettings } from './config.ts';
 import { InboxWatch } from './inbox-watch.ts';
 import { Letters } from './letters.ts';
 import { requestLimit } from './request-limit.ts';
+import type { RoleSettings } from './role-settings.ts';
 import type { Runtime } from './runtime.ts';
 import type { Wire } from './wire.ts';
 import { flushOutbox, WorkerLife } from './worker-life.ts';
@@ -53,7 +53,7 @@ const CLOCK_EVERY = 4;
 export interface BaseWorkerOptions {
   runtime: Runtime;
   application: Application;
-  settings: ProcessSettings;
+  settings: RoleSettings;
   ports: ReactorPort[];
   /** False exactly where this worker is the whole server. */
   hasManager: boolean;
@@ -66,7 +66,7 @@ export class BaseWorker implements Delivery, PacketDelivery {
   readonly reactor: Reactor;
   private readonly runtime: Runtime;
   private readonly application: Application;
-  private readonly settings: ProcessSettings;
+  private readonly settings: RoleSettings;
   private readonly hasManager: boolean;
   private readonly slab = new Slab();
   private readonly inbox: Inbox;

@@ -33,10 +33,10 @@ import { WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
 import { peerAddressText, peerPort } from '../sys/datagram.ts';
 import { Slab } from '../sys/slab.ts';
 import type { Application } from './application.ts';
-import type { ProcessSettings } from './config.ts';
 import { HandedInbox } from './handed-inbox.ts';
 import { Letters } from './letters.ts';
 import { requestLimit } from './request-limit.ts';
+import type { RoleSettings } from './role-settings.ts';
 import type { Runtime } from './runtime.ts';
 import { flushOutbox, WorkerLife } from './worker-life.ts';
 
@@ -50,7 +50,7 @@ const STOP_RETRY_MS = 2;
 export class EventWorker {
   private readonly runtime: Runtime;
   private readonly application: Application;
-  private readonly settings: ProcessSettings;
+  private readonly settings: RoleSettings;
   private readonly inbox: HandedInbox;
   private readonly letters: Letters;
   private readonly life: WorkerLife;
@@ -76,7 +76,7 @@ export class EventWorker {
     dataLength: 0,
   };
 
-  constructor(runtime: Runtime, application: Application, settings: ProcessSettings, keepsWorker: boolean) {
+  constructor(runtime: Runtime, application: Application, settings: RoleSettings, keepsWorker: boolean) {
     this.runtime = runtime;
     this.application = application;
     this.settings = settings;

@@ -1,6 +1,9 @@
 /** What a process of a running server may be. */
 export type Role = 'master' | 'manager' | 'worker' | 'task' | 'user';
 
+/** What the manager starts. */
+export type ManagedRole = Exclude<Role, 'master' | 'manager'>;
+
 /** Who a process of a running server is. */
 export interface Identity {
   readonly role: Role;

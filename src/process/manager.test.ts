@@ -8,10 +8,10 @@ import { MANAGER_INBOX, MANAGER_LANE, workerLane } from '../shm/layout.ts';
 import { Outbox } from '../shm/mailbox.ts';
 import { WORKER_READY, WORKER_STOPPING } from '../shm/messages.ts';
 import type { Application } from './application.ts';
-import type { ProcessSettings } from './config.ts';
 import type { ChildDescription } from './environment.ts';
 import type { Launcher } from './launcher.ts';
 import { Manager } from './manager.ts';
+import type { RoleSettings } from './role-settings.ts';
 import { Runtime } from './runtime.ts';
 
 /** Starts nothing. All its children have the pid of this process, as threads have. */
@@ -35,7 +35,7 @@ class FakeLauncher implements Launcher {
 }
 
 const application = new Proxy({}, { get: () => () => undefined }) as Application;
-const settings = { maxWaitMs: 0, reloadAsync: true } as ProcessSettings;
+const settings = { maxWaitMs: 0, reloadAsync: true } as RoleSettings;
 
 interface Managed {
   launcher: FakeLauncher;

@@ -17,11 +17,12 @@ import { MANAGER_READY, RELOAD, REOPEN_LOG, SHUTDOWN, TASK, WORKER_READY, WORKER
 import { WORD_RELOADING } from '../shm/segment.ts';
 import { takeIncomingOfDead, takeTasksOfDead } from '../shm/tasks-in-hand.ts';
 import type { Application } from './application.ts';
-import type { ProcessSettings } from './config.ts';
+import type { ManagedRole } from './identity.ts';
 import { InboxWatch } from './inbox-watch.ts';
 import type { Child, Launcher } from './launcher.ts';
 import { Letters } from './letters.ts';
 import { endOrphans } from './orphans.ts';
+import type { RoleSettings } from './role-settings.ts';
 import type { Runtime } from './runtime.ts';
 import { tellTaskDied } from './task-in-hand.ts';
 
@@ -35,9 +36,8 @@ const KILL_GRACE_MS = 500;
 /** Lost tasks that are told by name. */
 const NAMES_MAX = 20;
 
-type Role = 'worker' | 'task' | 'user';
-
-interface Process {
+/** A process that holds a worker id, or did and is ending. */
+interface Holder {
   id: number;
   generation: number;
   /** The number of its start: what it says is known by it, for its pid may come again. */
@@ -53,14 +53,14 @@ interface Process {
 
 interface Reload {
   /** Processes that must end before the reload is complete, those that were not told yet among them. */
-  pending: Set<Process>;
+  pending: Set<Holder>;
   killer: NodeJS.Timeout | null;
 }
 
 export interface ManagerOptions {
   runtime: Runtime;
   application: Application;
-  settings: ProcessSettings;
+  settings: RoleSettings;
   launcher: Launcher;
   doorbellCount: number;
   portCount: number;
@@ -83,16 +83,16 @@ export class Manager {
   private readonly options: ManagerOptions;
   private readonly runtime: Runtime;
   private readonly application: Application;
-  private readonly settings: ProcessSettings;
+  private readonly settings: RoleSettings;
   private readonly watch: InboxWatch;
-  private readonly processes = new Set<Process>();
+  private readonly holders = new Set<Holder>();
   /** The process that holds each worker id now. */
-  private readonly current: (Process | null)[];
+  private readonly current: (Holder | null)[];
   private readonly failures: number[];
   private reloading: Reload | null = null;
   private stopping = false;
   /** The roles that are still to end, at a shutdown. */
-  private stopOrder: Role[] = [];
+  private stopOrder: ManagedRole[] = [];
   private stopped = false;
 
   constructor(options: ManagerOptions) {
@@ -135,9 +135,9 @@ export class Manager {
   private handle(kind: number, a: number, b: number): void {
     switch (kind) {
       case WORKER_READY: {
-        const process = this.current[a];
-        if (process?.life !== b) break;
-        process.readyAt = Date.now();
+        const holder = this.current[a];
+        if (holder?.life !== b) break;
+        holder.readyAt = Date.now();
         if (this.role(a) !== 'user') this.failures[a] = 0;
         break;
       }
@@ -158,7 +158,7 @@ export class Manager {
 
   // ---- starting and replacing -------------------------------------------------------------------------------------
 
-  private role(id: number): Role {
+  private role(id: number): ManagedRole {
     const { workerCount, taskWorkerCount } = this.runtime.segment.layout;
     return id < workerCount ? 'worker' : id < workerCount + taskWorkerCount ? 'task' : 'user';
   }
@@ -192,7 +192,7 @@ export class Manager {
       pipeCount,
       again,
     } as const;
-    let started: Process | null = null;
+    let started: Holder | null = null;
     try {
       const child = options.launcher.launch(description, (code, signal) => {
         if (started !== null) this.exited(started, code, signal);
@@ -203,15 +203,14 @@ export class Manager {
       this.spawnLater(id);
       return;
     }
-    this.processes.add(started);
+    this.holders.add(started);
     this.current[id] = started;
     runtime.workers.recordStart(id, started.child.pid, lane, life);
   }
 
   private freeGeneration(id: number): number {
     for (let generation = 0; generation < LANES_PER_WORKER; generation++) {
-      if (![...this.processes].some((process) => process.id === id && process.generation === generation))
-        return generation;
+      if (![...this.holders].some((holder) => holder.id === id && holder.generation === generation)) return generation;
     }
     return -1;
   }
@@ -231,22 +230,22 @@ export class Manager {
 
   /** A process takes no more work: unless sockets are its own, the next one of its id can start while it finishes. */
   private replaceStopping(id: number, life: number): void {
-    const process = this.current[id];
+    const holder = this.current[id];
     // What it says may come after its end, when the next one has its place already.
-    if (process?.life !== life || !this.mayStart(id)) return;
+    if (holder?.life !== life || !this.mayStart(id)) return;
     if (this.options.workersOwnSockets && this.role(id) === 'worker') return;
-    process.detached = true;
+    holder.detached = true;
     this.current[id] = null;
     this.spawn(id, true);
     if (this.settings.maxWaitMs === 0) return;
     // One that hangs would hold its lane for ever, and there are few.
-    setTimeout(() => this.killLate(process), this.settings.maxWaitMs + KILL_GRACE_MS).unref();
+    setTimeout(() => this.killLate(holder), this.settings.maxWaitMs + KILL_GRACE_MS).unref();
   }
 
-  private exited(ended: Process, exitCode: number, signalName: string | null): void {
+  private exited(ended: Holder, exitCode: number, signalName: string | null): void {
     const { runtime } = this;
     const { id } = ended;
-    this.processes.delete(ended);
+    this.holders.delete(ended);
     const lane = workerLane(runtime.segment.layout, id, ended.generation);
     releaseInboxOfDead(runtime.segment, workerInbox(runtime.segment.layout, id), lane);
     if (this.options.workersOwnSockets && this.role(id) === 'worker') this.options.onOwnerDeath?.(id);
@@ -280,7 +279,7 @@ export class Manager {
    * A user process is to live as long as the server: one that ends at once must not be started again at full speed. How
    * long it took to start is not part of its life, or a slow machine would start it all the more often.
    */
-  private endedTooSoon({ id, readyAt, told }: Process): boolean {
+  private endedTooSoon({ id, readyAt, told }: Holder): boolean {
     // Also without an error, as a script does that does not come to start() in a child.
     if (this.role(id) !== 'user') return readyAt === 0 && !told;
     if (readyAt === 0 || Date.now() - readyAt < USER_PROCESS_LIFE_MS) return true;
@@ -334,8 +333,8 @@ export class Manager {
     if (this.reloading !== reload) return false;
     // User processes are none of them.
     for (let id = taskWorkersOnly ? workerCount : 0; id < workerCount + taskWorkerCount; id++) {
-      const process = this.current[id];
-      if (process !== null) reload.pending.add(process);
+      const holder = this.current[id];
+      if (holder !== null) reload.pending.add(holder);
     }
     const { size } = reload.pending;
     this.endNext(reload, this.settings.reloadAsync && !taskWorkersOnly ? size : 1);
@@ -345,15 +344,15 @@ export class Manager {
 
   /** Whose turn comes only now has all of max_wait_time as well. */
   private endNext(reload: Reload, count: number): void {
-    const next = [...reload.pending].filter((process) => !process.told).slice(0, count);
+    const next = [...reload.pending].filter((holder) => !holder.told).slice(0, count);
     if (next.length === 0) return;
-    for (const process of next) this.end(process);
+    for (const holder of next) this.end(holder);
     if (this.settings.maxWaitMs === 0) return;
     if (reload.killer !== null) clearTimeout(reload.killer);
     reload.killer = setTimeout(() => this.killRest(reload), this.settings.maxWaitMs + KILL_GRACE_MS);
   }
 
-  private continueReload(ended: Process): void {
+  private continueReload(ended: Holder): void {
     const reload = this.reloading;
     if (reload === null || !reload.pending.delete(ended)) return;
     if (reload.pending.size === 0) this.endReload();
@@ -361,22 +360,22 @@ export class Manager {
     else if (ended.told) this.endNext(reload, 1);
   }
 
-  private end(process: Process): void {
-    process.told = true;
-    process.child.kill('SIGTERM');
+  private end(holder: Holder): void {
+    holder.told = true;
+    holder.child.kill('SIGTERM');
   }
 
   private killRest(reload: Reload): void {
-    for (const process of reload.pending) if (process.told) this.killLate(process);
+    for (const holder of reload.pending) if (holder.told) this.killLate(holder);
   }
 
-  private killLate(process: Process): void {
-    if (!this.processes.has(process)) return;
+  private killLate(holder: Holder): void {
+    if (!this.holders.has(holder)) return;
     this.runtime.logger.log(
       SWOOLE_LOG_WARNING,
-      `${this.nameOf(process.id)} did not end within max_wait_time and is killed`,
+      `${this.nameOf(holder.id)} did not end within max_wait_time and is killed`,
     );
-    process.child.kill('SIGKILL');
+    holder.child.kill('SIGKILL');
   }
 
   private endReload(): void {
@@ -397,14 +396,14 @@ export class Manager {
     this.stopOrder = ['worker', 'task', 'user'];
     if (this.settings.maxWaitMs > 0) {
       setTimeout(() => {
-        for (const process of this.processes) process.child.kill('SIGKILL');
+        for (const holder of this.holders) holder.child.kill('SIGKILL');
       }, 2 * this.settings.maxWaitMs).unref();
     }
     this.stopNext();
   }
 
   private stopNext(): void {
-    for (const process of this.processes) if (this.role(process.id) === this.stopOrder[0]) this.end(process);
+    for (const holder of this.holders) if (this.role(holder.id) === this.stopOrder[0]) this.end(holder);
     this.continueStop();
   }
 
@@ -418,7 +417,7 @@ export class Manager {
       this.options.onEnd();
       return;
     }
-    for (const process of this.processes) if (this.role(process.id) === this.stopOrder[0]) return;
+    for (const holder of this.holders) if (this.role(holder.id) === this.stopOrder[0]) return;
     this.stopOrder.shift();
     this.stopNext();
   }

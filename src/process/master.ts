@@ -11,12 +11,12 @@ import { STATE_RUNNING, STATE_STOPPING, WORD_MANAGER_PID, WORD_STATE } from '../
 import { reapOrphan } from '../sys/process.ts';
 import { isAlive } from './alive.ts';
 import type { Application } from './application.ts';
-import type { ProcessSettings } from './config.ts';
 import { InboxWatch } from './inbox-watch.ts';
 import type { Child, Launcher } from './launcher.ts';
 import { Letters } from './letters.ts';
 import { endOrphans } from './orphans.ts';
 import type { ReactorThreads } from './reactor-threads.ts';
+import type { RoleSettings } from './role-settings.ts';
 import type { Runtime } from './runtime.ts';
 
 /** A manager that dies at once, again and again, is started with growing pauses. */
@@ -31,7 +31,7 @@ const MANAGER_END_MS = 3000;
 export interface MasterOptions {
   runtime: Runtime;
   application: Application;
-  settings: ProcessSettings;
+  settings: RoleSettings;
   launcher: Launcher;
   reactors: ReactorThreads;
   doorbellCount: number;

@@ -4,14 +4,14 @@ import { resolve } from 'node:path';
 import { SWOOLE_LOG_WARNING } from '../constants.ts';
 import { SIGKILL } from '../sys/constants.ts';
 import { changeRoot, cpuCount, dieWithParent, setAffinity } from '../sys/process.ts';
-import type { ProcessSettings } from './config.ts';
+import type { RoleSettings } from './role-settings.ts';
 import type { Runtime } from './runtime.ts';
 
 /**
  * Names that do not exist are told and change nothing, as the peer does. Only root can do any of it. `parent`: the process
  * to die with; null where nobody of the server's is.
  */
-export function applyPrivileges(settings: ProcessSettings, runtime: Runtime, parent: number | null): void {
+export function applyPrivileges(settings: RoleSettings, runtime: Runtime, parent: number | null): void {
   const warn = (text: string): void => runtime.logger.log(SWOOLE_LOG_WARNING, text);
   if (settings.openCpuAffinity) pinToCpu(settings, runtime.workerId, warn);
   if (process.getuid?.() !== 0) return;
@@ -39,7 +39,7 @@ export function applyPrivileges(settings: ProcessSettings, runtime: Runtime, par
 }
 
 /** Workers are spread over the processors that are not to be left out. */
-function pinToCpu(settings: ProcessSettings, workerId: number, warn: (text: string) => void): void {
+function pinToCpu(settings: RoleSettings, workerId: number, warn: (text: string) => void): void {
   const cpus = Array.from({ length: cpuCount() }, (_, cpu) => cpu).filter(
     (cpu) => !settings.cpuAffinityIgnore.includes(cpu),
   );

@@ -10,10 +10,10 @@ import { BROKEN, type Message, type RingWriter } from '../shm/ring.ts';
 import { TasksInHand } from '../shm/tasks-in-hand.ts';
 import { WORKER_BUSY, WORKER_EXIT, WORKER_IDLE } from '../shm/workers.ts';
 import type { Application } from './application.ts';
-import type { ProcessSettings } from './config.ts';
 import { HandedInbox } from './handed-inbox.ts';
 import { Letters } from './letters.ts';
 import { requestLimit } from './request-limit.ts';
+import type { RoleSettings } from './role-settings.ts';
 import type { Runtime } from './runtime.ts';
 import { TaskInHand, tellTaskDied } from './task-in-hand.ts';
 import type { QueueReader } from './task-queue.ts';
@@ -29,7 +29,7 @@ const QUEUE_LOOK_MS = 50;
 export class TaskWorker {
   private readonly runtime: Runtime;
   private readonly application: Application;
-  private readonly settings: ProcessSettings;
+  private readonly settings: RoleSettings;
   private readonly inbox: HandedInbox;
   private readonly letters: Letters;
   private readonly queue: QueueReader | null;
@@ -61,7 +61,7 @@ export class TaskWorker {
   private readonly endLater = (): void => this.endWhenDone();
 
   /** `queue`: where tasks wait besides the rings; null in task_ipc_mode 1. */
-  constructor(runtime: Runtime, application: Application, settings: ProcessSettings, queue: QueueReader | null) {
+  constructor(runtime: Runtime, application: Application, settings: RoleSettings, queue: QueueReader | null) {
     this.queue = queue;
     this.runtime = runtime;
     this.application = application;

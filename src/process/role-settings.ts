@@ -1,7 +1,7 @@
 import type { LogSettings } from '../log/log.ts';
 
 /** What processes must know of the settings. All of it is decided before the first child starts. */
-export interface ProcessSettings {
+export interface RoleSettings {
   workerNum: number;
   reactorNum: number;
   taskWorkerNum: number;
