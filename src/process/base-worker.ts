@@ -39,7 +39,7 @@ import { InboxWatch } from './inbox-watch.ts';
 import { Letters } from './letters.ts';
 import { requestLimit } from './request-limit.ts';
 import type { RoleSettings } from './role-settings.ts';
-import type { Runtime } from './runtime.ts';
+import type { Runtime, TurnEnd } from './runtime.ts';
 import type { Wire } from './wire.ts';
 import { flushOutbox, WorkerLife } from './worker-life.ts';
 
@@ -61,7 +61,7 @@ export interface BaseWorkerOptions {
   onEnd(): void;
 }
 
-export class BaseWorker implements Delivery, PacketDelivery {
+export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
   address = 0;
   readonly reactor: Reactor;
   private readonly runtime: Runtime;
@@ -117,14 +117,11 @@ export class BaseWorker implements Delivery, PacketDelivery {
       packets: this,
     });
     runtime.wire = new LocalWire(runtime, this.reactor);
-    runtime.endTurn = () => {
-      this.reactor.endTurn();
-      this.pollSoon();
-    };
+    runtime.addTurnEnd(this);
     this.inbox = new Inbox(runtime.segment, workerInbox(runtime.segment.layout, runtime.workerId), runtime.doorbells);
     this.letters = new Letters(options.application);
     this.inboxWatch = new InboxWatch(runtime, this.inbox, (reader) => this.handle(reader), undefined, LINGER_TURNS);
-    runtime.inboxWatch = this.inboxWatch;
+    runtime.blocker = this.inboxWatch;
     this.life = new WorkerLife({
       runtime,
       application: options.application,
@@ -186,6 +183,12 @@ export class BaseWorker implements Delivery, PacketDelivery {
     return this.again === null && !this.life.stopping && !this.inbox.hasPending();
   }
 
+  /** What was written in it is handed to the kernel. */
+  endTurn(): void {
+    this.reactor.endTurn();
+    this.pollSoon();
+  }
+
   /** Sockets that have more to read than one turn allows bring no new event. */
   private pollSoon(): void {
     if (this.reactor.hasReady) this.again ??= setImmediate(this.pollAgain);
@@ -215,7 +218,7 @@ export class BaseWorker implements Delivery, PacketDelivery {
     flushOutbox(runtime, deadline);
     this.inboxWatch.close();
     reactor.closeAll();
-    runtime.endTurn = null;
+    runtime.removeTurnEnd(this);
     // The server may have been this process's, which lives on.
     if (this.again !== null) clearImmediate(this.again);
   }

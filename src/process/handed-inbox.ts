@@ -35,7 +35,7 @@ export class HandedInbox {
     this.inbox = new Inbox(runtime.segment, workerInbox(runtime.segment.layout, runtime.workerId), runtime.doorbells);
     const stop = hold === undefined ? () => this.gave : () => this.gave || hold();
     this.watch = new InboxWatch(runtime, this.inbox, handle, stop, lingerTurns);
-    runtime.inboxWatch = this.watch;
+    runtime.blocker = this.watch;
   }
 
   /**

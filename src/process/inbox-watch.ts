@@ -4,6 +4,7 @@ import type { Message, RingReader } from '../shm/ring.ts';
 import { clearEventfd, waitReadable } from '../sys/eventfd.ts';
 import { runNextTicks, type Watch, watchReadable } from '../sys/libc.ts';
 import { yieldProcessor } from '../sys/process.ts';
+import type { Blocker, Wait } from './blocker.ts';
 import type { Runtime } from './runtime.ts';
 
 /** Messages of one ring that are handled before the others have their turn. */
@@ -18,17 +19,8 @@ const CLOCK_EVERY = 4;
 /** How long a blocked process sleeps at most before it looks around. */
 const SLEEP_MAX_MS = 60_000;
 
-/** What a blocked process waits for. */
-export interface Wait {
-  lanes: readonly (readonly [first: number, end: number])[];
-  wants(message: Message): boolean;
-  done(): boolean;
-  /** On the clock of performance.now(). */
-  deadline: number;
-}
-
 /** Reads an inbox in Node's own loop: sleeps on the doorbell, and never keeps timers and other sockets waiting for long. */
-export class InboxWatch {
+export class InboxWatch implements Blocker {
   private readonly runtime: Runtime;
   private readonly inbox: Inbox;
   private readonly handle: (message: Message) => void;
@@ -103,17 +95,12 @@ export class InboxWatch {
     return this.stop?.() === true;
   }
 
-  /** False exactly where the inbox is no longer ours: then nothing that we might wait for comes here. */
   canBlock(): boolean {
     if (this.stopped) return false;
     // Before start(), as in workerStart, we may already be the reader.
     return this.watch !== null || this.inbox.take(this.runtime.lane);
   }
 
-  /**
-   * Blocks the process until what it waits for has come, taking messages of some lanes only. Whatever else is in their
-   * rings is kept, and handled before anything that comes later.
-   */
   block({ lanes, wants, done, deadline }: Wait): void {
     const { inbox, runtime } = this;
     const set = new LaneSet(runtime.segment, lanes);

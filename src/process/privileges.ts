@@ -7,6 +7,13 @@ import { changeRoot, cpuCount, dieWithParent, setAffinity } from '../sys/process
 import type { RoleSettings } from './role-settings.ts';
 import type { Runtime } from './runtime.ts';
 
+let ownRoot = '';
+
+/** The directory that is the root of this process, where it has one of its own; else ''. */
+export function rootDirectory(): string {
+  return ownRoot;
+}
+
 /**
  * Names that do not exist are told and change nothing, as the peer does. Only root can do any of it. `parent`: the process
  * to die with; null where nobody of the server's is.
@@ -25,7 +32,7 @@ export function applyPrivileges(settings: RoleSettings, runtime: Runtime, parent
     if (error !== 0) warn(`chroot("${settings.chroot}") failed with errno ${error}`);
     else {
       process.chdir('/');
-      runtime.root = root;
+      ownRoot = root;
     }
   }
   if (gid !== null) process.setgid?.(gid);

@@ -5,10 +5,22 @@ import { LaneCounters } from '../shm/lanes.ts';
 import { Outbox } from '../shm/mailbox.ts';
 import type { Segment } from '../shm/segment.ts';
 import { WorkerTable } from '../shm/workers.ts';
+import { type Blocker, NO_BLOCKER } from './blocker.ts';
 import type { Identity, Role } from './identity.ts';
-import type { InboxWatch } from './inbox-watch.ts';
 import { Turn } from './turn.ts';
 import { RingWire, type Wire } from './wire.ts';
+
+/** Has more to do at the end of a turn than to tell others of their messages. */
+export interface TurnEnd {
+  endTurn(): void;
+}
+
+/** Where tasks, and other messages, wait in this process for room. */
+export interface Backlog {
+  /** Tries them again. Answers true when nothing waits any more. */
+  pump(): boolean;
+  readonly waitingTasks: number;
+}
 
 /** What every process of a running server holds: the shared tables, and its own way to write to the others. */
 export class Runtime {
@@ -26,19 +38,14 @@ export class Runtime {
   readonly outbox: Outbox;
   readonly turn: Turn;
   readonly logger: Logger;
+  /** A worker that has sockets of its own puts a nearer one in the place of this. */
   wire: Wire;
-  /** The directory that is the root of this process, where it has one of its own (chroot); else ''. */
-  root = '';
-  /** What else the end of a turn has to do here: a worker in BASE hands its output to the kernel. */
-  endTurn: (() => void) | null = null;
-  /** What reads this process's messages; null where it takes none. */
-  inboxWatch: InboxWatch | null = null;
-  /** Tries again what found no room elsewhere than in rings; answers true when nothing waits any more. */
-  pumpMore: (() => boolean) | null = null;
-  /** Tasks that wait for room there. */
-  waitingElsewhere = 0;
-  /** True exactly when this process is a worker that has been told to stop; its word in shared memory may be its successor's. */
-  stopping = false;
+  /** A worker puts in here what reads its messages. */
+  blocker: Blocker = NO_BLOCKER;
+  private readonly turnEnds: TurnEnd[] = [];
+  /** Beside the rings. */
+  private readonly backlogs: Backlog[] = [];
+  private toldToStop = false;
   private holdsTasks = false;
   private pumpTimer: NodeJS.Timeout | null = null;
   private unannounced = 0;
@@ -62,6 +69,27 @@ export class Runtime {
     this.wire = new RingWire(segment.layout, this.outbox, this.turn);
   }
 
+  /** From here on each turn ends with this, too. */
+  addTurnEnd(end: TurnEnd): void {
+    this.turnEnds.push(end);
+  }
+  removeTurnEnd(end: TurnEnd): void {
+    const index = this.turnEnds.indexOf(end);
+    if (index !== -1) this.turnEnds.splice(index, 1);
+  }
+  addBacklog(backlog: Backlog): void {
+    this.backlogs.push(backlog);
+  }
+
+  /** This process is a worker, and has been told to stop. */
+  beginStop(): void {
+    this.toldToStop = true;
+  }
+  /** Not read from shared memory: that word may be the successor's already. */
+  get stopping(): boolean {
+    return this.toldToStop;
+  }
+
   /** Sends one message without payload, at once. */
   tell(inbox: number, kind: number, a = 0, b = 0): void {
     this.outbox.to(inbox).post(kind, a, b);
@@ -82,17 +110,24 @@ export class Runtime {
   }
 
   flush(): void {
-    this.endTurn?.();
+    this.endTurn();
     const done = this.pump();
     this.unannounced = 0;
     this.outbox.flush();
     if (!done) this.pumpLater();
   }
 
+  /** What has to be done before others are told. */
+  endTurn(): void {
+    for (const end of this.turnEnds) end.endTurn();
+  }
+
   /** Tries again what found no room. Answers true when nothing waits in this process any more. */
   pump(): boolean {
-    const more = this.pumpMore?.() ?? true;
-    const done = this.outbox.pump() && more;
+    let done = true;
+    for (const backlog of this.backlogs) if (!backlog.pump()) done = false;
+    // Behind the others: they may have written to rings.
+    if (!this.outbox.pump()) done = false;
     if (this.holdsTasks) this.countHeldTasks();
     return done;
   }
@@ -104,7 +139,8 @@ export class Runtime {
   }
 
   private countHeldTasks(): void {
-    const count = this.outbox.waitingTasks + this.waitingElsewhere;
+    let count = this.outbox.waitingTasks;
+    for (const backlog of this.backlogs) count += backlog.waitingTasks;
     this.holdsTasks = count !== 0;
     this.counters.set(TASKS_HELD, count);
   }

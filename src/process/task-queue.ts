@@ -18,7 +18,7 @@ import type { TasksInHand } from '../shm/tasks-in-hand.ts';
 import { EAGAIN, EIO, ENOMSG } from '../sys/constants.ts';
 import type { Region } from '../sys/memory.ts';
 import { messageQueueStatus, receiveMessage, removeMessageQueue, sendMessage } from '../sys/message-queue.ts';
-import type { Runtime } from './runtime.ts';
+import type { Backlog, Runtime } from './runtime.ts';
 import type { TaskRoute } from './task-sender.ts';
 
 /** What Swoole puts into a message; more goes through a file. The kernel's limit is 8192 unless it was changed. */
@@ -38,7 +38,7 @@ interface Outgoing {
 }
 
 /** The sender's side. What the queue has no room for waits in this process, in order. */
-export class QueueRoute implements TaskRoute {
+export class QueueRoute implements TaskRoute, Backlog {
   private readonly runtime: Runtime;
   private readonly queue: number;
   private readonly directory: string;
@@ -54,7 +54,7 @@ export class QueueRoute implements TaskRoute {
     this.queue = queue;
     this.directory = directory;
     this.onLost = onLost;
-    runtime.pumpMore = () => this.pump();
+    runtime.addBacklog(this);
   }
 
   post(workerId: number, taskId: number, sourceId: number, flags: number, data: unknown): number {
@@ -67,7 +67,10 @@ export class QueueRoute implements TaskRoute {
     return 0;
   }
 
-  /** Answers true when nothing waits any more. */
+  get waitingTasks(): number {
+    return this.waiting.length - this.next;
+  }
+
   pump(): boolean {
     const { waiting } = this;
     for (; this.next < waiting.length; this.next++) {
@@ -80,7 +83,6 @@ export class QueueRoute implements TaskRoute {
       waiting.splice(0, this.next);
       this.next = 0;
     }
-    this.runtime.waitingElsewhere = waiting.length - this.next;
     return this.next === waiting.length;
   }
 

@@ -14,7 +14,7 @@ import { HandedInbox } from './handed-inbox.ts';
 import { Letters } from './letters.ts';
 import { requestLimit } from './request-limit.ts';
 import type { RoleSettings } from './role-settings.ts';
-import type { Runtime } from './runtime.ts';
+import type { Runtime, TurnEnd } from './runtime.ts';
 import { TaskInHand, tellTaskDied } from './task-in-hand.ts';
 import type { QueueReader } from './task-queue.ts';
 import { flushOutbox, WorkerLife } from './worker-life.ts';
@@ -26,7 +26,7 @@ const END_LOOK_MS = 2;
 /** How often the message queue is looked at for tasks of other programs. */
 const QUEUE_LOOK_MS = 50;
 
-export class TaskWorker {
+export class TaskWorker implements TurnEnd {
   private readonly runtime: Runtime;
   private readonly application: Application;
   private readonly settings: RoleSettings;
@@ -92,7 +92,7 @@ export class TaskWorker {
       },
       onEnd: () => process.exit(0),
     });
-    this.runtime.endTurn = () => this.endTurn();
+    this.runtime.addTurnEnd(this);
   }
 
   run(): void {
@@ -118,7 +118,7 @@ export class TaskWorker {
       return;
     }
     this.ending = true;
-    this.runtime.stopping = true;
+    this.runtime.beginStop();
     Atomics.store(this.words, this.statusWord, WORKER_EXIT);
     this.inbox.give(true);
     setTimeout(() => life.stop(false), settings.maxWaitMs);
@@ -247,7 +247,7 @@ export class TaskWorker {
   }
 
   /** Everything that was there has been taken: idle, unless something goes on. */
-  private endTurn(): void {
+  endTurn(): void {
     if (this.unsent.length > 0) {
       const wasFull = this.hands.full;
       this.runtime.pump();

@@ -53,7 +53,7 @@ export class WorkerLife {
     if (this.begun) return;
     this.begun = true;
     const { runtime, application, maxWaitMs } = this.options;
-    runtime.stopping = true;
+    runtime.beginStop();
     this.deadline = Date.now() + maxWaitMs;
     Atomics.store(runtime.segment.words, runtime.workers.statusWord(runtime.workerId), WORKER_EXIT);
     this.options.stopTaking(graceful);
@@ -121,7 +121,7 @@ export function rest(): void {
 
 /** Writes what still waits for room in rings, as far as the readers make room in time. */
 export function flushOutbox(runtime: Runtime, deadline: number): void {
-  runtime.endTurn?.();
+  runtime.endTurn();
   while (!runtime.pump() && Date.now() < deadline) {
     runtime.outbox.flush();
     rest();

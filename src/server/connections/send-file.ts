@@ -16,6 +16,7 @@ import {
   SWOOLE_PROCESS,
 } from '../../constants.ts';
 import { badArgument, describeValue } from '../../errors.ts';
+import { rootDirectory } from '../../process/privileges.ts';
 import type { Runtime } from '../../process/runtime.ts';
 import { FLAG_CLOSE_TAKEN, FLAG_PEER_GONE, FLAGS, OWNER, QUEUED_FILES } from '../../shm/connections.ts';
 import { isBytes } from '../../sys/memory.ts';
@@ -80,10 +81,11 @@ function readableSize(core: ServerCore, filename: string): number {
 /** The absolute path by which the owner of the socket finds the file; null when the file has gone meanwhile. */
 function pathForOwner(runtime: Runtime, filename: string): string | null {
   const path = resolve(filename);
-  if (runtime.root === '' || runtime.segment.layout.reactorCount === 0) return path;
+  const root = rootDirectory();
+  if (root === '' || runtime.segment.layout.reactorCount === 0) return path;
   try {
     // The owner lives outside of our root directory, where a symbolic link would lead elsewhere.
-    return join(runtime.root, realpathSync(path));
+    return join(root, realpathSync(path));
   } catch {
     return null;
   }

@@ -92,7 +92,7 @@ export function makeStoppable(core: ServerCore, runtime: Runtime, stop: (gracefu
   const stopOnce = (graceful: boolean): void => {
     if (stopping) return;
     stopping = true;
-    runtime.stopping = true;
+    runtime.beginStop();
     stop(graceful);
   };
   core.control = {

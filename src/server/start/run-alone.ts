@@ -33,7 +33,7 @@ export function runAlone(core: ServerCore, segment: Segment, doorbells: number[]
     const end = (): boolean => {
       if (ending) return true;
       ending = true;
-      runtime.stopping = true;
+      runtime.beginStop();
       segment.store(WORD_STATE, STATE_STOPPING);
       application.beforeShutdown();
       worker.stop(core.settings!.reloadAsync);

@@ -93,7 +93,7 @@ export class Tasks {
     if (!this.mayWait('taskwaitSync') || !this.mayTask('taskwaitSync', data, target)) return false;
     const { runtime } = this;
     const ms = timeoutMs(timeout, 'taskwaitSync');
-    if (!runtime.inboxWatch!.canBlock()) {
+    if (!runtime.blocker.canBlock()) {
       this.warn('taskwaitSync() does not work in a worker that ends: its messages are for the next one');
       this.core.lastError = SWOOLE_ERROR_WRONG_OPERATION;
       return false;
@@ -108,7 +108,7 @@ export class Tasks {
     });
     if (id === false) return false;
     const { layout } = runtime.segment;
-    runtime.inboxWatch!.block({
+    runtime.blocker.block({
       lanes: [
         [MANAGER_LANE, MANAGER_LANE + 1],
         [workerLane(layout, layout.workerCount, 0), workerLane(layout, layout.workerCount + layout.taskWorkerCount, 0)],
