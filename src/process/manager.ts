@@ -121,7 +121,7 @@ export class Manager {
     const { layout } = this.runtime.segment;
     this.runtime.segment.store(WORD_RELOADING, 0);
     this.watch.start();
-    // Task workers first, then event workers, then user processes, as the peer does.
+    // Task workers first, then event workers, then user processes, as Swoole does.
     const taskEnd = layout.workerCount + layout.taskWorkerCount;
     for (let id = layout.workerCount; id < taskEnd; id++) this.spawn(id, this.options.again);
     for (let id = 0; id < layout.workerCount; id++) this.spawn(id, this.options.again);

@@ -15,7 +15,7 @@ export function rootDirectory(): string {
 }
 
 /**
- * Names that do not exist are told and change nothing, as the peer does. Only root can do any of it. `parent`: the process
+ * Names that do not exist are told and change nothing, as Swoole does. Only root can do any of it. `parent`: the process
  * to die with; null where nobody of the server's is.
  */
 export function applyPrivileges(settings: RoleSettings, runtime: Runtime, parent: number | null): void {

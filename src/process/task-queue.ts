@@ -10,6 +10,7 @@ import { randomUUID } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { SWOOLE_IPC_PREEMPTIVE, SWOOLE_TASK_TMPFILE } from '../constants.ts';
+import { SWOOLE_IPC_BYTES } from '../protocol/swoole-limits.ts';
 import { workerInbox } from '../shm/layout.ts';
 import { decodeLetter } from '../shm/letter.ts';
 import { TASK_QUEUED } from '../shm/messages.ts';
@@ -21,8 +22,8 @@ import { messageQueueStatus, receiveMessage, removeMessageQueue, sendMessage } f
 import type { Backlog, Runtime } from './runtime.ts';
 import type { TaskRoute } from './task-sender.ts';
 
-/** What Swoole puts into a message; more goes through a file. The kernel's limit is 8192 unless it was changed. */
-const MESSAGE_BYTES_MAX = 8152;
+/** More goes through a file. The kernel's limit is 8192 unless it was changed. */
+const MESSAGE_BYTES_MAX = SWOOLE_IPC_BYTES;
 const FILE_PREFIX = 'swoole.task.';
 
 /** A task on its way into the queue. */

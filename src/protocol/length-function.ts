@@ -1,7 +1,8 @@
 import { checkMaxLength, type Framer, LENGTH_NOT_FOUND, MALFORMED, NEED_MORE, TOO_LARGE } from './scan.ts';
+import { SWOOLE_IPC_BYTES } from './swoole-limits.ts';
 
-/** Swoole's SW_IPC_BUFFER_SIZE: who has seen this much and tells no length never will. */
-const UNDECIDED_BYTES_MAX = 8152;
+/** Who has seen this much and tells no length never will. */
+const UNDECIDED_BYTES_MAX = SWOOLE_IPC_BYTES;
 
 /**
  * `package_length_func`: the user's function tells the length from what has arrived. It gets a view, not a copy, of all

@@ -126,7 +126,7 @@ export class Dispatcher {
     switch (socketType) {
       case SWOOLE_SOCK_UDP:
         if (byIp) return hashIPv4(bytes, at + 4);
-        // The peer takes the address as this machine's integer: its first byte is the lowest.
+        // Swoole takes the address as this machine's integer: its first byte is the lowest.
         return (bytes[at + 4] | (bytes[at + 5] << 8) | (bytes[at + 6] << 16) | (bytes[at + 7] << 24)) >>> 0;
       case SWOOLE_SOCK_UDP6:
         return byIp ? hashIPv6(bytes, at + 8) : crc32(bytes.subarray(at + 8, at + 24));

@@ -3,7 +3,7 @@ import { RING_BYTES } from '../shm/layout.ts';
 
 /** Events taken from the kernel at once. */
 export const EVENTS_MAX = 512;
-/** Connections accepted for one readiness event, as the peer does. */
+/** Connections accepted for one readiness event, as Swoole does. */
 export const ACCEPTS_MAX = 64;
 /** The most that one read takes, and so the longest unframed `receive`. */
 export const READ_BYTES = 65536;

@@ -5,6 +5,7 @@ import {
   SWOOLE_DISPATCH_RESULT_USERFUNC_FALLBACK,
   SWOOLE_LOG_WARNING,
 } from '../constants.ts';
+import { SWOOLE_IPC_BYTES } from '../protocol/swoole-limits.ts';
 import { type ConnectionTable, DISPATCHED_BYTES, TAKEN_BYTES } from '../shm/connections.ts';
 import { type Layout, workerInbox } from '../shm/layout.ts';
 import type { Outbox } from '../shm/mailbox.ts';
@@ -17,13 +18,11 @@ import type { Delivery } from './delivery.ts';
 import type { Dispatcher } from './dispatch.ts';
 import { READ_BYTES, READ_LEAST_BYTES, TELL_BYTES } from './limits.ts';
 
-/** Asks the user's dispatch_func; the types are those of the peer: 0 data, 4 close, 5 connect. */
+/** Asks the user's dispatch_func; the types are those of Swoole: 0 data, 4 close, 5 connect. */
 export type AskUser = (fd: number, type: number, data: Buffer | null) => number;
 const TYPE_DATA = 0;
 const TYPE_CLOSE = 4;
 const TYPE_CONNECT = 5;
-/** A dispatch_func sees this much of a package at most. */
-const SHOWN_BYTES = 8152;
 
 export interface RingDeliveryOptions {
   layout: Layout;
@@ -155,7 +154,7 @@ export class RingDelivery implements Delivery {
   }
 
   private deliverByUser(connection: Connection, bytes: Uint8Array, start: number, length: number): void {
-    const shown = Buffer.from(bytes.subarray(start, start + Math.min(length, SHOWN_BYTES)));
+    const shown = Buffer.from(bytes.subarray(start, start + Math.min(length, SWOOLE_IPC_BYTES)));
     const worker = this.workerByUser(connection, TYPE_DATA, shown);
     if (worker === DROP) return;
     this.words[connection.base + DISPATCHED_BYTES] += length;

@@ -1,5 +1,6 @@
 /** The PacketDelivery of SWOOLE_PROCESS: a datagram goes into the ring of the worker that dispatching chooses. */
 import { SWOOLE_DISPATCH_RESULT_USERFUNC_FALLBACK, SWOOLE_LOG_WARNING } from '../constants.ts';
+import { SWOOLE_IPC_BYTES } from '../protocol/swoole-limits.ts';
 import { type Layout, workerInbox } from '../shm/layout.ts';
 import type { Outbox } from '../shm/mailbox.ts';
 import { PACKET } from '../shm/messages.ts';
@@ -12,9 +13,8 @@ import { PACKET_RESERVE_BYTES, PACKET_STALL_MS } from './limits.ts';
 import { isUnix } from './port.ts';
 import type { AskUser } from './ring-delivery.ts';
 
-/** The type that a dispatch_func is told for a datagram, and how much it sees of one. */
+/** The type that a dispatch_func is told for a datagram. */
 const TYPE_PACKET = 1;
-const SHOWN_BYTES = 8152;
 const DROP = -1;
 
 export interface RingPacketsOptions {
@@ -97,7 +97,7 @@ export class RingPackets implements PacketDelivery {
 
   private askUser(askUser: AskUser, batch: DatagramBatch, next: number): number {
     const at = batch.dataAt(next);
-    const shown = Buffer.from(batch.memory.u8.subarray(at, at + Math.min(batch.length(next), SHOWN_BYTES)));
+    const shown = Buffer.from(batch.memory.u8.subarray(at, at + Math.min(batch.length(next), SWOOLE_IPC_BYTES)));
     const answer = askUser(0, TYPE_PACKET, shown);
     if (Number.isInteger(answer) && answer >= SWOOLE_DISPATCH_RESULT_USERFUNC_FALLBACK) {
       if (answer === SWOOLE_DISPATCH_RESULT_USERFUNC_FALLBACK) return answer;

@@ -21,7 +21,7 @@ export const MAGIC = 0x74735732;
 /** A graceful worker, its replacement, and one more that was replaced just before: more have to wait for an end. */
 export const LANES_PER_WORKER = 3;
 
-/** Session slots, as the peer has them: an id whose slot is still used is skipped. */
+/** Session slots, as Swoole has them: an id whose slot is still used is skipped. */
 export const SESSION_SLOTS = 1 << 20;
 
 /**

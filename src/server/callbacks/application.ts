@@ -18,7 +18,7 @@ import type { Server } from '../server.ts';
 import type { ServerCore } from '../state/core.ts';
 import { TaskCallbacks } from '../tasks/task-callbacks.ts';
 import { CallbackRunner } from './callback-runner.ts';
-import { Event, PipeMessage, StatusInfo } from './event-objects.ts';
+import { Event as ConnectionEvent, PipeMessage, StatusInfo } from './event-objects.ts';
 import type { Events } from './events.ts';
 import { PacketCallbacks } from './packets.ts';
 
@@ -71,18 +71,22 @@ export class ServerApplication implements Application {
   }
 
   private useEventObjects(): void {
-    type ObjectCallback = (server: Server, event: Event) => unknown;
+    type ObjectCallback = (server: Server, event: ConnectionEvent) => unknown;
     const wrap = <T>(list: (T | null)[], make: (call: ObjectCallback) => T): void => {
       for (let i = 0; i < list.length; i++) {
         const callback = list[i];
         if (callback !== null) list[i] = make(callback as unknown as ObjectCallback);
       }
     };
-    wrap(this.onConnect, (call) => (server, fd, reactorId) => call(server, new Event(fd, reactorId, 0, null)));
-    wrap(this.onClose, (call) => (server, fd, reactorId) => call(server, new Event(fd, reactorId, 0, null)));
+    wrap(
+      this.onConnect,
+      (call) => (server, fd, reactorId) => call(server, new ConnectionEvent(fd, reactorId, 0, null)),
+    );
+    wrap(this.onClose, (call) => (server, fd, reactorId) => call(server, new ConnectionEvent(fd, reactorId, 0, null)));
     wrap(
       this.onReceive,
-      (call) => (server, fd, reactorId, data) => call(server, new Event(fd, reactorId, this.receiveTime(fd), data)),
+      (call) => (server, fd, reactorId, data) =>
+        call(server, new ConnectionEvent(fd, reactorId, this.receiveTime(fd), data)),
     );
   }
 

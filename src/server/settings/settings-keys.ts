@@ -1,3 +1,5 @@
+import type { LengthType } from '../../protocol/length.ts';
+
 /** A boolean setting. Swoole's manual writes 0 and 1 as often as false and true. */
 export type Flag = boolean | 0 | 1;
 
@@ -5,7 +7,7 @@ export type Flag = boolean | 0 | 1;
 export type Size = number | string;
 
 /** A letter of PHP's `pack()` that stands for an integer. */
-export type PackageLengthType = 'c' | 'C' | 's' | 'S' | 'n' | 'v' | 'l' | 'L' | 'N' | 'V' | 'q' | 'Q' | 'J' | 'P';
+export type PackageLengthType = LengthType;
 
 /** Tells the length of the package that `data` begins with: 0 = more data is needed, negative = close. */
 export type PackageLengthFunction = (data: Buffer) => number;

@@ -1,7 +1,8 @@
 import { describeValue, TswooleError } from '../../errors.ts';
+import type { FramingConfig } from '../../protocol/framer.ts';
 import { type AddressRange, parseAddressRange } from '../../protocol/ip-address.ts';
 import type { TlsConfig } from '../../reactor/tls-context.ts';
-import type { NormalisedSettings, PackageLengthFunction, PackageLengthType, SniCertificate } from './settings-keys.ts';
+import type { NormalisedSettings, SniCertificate } from './settings-keys.ts';
 import { I32_MAX } from './settings-table.ts';
 
 const BACKLOG = 512;
@@ -18,15 +19,8 @@ const KEEP_INTERVAL_SECONDS = 60;
 const KEEP_COUNT = 5;
 const CIPHERS = 'EECDH+AESGCM:EDH+AESGCM:AES256+EECDH:AES256+EDH';
 
-/** How a port cuts what arrives into packages. `max` is the largest package, in bytes. */
-export type Framing =
-  | { kind: 'raw' }
-  | { kind: 'eof'; eof: Uint8Array; split: boolean; max: number }
-  | { kind: 'length'; type: PackageLengthType; lengthOffset: number; bodyOffset: number; max: number }
-  | { kind: 'lengthFunction'; call: PackageLengthFunction; max: number }
-  | { kind: 'http'; max: number }
-  | { kind: 'mqtt'; max: number }
-  | { kind: 'redis'; max: number };
+/** How a port cuts what arrives into packages, with the ways that `protocol` does not know (yet). */
+export type Framing = FramingConfig | { kind: 'http'; max: number };
 
 /** The ssl_* settings of a port; null = not set. They count on ports made with SWOOLE_SSL only. */
 export type ResolvedSslSettings = Omit<TlsConfig, 'applicationProtocols' | 'ticketKeys'>;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { SWOOLE_BASE, SWOOLE_PROCESS, SWOOLE_THREAD } from '../../constants.ts';
 import {
-  isHashDispatchMode,
+  maySendYield,
   type ResolvedServerSettings,
   resolveLog,
   resolveServerSettings,
@@ -299,9 +299,9 @@ describe('dispatch_mode', () => {
     assert.equal(settings.dispatchFunc, choose);
   });
 
-  it('keeps a connection with its worker in 2, 4 and 8', () => {
+  it('may wait in send() with dispatch_mode 2, 4 and 8', () => {
     const modes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
-    assert.deepEqual(modes.filter(isHashDispatchMode), [2, 4, 8]);
+    assert.deepEqual(modes.filter(maySendYield), [2, 4, 8]);
   });
 });
 

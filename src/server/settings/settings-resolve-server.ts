@@ -327,8 +327,11 @@ function resolveDispatchMode(values: NormalisedSettings, warnings: string[]): nu
   return SWOOLE_DISPATCH_IDLE_WORKER;
 }
 
-/** True exactly when a connection keeps its worker, which HTTP/2 and send_yield need. */
-export function isHashDispatchMode(mode: number): boolean {
+/**
+ * Where send_yield can be on. SWOOLE_DISPATCH_UIDMOD is none of them, as in Swoole: there bind() gives a connection another
+ * worker.
+ */
+export function maySendYield(mode: number): boolean {
   return mode === SWOOLE_DISPATCH_FDMOD || mode === SWOOLE_DISPATCH_IPMOD || mode === SWOOLE_DISPATCH_CO_CONN_LB;
 }
 
@@ -369,7 +372,7 @@ function resolveSendYield(
   enableCoroutine: boolean,
   warnings: string[],
 ): boolean {
-  if (isHashDispatchMode(dispatchMode)) return values.send_yield ?? enableCoroutine;
+  if (maySendYield(dispatchMode)) return values.send_yield ?? enableCoroutine;
   if (values.send_yield) warnings.push('send_yield needs dispatch_mode 2, 4 or 8: it is off.');
   // By default it is on wherever dispatching plays no part.
   return values.send_yield === undefined && context.mode !== SWOOLE_PROCESS && enableCoroutine;

@@ -1,3 +1,5 @@
+import { LENGTH_TYPE_BYTES } from '../../protocol/length.ts';
+import { SWOOLE_IPC_BYTES } from '../../protocol/swoole-limits.ts';
 import type { SettingKey } from './settings-keys.ts';
 
 /** What a number outside its range does: becomes the nearest that is inside, is left out, or is an error. */
@@ -46,14 +48,14 @@ export const U32_MAX = 0xffffffff;
 export const I32_MAX = 0x7fffffff;
 const I32_MIN = -0x80000000;
 
-/** Offsets must lie in what one message between processes carries (Swoole: 8192 bytes less a 40-byte header). */
-const PACKAGE_OFFSET_MAX = 8152;
+/** Offsets must lie in what one message between processes carries. */
+const PACKAGE_OFFSET_MAX = SWOOLE_IPC_BYTES;
 const PACKAGE_EOF_BYTES_MAX = 8;
 /** PATH_MAX less its terminating zero. */
 const PATH_BYTES_MAX = 4095;
 
 /** The letters of `pack()` that Swoole reads a length with. */
-const PACKAGE_LENGTH_TYPES = [...'cCsSnvlLNVqQJP'];
+const PACKAGE_LENGTH_TYPES = Object.keys(LENGTH_TYPE_BYTES);
 
 const BOOL: SettingType = { kind: 'bool' };
 const FUNCTION: SettingType = { kind: 'function' };

@@ -13,7 +13,7 @@ export {
   settleHeartbeat,
 } from './settings-resolve-port.ts';
 export {
-  isHashDispatchMode,
+  maySendYield,
   type ResolvedConnectionSettings,
   type ResolvedHttp2Settings,
   type ResolvedHttpSettings,
