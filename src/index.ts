@@ -30,6 +30,6 @@ export type {
   PortSettings,
   ServerSettings,
 } from './server/settings/settings.ts';
-export type { Stats } from './server/status/stats.ts';
 export { Task } from './server/tasks/task.ts';
 export type { FinishCallback } from './server/tasks/tasks.ts';
+export type { Stats } from './shm/stats.ts';

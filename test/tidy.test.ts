@@ -5,6 +5,7 @@ import { dirname, join, relative, resolve, sep } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { TSWOOLE_ERROR_CODES } from '../src/errors.ts';
+import { STATS } from '../src/shm/stats.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const LINES_MAX = 650;
@@ -98,7 +99,6 @@ const CIRCULAR = new Set([
   'src/server/start/start.ts',
   'src/server/state/core.ts',
   'src/server/status/stats-file.ts',
-  'src/server/status/stats.ts',
   'src/server/tasks/task-callbacks.ts',
   'src/server/tasks/tasks.ts',
 ]);
@@ -368,5 +368,15 @@ describe('the documentation', () => {
       [...codes].filter((code) => !(code in TSWOOLE_ERROR_CODES)),
       'it is not in src/errors.ts',
     );
+  });
+
+  it('tells of every number of stats(), as its row does, and of no other', () => {
+    const [, ...sections] = readFileSync(join(ROOT, 'docs/stats.md'), 'utf8').replace(/ +/g, ' ').split('\n## ');
+    for (const [index, kind] of (['total', 'gauge', 'life'] as const).entries()) {
+      const rows = STATS.filter((each) => each.kind === kind);
+      const wanted = rows.map(({ label, unit, help }) => `| \`${label}\` | ${`${unit} ${help}`.trim()} |`);
+      const told = sections[index].split('\n').filter((line) => line.startsWith('| `'));
+      assert.deepEqual(told.sort(), wanted.sort(), `docs/stats.md, "${sections[index].split('\n')[0]}"`);
+    }
   });
 });

@@ -48,6 +48,7 @@ import { LIFE_RESPONSES, RESPONSES, SENT_BYTES } from '../shm/counters.ts';
 import { workerInbox } from '../shm/layout.ts';
 import { CLOSE_REQUEST, RESET_REQUEST, STOP_WORKER } from '../shm/messages.ts';
 import { WORD_MANAGER_PID, WORD_MASTER_PID } from '../shm/segment.ts';
+import { readStats, type Stats } from '../shm/stats.ts';
 import { EADDRINUSE } from '../sys/constants.ts';
 import { isBytes } from '../sys/memory.ts';
 import { Callbacks, checkEventName } from './callbacks/callbacks.ts';
@@ -70,7 +71,6 @@ import { type NormalisedSettings, resolveLog, type ServerSettings, validateSetti
 import { earlierAnswer, inheritedFromSystemd, inheritedPort, isFirst } from './start/boot-record.ts';
 import { startServer } from './start/start.ts';
 import type { ServerCore } from './state/core.ts';
-import { readStats, type Stats } from './status/stats.ts';
 import type { FinishCallback, Tasks } from './tasks/tasks.ts';
 
 /** How many `getClientList` gives at most. */
@@ -639,7 +639,8 @@ export class Server {
 
   /** Counters of the server and of this process. */
   stats(): Stats | false {
-    if (this.#core.runtime !== null) return readStats(this.#core);
+    const { runtime } = this.#core;
+    if (runtime !== null) return readStats(runtime.segment, runtime.lane);
     this.#notRunning('stats');
     return false;
   }

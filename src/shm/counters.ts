@@ -110,16 +110,16 @@ const TOTALS = {
 } as const satisfies Record<string, Row>;
 
 const GAUGES = {
-  message_wait_num: row(MESSAGES_WAITING, 'messages', 'that wait so'),
+  message_wait_num: row(MESSAGES_WAITING, 'messages', 'that found no room, and wait in the memory of their senders'),
   task_held_num: row(TASKS_HELD, 'tasks', 'that found no room, and wait in the memory of their senders'),
 } as const satisfies Record<string, Row>;
 
 const LIVES = {
-  worker_request_count: row(LIFE_REQUESTS, 'packages', 'as `request_count`; of a task worker its tasks'),
-  worker_response_count: row(LIFE_RESPONSES, 'calls', 'as `response_count`'),
-  worker_dispatch_count: row(LIFE_DISPATCHES, 'packages', 'as `dispatch_count`'),
-  coroutine_num: row(CALLBACKS_NOW, 'callbacks', 'that are async and not finished'),
-  coroutine_peek_num: row(CALLBACKS_PEAK, 'callbacks', 'the most that were unfinished at a time'),
+  worker_request_count: row(LIFE_REQUESTS, 'packages', 'whose callback has returned; of a task worker its tasks'),
+  worker_response_count: row(LIFE_RESPONSES, 'calls', 'of `send` that were successful'),
+  worker_dispatch_count: row(LIFE_DISPATCHES, 'packages', 'that it has taken'),
+  coroutine_num: row(CALLBACKS_NOW, 'async callbacks', 'that are not finished'),
+  coroutine_peek_num: row(CALLBACKS_PEAK, 'async callbacks', 'that were unfinished at a time, at most'),
 } as const satisfies Record<string, Row>;
 
 export type CounterLabel = keyof typeof TOTALS | keyof typeof GAUGES | keyof typeof LIVES;

@@ -79,10 +79,3 @@ export function endsWord({ layout }: Segment, lane: number): number {
 export function highSlotNumber({ layout }: Segment, lane: number): number {
   return laneBase(layout, lane) + HIGH_SLOT;
 }
-
-/** One counter, summed over all lanes. */
-export function total(segment: Segment, counter: number | RareCounter): number {
-  let sum = 0;
-  for (let lane = 0; lane < segment.layout.laneCount; lane++) sum += new LaneCounters(segment, lane).get(counter);
-  return sum;
-}

@@ -162,6 +162,9 @@ describe('a segment', () => {
     segment.words[0]--;
     segment.words[1]++;
     assert.throws(() => Segment.attach(segment.fd), /not of this version: .*version=/);
+    segment.words[1]--;
+    segment.words[14]++;
+    assert.throws(() => Segment.attachReadOnly(segment.fd), /not of this version: .*counters=/);
     closeDescriptor(segment.fd);
   });
 

@@ -1,21 +1,32 @@
 import { randomInt } from 'node:crypto';
 import { fstatSync } from 'node:fs';
-import { createMemoryFile, mapShared, type Region } from '../sys/memory.ts';
-import { COUNT_BYTES, computeLayout, LAYOUT_VERSION, type Layout, type LayoutNumbers, MAGIC } from './layout.ts';
+import { createMemoryFile, mapReadOnly, mapShared, type Region } from '../sys/memory.ts';
+import { COUNTERS } from './counters.ts';
+import {
+  COUNT_BYTES,
+  computeLayout,
+  HEADER_BYTES,
+  LAYOUT_VERSION,
+  type Layout,
+  type LayoutNumbers,
+  MAGIC,
+} from './layout.ts';
 
 /**
  *   word  0 magic         1 layout version   2 mode           3 reactors
  *         4 workers       5 task workers     6 user processes 7 slots per owner
  *         8 owners        9 master pid      10 manager pid   11 state (see below)
- *        12 last life     13 sessions given  14 free          15 barrier: processes that are ready
+ *        12 last life     13 sessions given  14 mark of what is counted
+ *        15 barrier: processes that are ready
  *   f64  16 (word 32) start time, s        17 start session id
  *   word 40 running reload (1) or not       41 highest descriptor seen
- *        42 id of the message queue + 1
+ *        42 id of the message queue + 1             43 lowest listening descriptor
  *   byte 8192… the boot record: length i32, then JSON that children read
  * Words 12, 13 and 15 are changed with Atomics by anybody; the rest is written by master or manager.
  */
 const WORD_LIVES = 12;
 const WORD_SESSIONS = 13;
+const WORD_COUNTERS_MARK = 14;
 const F64_START_TIME = 16;
 const F64_START_SESSION = 17;
 /** Lives count from somewhere below this. */
@@ -23,16 +34,30 @@ const FIRST_LIFE_MAX = 2 ** 30;
 const BOOT_OFFSET = 8192;
 const BOOT_BYTES = 8192;
 
+/** As the kernel knows the memory. */
+export const SEGMENT_NAME = 'tswoole';
+
 export const WORD_MASTER_PID = 9;
 export const WORD_MANAGER_PID = 10;
 export const WORD_STATE = 11;
 export const WORD_RELOADING = 40;
 export const WORD_MAX_FD = 41;
 export const WORD_TASK_QUEUE = 42;
+export const WORD_MIN_FD = 43;
 
 export const STATE_STARTING = 0;
 export const STATE_RUNNING = 1;
 export const STATE_STOPPING = 2;
+
+/** Two programs of the same mark mean the same by what lies in a lane's blocks. */
+const COUNTERS_MARK = markOf(COUNTERS.map(({ id, label }) => `${id} ${label}`).join());
+
+/** FNV-1a. */
+function markOf(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return hash;
+}
 
 /** The shared memory of one server: the part before the rings, mapped in every process. */
 export class Segment {
@@ -52,7 +77,7 @@ export class Segment {
 
   static create(layoutNumbers: LayoutNumbers): Segment {
     const layout = computeLayout(layoutNumbers);
-    const fd = createMemoryFile('tswoole', layout.totalBytes);
+    const fd = createMemoryFile(SEGMENT_NAME, layout.totalBytes);
     const segment = new Segment(fd, layout, mapShared(fd, 0, layout.ringDataOffset));
     const n = layoutNumbers;
     const header = [
@@ -66,25 +91,20 @@ export class Segment {
     ];
     segment.words.set([LAYOUT_VERSION, ...header], 1);
     segment.words[WORD_LIVES] = randomInt(FIRST_LIFE_MAX);
+    segment.words[WORD_COUNTERS_MARK] = COUNTERS_MARK;
     segment.words[0] = MAGIC;
     return segment;
   }
 
   static attach(fd: number): Segment {
-    const header = mapShared(fd, 0, 4096).i32;
-    if (header[0] !== MAGIC || header[1] !== LAYOUT_VERSION) {
-      throw new Error(`the shared segment is not of this version: magic=${header[0]} version=${header[1]}`);
-    }
-    const [mode, reactorCount, workerCount, taskWorkerCount, userProcessCount, slotsPerOwner, ownerCount] =
-      header.subarray(2, 9);
-    const numbers = { mode, reactorCount, workerCount, taskWorkerCount, userProcessCount, slotsPerOwner, ownerCount };
-    const layout = computeLayout(numbers);
-    const { size } = fstatSync(fd);
-    if (size !== layout.totalBytes)
-      throw new Error(
-        `the shared segment has another size than its header tells: ${size} of ${layout.totalBytes} bytes`,
-      );
+    const layout = readLayout(fd);
     return new Segment(fd, layout, mapShared(fd, 0, layout.ringDataOffset));
+  }
+
+  /** For a program beside the server: it can look at everything but rings. The descriptor is not needed afterwards. */
+  static attachReadOnly(fd: number): Segment {
+    const layout = readLayout(fd);
+    return new Segment(-1, layout, mapReadOnly(fd, 0, layout.ringDataOffset));
   }
 
   /** What children must know before they run: JSON, small. */
@@ -166,4 +186,23 @@ export class Segment {
   exchange(word: number, from: number, to: number): boolean {
     return Atomics.compareExchange(this.words, word, from, to) === from;
   }
+}
+
+/** From the header; checks that it is there, and like ours. */
+function readLayout(fd: number): Layout {
+  const { size } = fstatSync(fd);
+  if (size < HEADER_BYTES) throw new Error(`the shared segment has no header: size=${size}`);
+  const header = mapReadOnly(fd, 0, 4096).i32;
+  const mark = header[WORD_COUNTERS_MARK];
+  if (header[0] !== MAGIC || header[1] !== LAYOUT_VERSION || mark !== COUNTERS_MARK)
+    throw new Error(
+      `the shared segment is not of this version: magic=${header[0]} version=${header[1]} counters=${mark}`,
+    );
+  const [mode, reactorCount, workerCount, taskWorkerCount, userProcessCount, slotsPerOwner, ownerCount] =
+    header.subarray(2, 9);
+  const numbers = { mode, reactorCount, workerCount, taskWorkerCount, userProcessCount, slotsPerOwner, ownerCount };
+  const layout = computeLayout(numbers);
+  if (size !== layout.totalBytes)
+    throw new Error(`the shared segment has another size than its header tells: ${size} of ${layout.totalBytes} bytes`);
+  return layout;
 }

@@ -72,6 +72,11 @@ export function mapShared(fd: number, offset: number, length: number): Region {
   return new Region(must('mmap', mmap(0, length, PROT_READ | PROT_WRITE, flags, fd, offset)), length);
 }
 
+/** The same for who may look only: a write there ends the process. */
+export function mapReadOnly(fd: number, offset: number, length: number): Region {
+  return new Region(must('mmap', mmap(0, length, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, offset)), length);
+}
+
 /**
  * Maps part of a memory file twice in a row, so that a record which runs over the end of a ring is one piece of memory:
  *

@@ -83,12 +83,6 @@ export function inheritedSockets(core: ServerCore): number[] {
   return core.ports.filter((port) => isInherited(core, port.type)).map((port) => internalsOf(port).fd);
 }
 
-/** The descriptors of the listening sockets in the first process. */
-export function firstListeners(core: ServerCore): number[] {
-  const { attempts } = core.inherited === null ? core : bootRecord(core.inherited);
-  return attempts.map((attempt) => attempt.fd).filter((fd) => fd >= 0);
-}
-
 let segment: Segment | null = null;
 
 /** The segment that this child inherits; mapped once. */

@@ -14,7 +14,7 @@ import { Timer } from '../../loop/timer.ts';
 import type { Inherited } from '../../process/environment.ts';
 import { discardTaskQueue } from '../../process/task-queue.ts';
 import { SLOT_REST } from '../../reactor/limits.ts';
-import { Segment, WORD_MASTER_PID, WORD_TASK_QUEUE } from '../../shm/segment.ts';
+import { Segment, WORD_MASTER_PID, WORD_MIN_FD, WORD_TASK_QUEUE } from '../../shm/segment.ts';
 import { errorText } from '../../sys/error.ts';
 import { createEventfd } from '../../sys/eventfd.ts';
 import { redirectOutput } from '../../sys/file.ts';
@@ -240,5 +240,6 @@ function createSegment(core: ServerCore): Segment {
   segment.startSessionId = settings.startSessionId;
   segment.writeBootRecord(makeBootRecord(core));
   segment.store(WORD_MASTER_PID, process.pid);
+  segment.store(WORD_MIN_FD, Math.min(...core.attempts.map(({ fd }) => fd).filter((fd) => fd >= 0)));
   return segment;
 }
