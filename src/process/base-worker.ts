@@ -7,27 +7,14 @@ import type { Connection } from '../reactor/connection.ts';
 import type { PacketDelivery, PacketSource } from '../reactor/datagram.ts';
 import type { Delivery } from '../reactor/delivery.ts';
 import { LINGER_TURNS, READ_BYTES } from '../reactor/limits.ts';
+import { handleOwnerMessage } from '../reactor/owner-messages.ts';
 import type { ReactorPort } from '../reactor/port.ts';
 import { Reactor } from '../reactor/reactor.ts';
 import { FLAG_CLOSE_TAKEN, FLAGS, RECEIVE_TIME, TAKEN_TIME } from '../shm/connections.ts';
 import { DISPATCHES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS } from '../shm/counters.ts';
-import { decodeFileMessage } from '../shm/file-message.ts';
 import { MANAGER_INBOX, workerInbox } from '../shm/layout.ts';
 import { Inbox } from '../shm/mailbox.ts';
-import {
-  CLOSE_REQUEST,
-  FINISH_CLOSE,
-  PAUSE,
-  REOPEN_LOG,
-  RESET,
-  RESET_REQUEST,
-  RESUME,
-  SEND,
-  SENDFILE,
-  STOP_WORKER,
-  TASK,
-  WORKER_READY,
-} from '../shm/messages.ts';
+import { CLOSE_REQUEST, REOPEN_LOG, RESET_REQUEST, STOP_WORKER, TASK, WORKER_READY } from '../shm/messages.ts';
 import type { Message } from '../shm/ring.ts';
 import { WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
 import { peerAddressText, peerPort } from '../sys/datagram.ts';
@@ -226,49 +213,23 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
   // ---- what other processes ask for -------------------------------------------------------------------------------
 
   private handle(reader: Message): void {
+    if (handleOwnerMessage(this.reactor, reader)) return;
     const { kind, a, b } = reader;
     if (kind > TASK) {
       this.letters.handle(reader);
       return;
     }
-    const connection = kind < STOP_WORKER ? this.reactor.find(a, b) : null;
-    if (kind === SEND) {
-      if (connection !== null) {
-        const { bytes, data, offset, length } = reader;
-        if (bytes !== null) this.reactor.send(connection, bytes, 0, length, 0);
-        else this.reactor.send(connection, data.u8, offset, length, data.address + offset);
-      }
-      reader.release();
-      return;
-    }
-    if (kind === SENDFILE && connection !== null) {
-      const { path, offset, length } = decodeFileMessage(reader);
-      this.reactor.sendFile(connection, path, offset, length);
-    }
     reader.release();
     switch (kind) {
       case STOP_WORKER:
         this.stop(b === 1 || this.settings.reloadAsync);
-        return;
+        break;
       case REOPEN_LOG:
         this.runtime.logger.reopen();
-        return;
-    }
-    if (connection === null) return;
-    switch (kind) {
-      case FINISH_CLOSE:
-      case RESET:
-        this.reactor.finishClose(connection, kind === RESET);
         break;
       case CLOSE_REQUEST:
       case RESET_REQUEST:
-        this.application.closeRequested(a, b, kind === RESET_REQUEST);
-        break;
-      case PAUSE:
-        this.reactor.pause(connection);
-        break;
-      case RESUME:
-        this.reactor.resume(connection);
+        if (this.reactor.find(a, b) !== null) this.application.closeRequested(a, b, kind === RESET_REQUEST);
         break;
     }
   }

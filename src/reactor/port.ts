@@ -1,4 +1,11 @@
-import { SWOOLE_SOCK_UDP, SWOOLE_SOCK_UDP6, SWOOLE_SOCK_UNIX_DGRAM, SWOOLE_SOCK_UNIX_STREAM } from '../constants.ts';
+import {
+  SWOOLE_SOCK_TCP,
+  SWOOLE_SOCK_TCP6,
+  SWOOLE_SOCK_UDP,
+  SWOOLE_SOCK_UDP6,
+  SWOOLE_SOCK_UNIX_DGRAM,
+  SWOOLE_SOCK_UNIX_STREAM,
+} from '../constants.ts';
 import type { FramingConfig } from '../protocol/framer.ts';
 import type { AddressRange } from '../protocol/ip-address.ts';
 import type { TlsConfig } from './tls-context.ts';
@@ -6,6 +13,11 @@ import type { TlsConfig } from './tls-context.ts';
 /** True exactly when the socket type brings packets, not connections. */
 export function isDatagram(socketType: number): boolean {
   return socketType === SWOOLE_SOCK_UDP || socketType === SWOOLE_SOCK_UDP6 || socketType === SWOOLE_SOCK_UNIX_DGRAM;
+}
+
+/** True exactly when the socket type is TCP, over IPv4 or IPv6. */
+export function isTcp(socketType: number): boolean {
+  return socketType === SWOOLE_SOCK_TCP || socketType === SWOOLE_SOCK_TCP6;
 }
 
 /** True exactly when the address is a path. */

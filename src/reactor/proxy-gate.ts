@@ -26,6 +26,8 @@ import { formatIPv6 } from '../sys/socket.ts';
 import { PROXY_WAIT_MS } from './limits.ts';
 import type { ReactorPort } from './port.ts';
 
+/** What epoll carries for our sockets, beside their index among the guests. */
+export const PROXY_GATE = -0x7ffffffe;
 /** The part of a sockaddr that counts: family, port, address. */
 export const SOCKADDR_BYTES = 28;
 
@@ -52,8 +54,6 @@ export interface ProxyGateHost {
 export class ProxyGate {
   private readonly kernel: Kernel;
   private readonly epoll: Epoll;
-  /** What epoll carries for our sockets, beside their index in `guests`. */
-  private readonly tag: number;
   private readonly scratch: Region;
   private readonly host: ProxyGateHost;
   private readonly guests: (Guest | undefined)[] = [];
@@ -61,10 +61,9 @@ export class ProxyGate {
   /** How many wait. */
   count = 0;
 
-  constructor(kernel: Kernel, epoll: Epoll, tag: number, scratch: Region, host: ProxyGateHost) {
+  constructor(kernel: Kernel, epoll: Epoll, scratch: Region, host: ProxyGateHost) {
     this.kernel = kernel;
     this.epoll = epoll;
-    this.tag = tag;
     this.scratch = scratch;
     this.host = host;
   }
@@ -81,7 +80,7 @@ export class ProxyGate {
     const guest: Guest = { fd, port, since: this.host.now, address: address.slice(0, SOCKADDR_BYTES), index: -1 };
     if (this.look(guest)) return;
     const index = this.freeIndexes.pop() ?? this.guests.length;
-    const error = this.epoll.add(fd, EPOLLIN | EPOLLRDHUP | EPOLLET, this.tag, index);
+    const error = this.epoll.add(fd, EPOLLIN | EPOLLRDHUP | EPOLLET, PROXY_GATE, index);
     if (error !== 0) {
       this.freeIndexes.push(index);
       this.refuse(guest, `epoll_ctl() failed with errno ${error}`);

@@ -14,104 +14,60 @@ import {
   SWOOLE_LOG_WARNING,
 } from '../constants.ts';
 import {
-  ADDRESS,
   CLOSE_ERRNO,
-  CLOSER,
-  CONNECT_TIME,
   type ConnectionTable,
-  DISPATCHED_BYTES,
-  FAMILY,
   FLAG_CLOSE_DONE,
   FLAG_CLOSE_TAKEN,
   FLAG_PAUSED,
   FLAG_PEER_GONE,
-  FLAG_PROTECTED,
   FLAGS,
-  LISTENER,
-  OWNER,
-  PORT,
-  QUEUED_BYTES,
-  QUEUED_FILES,
-  RECEIVE_TIME,
-  REMOTE_PORT,
-  SEND_TIME,
-  SERIAL,
-  SOCKET,
   STATE,
   STATE_ACTIVE,
   STATE_CLOSING,
-  STATE_OPENING,
-  TAKEN_BYTES,
-  TAKEN_TIME,
-  UID,
-  WORKER,
 } from '../shm/connections.ts';
-import { ABORTED, ACCEPTED, CLOSED } from '../shm/counters.ts';
+import { ABORTED, CLOSED } from '../shm/counters.ts';
 import type { LaneCounters } from '../shm/lanes.ts';
-import { SESSION_SLOTS } from '../shm/layout.ts';
-import { type Segment, WORD_MAX_FD } from '../shm/segment.ts';
-import type { WorkerTable } from '../shm/workers.ts';
+import type { Segment } from '../shm/segment.ts';
 import {
-  AF_INET,
-  AF_INET6,
-  EAGAIN,
-  EMFILE,
-  ENFILE,
-  ENOBUFS,
-  ENOMEM,
   EPOLLERR,
   EPOLLET,
-  EPOLLEXCLUSIVE,
   EPOLLHUP,
   EPOLLIN,
   EPOLLOUT,
   EPOLLPRI,
   EPOLLRDHUP,
   EPROTO,
-  IPPROTO_TCP,
-  MSG_PEEK,
   SHUT_WR,
   SO_ERROR,
-  SO_KEEPALIVE,
-  SO_RCVBUF,
-  SO_SNDBUF,
   SOL_SOCKET,
-  TCP_KEEPCNT,
-  TCP_KEEPIDLE,
-  TCP_KEEPINTVL,
-  TCP_NODELAY,
-  TCP_USER_TIMEOUT,
 } from '../sys/constants.ts';
 import { Epoll } from '../sys/epoll.ts';
 import { type Kernel, linux } from '../sys/kernel.ts';
 import { allocate } from '../sys/memory.ts';
-import { Connection } from './connection.ts';
-import { Datagrams, type PacketDelivery } from './datagram.ts';
+import { Acceptor } from './acceptor.ts';
+import type { Connection } from './connection.ts';
+import { ConnectionPool } from './connection-pool.ts';
+import { Datagrams } from './datagram.ts';
 import type { Delivery } from './delivery.ts';
-import { FreeSlots } from './free-slots.ts';
+import { IdleWatch } from './idle-watch.ts';
 import { Input } from './input.ts';
 import {
-  ACCEPT_PAUSE_MS,
-  ACCEPTS_MAX,
   BLOCKED_RETRY_MS,
-  CLOSE_STALL_MS,
   EVENTS_MAX,
-  HANDSHAKE_MS,
   HANDSHAKES_MAX,
   LINGER_CHECK_MS,
   READ_BYTES,
-  TICK_MS,
   TURN_READ_BYTES,
 } from './limits.ts';
 import { Lingerers } from './linger.ts';
 import { Output } from './output.ts';
 import { isDatagram, isUnix, type ReactorPort } from './port.ts';
-import { ProxyGate, SOCKADDR_BYTES } from './proxy-gate.ts';
+import { PROXY_GATE } from './proxy-gate.ts';
+import type { ReactorOptions } from './reactor-options.ts';
 import { TLS_AGAIN, TLS_DONE, TLS_END, TLS_FAILED, TlsEngine, type TlsSession } from './tls.ts';
 
-/** What epoll carries for a descriptor that is no connection: minus one minus the port's index, or one of these. */
+/** What epoll carries for a descriptor that is no connection: minus one minus the port's index, PROXY_GATE, or this. */
 const DOORBELL = -0x7fffffff;
-const PROXY_GATE = -0x7ffffffe;
 const WATCHED = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET;
 /**
  * A Unix socket is announced as writable each time its peer has read something, not only after a refusal: so it is watched
@@ -121,30 +77,6 @@ const WATCHED_UNIX = EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET;
 /** After these a short read does not tell that the socket is empty: recv() stops at urgent data (EPOLLPRI), too. */
 const READ_TO_THE_END = EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 
-export interface ReactorOptions {
-  /** Which part of the connection table is ours. */
-  owner: number;
-  /** Connections are spread by descriptor over this many reactors; 1 keeps them all here. */
-  reactorCount: number;
-  segment: Segment;
-  connections: ConnectionTable;
-  workers: WorkerTable;
-  counters: LaneCounters;
-  delivery: Delivery;
-  ports: ReactorPort[];
-  maxConnections: number;
-  /** Read nothing before confirm(). */
-  delayReceive: boolean;
-  heartbeatCheckMs: number;
-  log(level: number, text: string): void;
-  /** Passes an accepted descriptor on to another reactor. */
-  handOver?(reactor: number, fd: number, portIndex: number, serial: number, address: Uint8Array): void;
-  /** Where datagrams go; null where another reactor receives them. */
-  packets: PacketDelivery | null;
-  /** Whom to ask for everything about sockets and files; by default the kernel that we run on. */
-  kernel?: Kernel;
-}
-
 export class Reactor {
   readonly epoll: Epoll;
   /** Milliseconds since 1970, read once in each turn. */
@@ -152,27 +84,16 @@ export class Reactor {
 
   private readonly kernel: Kernel;
   private readonly owner: number;
-  private readonly reactorCount: number;
   private readonly segment: Segment;
   private readonly table: ConnectionTable;
-  private readonly workers: WorkerTable;
   private readonly counters: LaneCounters;
   private readonly delivery: Delivery;
   private readonly ports: ReactorPort[];
-  private readonly maxConnections: number;
   private readonly delayReceive: boolean;
-  private readonly heartbeatCheckMs: number;
   readonly log: (level: number, text: string) => void;
-  private readonly handOver: ReactorOptions['handOver'];
-
   private readonly words: Int32Array;
-  private readonly numbers: Float64Array;
-
-  /** Connections by local slot; objects stay when a slot is freed. */
-  private readonly connections: Connection[] = [];
-  private readonly freeSlots = new FreeSlots();
+  private readonly connections: ConnectionPool;
   private readonly lingerers: Lingerers;
-  private openCount = 0;
 
   /** Connections to read in the next turn although no event will come. */
   private ready: Connection[] = [];
@@ -183,20 +104,13 @@ export class Reactor {
   private readonly waste = allocate(READ_BYTES);
   private readonly reading: Input;
   private readonly datagrams: Datagrams | null;
-  private readonly streamPorts: ReactorPort[];
-  /** Null where no port speaks the PROXY protocol. */
-  private readonly proxyGate: ProxyGate | null;
+  private readonly acceptor: Acceptor;
+  private readonly idleWatch: IdleWatch;
   private readonly output: Output;
   /** Null where no port uses TLS. */
   private readonly tls: TlsEngine | null;
 
-  private accepting = false;
-  private acceptAgainAt = 0;
   private nextTick = 0;
-  private nextHeartbeat = 0;
-  /** How often the loop must turn although nothing happens. */
-  readonly tickMs: number;
-  private warnedOfLimit = 0;
   private toldOfHandshake = 0;
 
   constructor(options: ReactorOptions) {
@@ -205,34 +119,25 @@ export class Reactor {
     this.epoll = new Epoll(EVENTS_MAX, kernel);
     this.now = kernel.now();
     this.owner = options.owner;
-    this.reactorCount = options.reactorCount;
     this.segment = options.segment;
     this.table = options.connections;
-    this.workers = options.workers;
     this.counters = options.counters;
     this.delivery = options.delivery;
     this.ports = options.ports;
-    this.maxConnections = options.maxConnections;
     this.delayReceive = options.delayReceive;
-    this.heartbeatCheckMs = options.heartbeatCheckMs;
     this.log = options.log;
-    this.handOver = options.handOver;
     this.words = options.connections.words;
-    this.numbers = options.connections.numbers;
+    this.connections = new ConnectionPool(options.connections, options.owner, options.segment.layout.slotsPerOwner);
     this.lingerers = new Lingerers(kernel, this.waste);
     this.reading = new Input(kernel, this.table, this.counters, this.delivery, this, this.ports, this.input);
     this.output = new Output(kernel, this.table, this.delivery, this);
+    this.acceptor = new Acceptor(options, kernel, this.epoll, this.connections, this.input, this);
+    this.idleWatch = new IdleWatch(options, kernel, this.waste, this);
     this.tls = options.ports.some((port) => port.tls !== null) ? new TlsEngine(kernel, options.ports, this.log) : null;
-    this.streamPorts = options.ports.filter((port) => port.listener !== -1 && !isDatagram(port.socketType));
+    const { packets } = options;
     const packetPorts = options.ports.filter((port) => port.listener !== -1 && isDatagram(port.socketType));
-    const receives = options.packets !== null && packetPorts.length !== 0;
-    this.datagrams = receives ? new Datagrams(this.epoll, packetPorts, options.packets!, this.log, kernel) : null;
-    const proxied = this.streamPorts.some((port) => port.proxyFrom !== null);
-    this.proxyGate = proxied ? new ProxyGate(kernel, this.epoll, PROXY_GATE, this.input, this) : null;
-    const idleTimes = options.ports
-      .filter((port) => port.maxIdleMs > 0)
-      .map((port) => Math.max(10, port.maxIdleMs / 4));
-    this.tickMs = Math.min(TICK_MS, ...idleTimes);
+    const receives = packets !== null && packetPorts.length !== 0;
+    this.datagrams = receives ? new Datagrams(this.epoll, packetPorts, packets, this.log, kernel) : null;
   }
 
   // ---- the loop ---------------------------------------------------------------------------------------------------
@@ -244,25 +149,18 @@ export class Reactor {
 
   /** Takes connections and datagrams from now on. */
   startAccepting(): void {
-    this.listen();
+    this.acceptor.start();
     this.datagrams?.start();
   }
 
   stopAccepting(): void {
-    this.stopListening();
+    this.acceptor.stop();
     this.datagrams?.stop();
-    this.proxyGate?.close();
   }
 
-  private listen(): void {
-    this.accepting = true;
-    for (const port of this.streamPorts) this.epoll.add(port.listener, EPOLLIN | EPOLLEXCLUSIVE, -1 - port.index, 0);
-  }
-
-  private stopListening(): void {
-    this.accepting = false;
-    this.acceptAgainAt = 0;
-    for (const port of this.streamPorts) this.epoll.remove(port.listener);
+  /** How often the loop must turn although nothing happens. */
+  get tickMs(): number {
+    return this.idleWatch.tickMs;
   }
 
   /** How long the loop may sleep at most. */
@@ -276,7 +174,8 @@ export class Reactor {
 
   /** Takes what the kernel has for us, waiting that long at most: answers how many events that were. Then comes endTurn(). */
   poll(timeoutMs: number): number {
-    const epoll = this.epoll;
+    const { epoll } = this;
+    const connections = this.connections.all;
     const count = epoll.wait(timeoutMs);
     this.now = this.kernel.now();
     this.reading.turnBytes = 0;
@@ -284,8 +183,8 @@ export class Reactor {
     if (this.ready.length !== 0) this.readReady();
     for (let i = 0; i < count; i++) {
       const low = epoll.lowAt(i);
-      if (low >= 0) this.socketEvent(this.connections[low], epoll.highAt(i), epoll.eventsAt(i));
-      else if (low === PROXY_GATE) this.proxyGate!.event(epoll.highAt(i), epoll.eventsAt(i));
+      if (low >= 0) this.socketEvent(connections[low], epoll.highAt(i), epoll.eventsAt(i));
+      else if (low === PROXY_GATE) this.acceptor.proxyGate?.event(epoll.highAt(i), epoll.eventsAt(i));
       else if (low !== DOORBELL) this.portEvent(this.ports[-1 - low]);
     }
     return count;
@@ -381,87 +280,16 @@ export class Reactor {
 
   private portEvent(port: ReactorPort): void {
     if (isDatagram(port.socketType)) this.datagrams?.receive(port, this.now);
-    else this.acceptAll(port);
+    else this.acceptor.acceptAll(port);
   }
 
-  private acceptAll(port: ReactorPort): void {
-    for (let i = 0; i < ACCEPTS_MAX && this.accepting; i++) {
-      const fd = this.kernel.accept(port.listener);
-      if (fd < 0) {
-        this.acceptFailed(-fd);
-        return;
-      }
-      const { kernel, proxyGate } = this;
-      const waiting = proxyGate === null ? 0 : proxyGate.count;
-      if (this.segment.connections + waiting >= this.maxConnections) {
-        this.refuse(fd);
-        continue;
-      }
-      if (port.proxyFrom !== null && proxyGate?.expects(port.proxyFrom, kernel.peerAddress) === true)
-        proxyGate.enter(fd, port, kernel.peerAddress);
-      else this.admit(fd, port, kernel.peerAddress);
-    }
+  /** Takes a socket that another reactor has accepted for us. */
+  adopt(fd: number, port: ReactorPort, serial: number, address: Uint8Array): void {
+    this.acceptor.adopt(fd, port, serial, address);
   }
 
-  /**
-   * Gives a socket to the reactor that it belongs to. The session id is given here: ids grow in the order in which clients
-   * have connected, although the reactors take turns.
-   */
-  admit(fd: number, port: ReactorPort, address: Uint8Array): void {
-    this.segment.addConnections(this.owner, 1, port.index);
-    if (this.segment.connections > this.maxConnections) {
-      this.segment.addConnections(this.owner, -1, port.index);
-      this.refuse(fd);
-      return;
-    }
-    const serial = this.segment.nextSession();
-    const reactor = fd % this.reactorCount;
-    if (reactor === this.owner || this.handOver === undefined) this.adopt(fd, port, serial, address);
-    else this.handOver(reactor, fd, port.index, serial, address.subarray(0, SOCKADDR_BYTES));
-  }
-
-  private acceptFailed(error: number): void {
-    if (error === EAGAIN) return;
-    this.log(SWOOLE_LOG_WARNING, `accept() failed with errno ${error}`);
-    if (error === EMFILE || error === ENFILE || error === ENOBUFS || error === ENOMEM) {
-      // The listener stays readable: without a rest the loop would spin on it.
-      const accepting = this.accepting;
-      this.stopListening();
-      if (accepting) this.acceptAgainAt = this.now + ACCEPT_PAUSE_MS;
-    }
-  }
-
-  private refuse(fd: number): void {
-    // In this order: who sees the end finds it counted.
-    this.counters.add(ABORTED, 1);
-    this.kernel.close(fd);
-    if (this.now - this.warnedOfLimit < 1000) return;
-    this.warnedOfLimit = this.now;
-    this.log(
-      SWOOLE_LOG_WARNING,
-      `too many connections: max_connection=${this.maxConnections}, the newcomer was refused [9002]`,
-    );
-  }
-
-  /** Makes a connection of an admitted socket. It gets the session id that it was given, unless somebody holds that still. */
-  adopt(fd: number, port: ReactorPort, wanted: number, address: Uint8Array): void {
-    const local = this.freeSlots.take() ?? this.connections.length;
-    const slot = this.owner * this.segment.layout.slotsPerOwner + local;
-    if (local >= this.segment.layout.slotsPerOwner || !this.table.openSession(slot, SESSION_SLOTS, wanted)) {
-      this.segment.addConnections(this.owner, -1, port.index);
-      if (local < this.connections.length) this.freeSlots.give(local);
-      this.refuse(fd);
-      return;
-    }
-    const base = this.table.wordBase(slot);
-    const connection = this.connections[local] ?? this.newConnection(local, slot, base, port);
-    const serial = this.words[base + SERIAL];
-    connection.reset(fd, serial, port);
-    this.fillSlot(connection, port, address);
-    this.applyOptions(fd, port);
-    this.openCount++;
-    this.counters.add(ACCEPTED, 1);
-    if (fd > this.words[WORD_MAX_FD]) this.words[WORD_MAX_FD] = fd;
+  accepted(connection: Connection): void {
+    const { fd, serial, port } = connection;
     if (port.tls === null) this.introduce(connection);
     else {
       connection.tls = this.tls!.accept(port.index);
@@ -470,7 +298,7 @@ export class Reactor {
     if (!connection.open) return;
     // Some output may wait already.
     const watched = isUnix(port.socketType) && connection.output === null ? WATCHED_UNIX : WATCHED;
-    const error = this.epoll.add(fd, watched, local, serial);
+    const error = this.epoll.add(fd, watched, this.connections.localOf(connection), serial);
     if (error !== 0) {
       this.log(SWOOLE_LOG_WARNING, `epoll_ctl() failed with errno ${error}`);
       this.lose(connection, error);
@@ -485,60 +313,6 @@ export class Reactor {
     }
     Atomics.store(this.words, connection.base + STATE, STATE_ACTIVE);
     this.delivery.connect(connection);
-  }
-
-  private newConnection(local: number, slot: number, base: number, port: ReactorPort): Connection {
-    const connection = new Connection(slot, base, this.table.numberBase(slot), port);
-    this.connections[local] = connection;
-    this.table.setHighSlot(this.owner, this.connections.length);
-    return connection;
-  }
-
-  private fillSlot(connection: Connection, port: ReactorPort, address: Uint8Array): void {
-    const { words, numbers } = this;
-    const { base, numberBase } = connection;
-    words[base + SOCKET] = connection.fd;
-    words[base + PORT] = port.index;
-    words[base + OWNER] = this.owner;
-    words[base + WORKER] = -1;
-    words[base + FLAGS] = 0;
-    words[base + CLOSER] = 0;
-    words[base + UID] = 0;
-    words[base + LISTENER] = port.listener;
-    words[base + CLOSE_ERRNO] = 0;
-    words[base + DISPATCHED_BYTES] = 0;
-    words[base + TAKEN_BYTES] = 0;
-    words[base + QUEUED_BYTES] = 0;
-    words[base + QUEUED_FILES] = 0;
-    const family = address[0] | (address[1] << 8);
-    words[base + FAMILY] = family;
-    const ip = family === AF_INET || family === AF_INET6;
-    words[base + REMOTE_PORT] = ip ? (address[2] << 8) | address[3] : 0;
-    if (family === AF_INET) this.table.bytes.set(address.subarray(4, 8), (base + ADDRESS) * 4);
-    else if (family === AF_INET6) this.table.bytes.set(address.subarray(8, 24), (base + ADDRESS) * 4);
-    const seconds = this.now / 1000;
-    numbers[numberBase + CONNECT_TIME] = seconds;
-    numbers[numberBase + RECEIVE_TIME] = seconds;
-    numbers[numberBase + SEND_TIME] = 0;
-    numbers[numberBase + TAKEN_TIME] = 0;
-    Atomics.store(words, base + STATE, STATE_OPENING);
-  }
-
-  private applyOptions(fd: number, port: ReactorPort): void {
-    const { kernel } = this;
-    const options = port.socketOptions;
-    if (port.socketType === 1 || port.socketType === 3) {
-      if (options.nodelay) kernel.setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-      if (options.keepalive) {
-        kernel.setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-        kernel.setOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, options.keepIdleSeconds);
-        kernel.setOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, options.keepIntervalSeconds);
-        kernel.setOption(fd, IPPROTO_TCP, TCP_KEEPCNT, options.keepCount);
-      }
-      if (options.userTimeoutMs > 0) kernel.setOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, options.userTimeoutMs);
-    }
-    if (options.receiveBufferBytes > 0) kernel.setOption(fd, SOL_SOCKET, SO_RCVBUF, options.receiveBufferBytes);
-    if (options.sendBufferBytes > 0) kernel.setOption(fd, SOL_SOCKET, SO_SNDBUF, options.sendBufferBytes);
   }
 
   // ---- TLS ----------------------------------------------------------------------------------------------------------
@@ -635,10 +409,7 @@ export class Reactor {
 
   /** The connection that a message speaks of, unless it has ended meanwhile. */
   find(slot: number, serial: number): Connection | null {
-    const local = slot - this.owner * this.segment.layout.slotsPerOwner;
-    if (!(local >= 0 && local < this.connections.length)) return null;
-    const connection = this.connections[local];
-    return connection.open && connection.serial === serial ? connection : null;
+    return this.connections.find(slot, serial);
   }
 
   /**
@@ -740,8 +511,8 @@ export class Reactor {
     else if (isUnix(connection.port.socketType)) this.rewatch(connection, WATCHED_UNIX);
   }
 
-  private rewatch({ slot, fd, serial }: Connection, events: number): void {
-    this.epoll.modify(fd, events, slot - this.owner * this.segment.layout.slotsPerOwner, serial);
+  private rewatch(connection: Connection, events: number): void {
+    this.epoll.modify(connection.fd, events, this.connections.localOf(connection), connection.serial);
   }
 
   /** The close callback has run: closes once everything is sent, or at once with RST. */
@@ -761,7 +532,7 @@ export class Reactor {
     else connection.closeAfterOutput = true;
   }
 
-  private free(connection: Connection, reset: boolean): void {
+  free(connection: Connection, reset: boolean): void {
     const { fd, tls } = connection;
     if (tls !== null) this.endTls(connection, tls, reset);
     connection.open = false;
@@ -772,78 +543,20 @@ export class Reactor {
       this.kernel.resetOnClose(fd);
       this.kernel.close(fd);
     } else this.lingerers.close(fd, this.now);
-    this.openCount--;
     this.segment.addConnections(this.owner, -1, connection.port.index);
     this.counters.add(CLOSED, 1);
-    this.table.closeSession(connection.slot);
-    this.freeSlots.give(connection.slot - this.owner * this.segment.layout.slotsPerOwner);
+    this.connections.close(connection);
     this.delivery.freed(connection);
   }
 
   // ---- time -------------------------------------------------------------------------------------------------------
 
   private tick(): void {
-    const { now } = this;
-    this.nextTick = now + this.tickMs;
-    if (this.acceptAgainAt !== 0 && now >= this.acceptAgainAt) {
-      this.acceptAgainAt = 0;
-      this.listen();
-    }
-    this.proxyGate?.tick();
-    const heartbeat = this.heartbeatCheckMs > 0 && now >= this.nextHeartbeat;
-    if (heartbeat) this.nextHeartbeat = now + this.heartbeatCheckMs;
-    if (this.openCount === 0) return;
-    for (const connection of this.connections) {
-      if (!connection.open) continue;
-      if (connection.tls?.opening === true) this.checkHandshake(connection, heartbeat);
-      else if (connection.finished) this.checkClosing(connection);
-      else this.checkIdle(connection, heartbeat);
-    }
+    this.nextTick = this.now + this.idleWatch.tickMs;
+    this.acceptor.tick();
+    if (this.connections.openCount === 0) return;
+    this.idleWatch.check(this.connections.all);
     this.output.flush();
-  }
-
-  /** Heartbeats hold here as well: a client that is to be cut off after a second of silence does not get ten. */
-  private checkHandshake(connection: Connection, heartbeat: boolean): void {
-    const since = this.numbers[connection.numberBase + CONNECT_TIME];
-    if (this.now - since * 1000 >= HANDSHAKE_MS) this.lose(connection, 0);
-    else this.checkIdle(connection, heartbeat);
-  }
-
-  private checkIdle(connection: Connection, heartbeat: boolean): void {
-    const { port, numberBase } = connection;
-    if ((this.words[connection.base + FLAGS] & FLAG_PROTECTED) !== 0) return;
-    const received = this.now - this.numbers[numberBase + RECEIVE_TIME] * 1000;
-    const sent = this.now - this.numbers[numberBase + SEND_TIME] * 1000;
-    const silent = heartbeat && port.heartbeatIdleMs > 0 && received >= port.heartbeatIdleMs;
-    const idle = port.maxIdleMs > 0 && received >= port.maxIdleMs && sent >= port.maxIdleMs;
-    if ((silent || idle) && !this.hasUnread(connection)) this.lose(connection, 0);
-  }
-
-  /** True exactly when the peer has sent what we could not read yet: its worker takes nothing, or the process was held up. */
-  private hasUnread({ fd, paused, waits, queuedToRead }: Connection): boolean {
-    if (paused) return false;
-    return waits || queuedToRead || this.kernel.recv(fd, this.waste.address, 1, MSG_PEEK) > 0;
-  }
-
-  /** A closing connection is freed although nobody answers when its worker died over the close, or its peer stopped reading. */
-  private checkClosing(connection: Connection): void {
-    if (connection.closeAfterOutput) {
-      const since = Math.max(
-        this.numbers[connection.numberBase + SEND_TIME],
-        this.numbers[connection.numberBase + RECEIVE_TIME],
-      );
-      if (this.now - since * 1000 > CLOSE_STALL_MS) this.free(connection, true);
-      return;
-    }
-    const writer = connection.closeWriter;
-    if (writer === null) return;
-    if (connection.closePosition === null && !writer.blocked) connection.closePosition = writer.position;
-    const workerDied = this.workers.life(connection.closeWorker) !== connection.closeWorkerLife;
-    if (!workerDied || connection.closePosition === null) return;
-    // In this order: who has taken the message says next that it runs the callback. It may live and take its time, and the
-    // manager tells us of its end.
-    if (writer.consumed(connection.closePosition) && this.words[connection.base + CLOSER] === 0)
-      this.finishClose(connection, true);
   }
 
   /** True exactly when a connection is to be read, or can send a file, although no event will come. */
@@ -854,20 +567,21 @@ export class Reactor {
   /** True exactly when output still waits for a peer to read it. */
   get hasOutput(): boolean {
     return (
-      this.lingerers.count !== 0 || this.connections.some((connection) => connection.open && connection.output !== null)
+      this.lingerers.count !== 0 ||
+      this.connections.all.some((connection) => connection.open && connection.output !== null)
     );
   }
 
   /** Stops taking input; output goes on. */
   stopReading(): void {
-    for (const connection of this.connections) {
+    for (const connection of this.connections.all) {
       connection.paused = true;
       if (connection.open && connection.tls?.opening === true) this.abort(connection, 'the server ends');
     }
   }
 
   forEachOpen(visit: (connection: Connection) => void): void {
-    for (const connection of this.connections) if (connection.open) visit(connection);
+    this.connections.forEachOpen(visit);
   }
 
   /** The end of the reactor: every connection is closed without a word to anybody. */

@@ -11,7 +11,6 @@ import {
 import { describeError } from '../errors.ts';
 import { Logger, type LogSettings } from '../log/log.ts';
 import { ConnectionTable } from '../shm/connections.ts';
-import { decodeFileMessage } from '../shm/file-message.ts';
 import { LaneCounters } from '../shm/lanes.ts';
 import { MASTER_INBOX, reactorInbox, reactorLane } from '../shm/layout.ts';
 import { emptyLetter, postLetter, readLetter } from '../shm/letter.ts';
@@ -20,16 +19,10 @@ import {
   COMMAND,
   COMMAND_REPLY,
   FINISH,
-  FINISH_CLOSE,
   FINISHED,
   HAND_OVER,
-  PAUSE,
   RELOAD_CERTIFICATES,
   REOPEN_LOG,
-  RESET,
-  RESUME,
-  SEND,
-  SENDFILE,
   START_ACCEPTING,
   STOP_ACCEPTING,
 } from '../shm/messages.ts';
@@ -39,6 +32,7 @@ import { WorkerTable } from '../shm/workers.ts';
 import { yieldProcessor } from '../sys/process.ts';
 import { Dispatcher, type DispatchSettings } from './dispatch.ts';
 import { LINGER_TURNS, MESSAGES_MAX } from './limits.ts';
+import { handleOwnerMessage } from './owner-messages.ts';
 import type { ReactorPort } from './port.ts';
 import { SOCKADDR_BYTES } from './proxy-gate.ts';
 import { Reactor } from './reactor.ts';
@@ -193,13 +187,8 @@ class ReactorThread {
     const { reactor } = this;
     const { kind, a, b } = reader;
     this.handled = true;
+    if (handleOwnerMessage(reactor, reader)) return;
     switch (kind) {
-      case SEND:
-        this.send(reader);
-        return;
-      case SENDFILE:
-        this.sendFile(reader);
-        break;
       case HAND_OVER: {
         const serial = reader.data.text.readInt32LE(reader.offset);
         const address = reader.data.u8.subarray(reader.offset + 4, reader.offset + reader.length);
@@ -225,8 +214,6 @@ class ReactorThread {
       case COMMAND:
         this.runCommand(reader);
         break;
-      default:
-        this.handleConnection(kind, a, b);
     }
     reader.release();
   }
@@ -238,41 +225,5 @@ class ReactorThread {
     const reply = this.functions?.runCommand(String(letter.value));
     const code = reply?.code ?? SWOOLE_ERROR_SERVER_INVALID_COMMAND;
     postLetter(this.outbox.to(inbox), COMMAND_REPLY, request, 0, letter.life, code, reply?.answer ?? '', 'an answer');
-  }
-
-  private send(reader: RingReader): void {
-    const connection = this.reactor.find(reader.a, reader.b);
-    if (connection !== null) {
-      const { bytes, data, offset, length } = reader;
-      if (bytes !== null) this.reactor.send(connection, bytes, 0, length, 0);
-      else this.reactor.send(connection, data.u8, offset, length, data.address + offset);
-    }
-    reader.release();
-  }
-
-  private sendFile(reader: RingReader): void {
-    const connection = this.reactor.find(reader.a, reader.b);
-    if (connection === null) return;
-    const { path, offset, length } = decodeFileMessage(reader);
-    this.reactor.sendFile(connection, path, offset, length);
-  }
-
-  private handleConnection(kind: number, slot: number, serial: number): void {
-    const connection = this.reactor.find(slot, serial);
-    if (connection === null) return;
-    switch (kind) {
-      case FINISH_CLOSE:
-        this.reactor.finishClose(connection, false);
-        break;
-      case RESET:
-        this.reactor.finishClose(connection, true);
-        break;
-      case PAUSE:
-        this.reactor.pause(connection);
-        break;
-      case RESUME:
-        this.reactor.resume(connection);
-        break;
-    }
   }
 }

@@ -1,0 +1,130 @@
+import {
+  ADDRESS,
+  CLOSE_ERRNO,
+  CLOSER,
+  CONNECT_TIME,
+  type ConnectionTable,
+  DISPATCHED_BYTES,
+  FAMILY,
+  FLAGS,
+  LISTENER,
+  OWNER,
+  PORT,
+  QUEUED_BYTES,
+  QUEUED_FILES,
+  RECEIVE_TIME,
+  REMOTE_PORT,
+  SEND_TIME,
+  SERIAL,
+  SOCKET,
+  STATE,
+  STATE_OPENING,
+  TAKEN_BYTES,
+  TAKEN_TIME,
+  UID,
+  WORKER,
+} from '../shm/connections.ts';
+import { SESSION_SLOTS } from '../shm/layout.ts';
+import { AF_INET, AF_INET6 } from '../sys/constants.ts';
+import { Connection } from './connection.ts';
+import { FreeSlots } from './free-slots.ts';
+import type { ReactorPort } from './port.ts';
+
+/** The connections of one reactor, and its part of the table in shared memory. */
+export class ConnectionPool {
+  /** By local slot: the place within our part of the table. The objects stay when a slot is freed. */
+  readonly all: Connection[] = [];
+  /** How many are open. */
+  openCount = 0;
+  private readonly table: ConnectionTable;
+  private readonly owner: number;
+  private readonly slots: number;
+  private readonly firstSlot: number;
+  private readonly freeSlots = new FreeSlots();
+
+  constructor(table: ConnectionTable, owner: number, slotsPerOwner: number) {
+    this.table = table;
+    this.owner = owner;
+    this.slots = slotsPerOwner;
+    this.firstSlot = owner * slotsPerOwner;
+  }
+
+  /**
+   * Makes a connection of a socket. It gets the session id that it was given (`wanted`), unless somebody holds that still.
+   * Answers null when there is no slot, or no id, for it.
+   */
+  open(fd: number, port: ReactorPort, wanted: number, address: Uint8Array, now: number): Connection | null {
+    const local = this.freeSlots.take() ?? this.all.length;
+    const slot = this.firstSlot + local;
+    if (local >= this.slots || !this.table.openSession(slot, SESSION_SLOTS, wanted)) {
+      if (local < this.all.length) this.freeSlots.give(local);
+      return null;
+    }
+    const connection = this.all[local] ?? this.create(local, slot, port);
+    connection.reset(fd, this.table.words[connection.base + SERIAL], port);
+    this.fillSlot(connection, address, now);
+    this.openCount++;
+    return connection;
+  }
+
+  private create(local: number, slot: number, port: ReactorPort): Connection {
+    const connection = new Connection(slot, this.table.wordBase(slot), this.table.numberBase(slot), port);
+    this.all[local] = connection;
+    this.table.setHighSlot(this.owner, this.all.length);
+    return connection;
+  }
+
+  private fillSlot(connection: Connection, address: Uint8Array, now: number): void {
+    const { words, numbers, bytes } = this.table;
+    const { base, numberBase, port } = connection;
+    words[base + SOCKET] = connection.fd;
+    words[base + PORT] = port.index;
+    words[base + OWNER] = this.owner;
+    words[base + WORKER] = -1;
+    words[base + FLAGS] = 0;
+    words[base + CLOSER] = 0;
+    words[base + UID] = 0;
+    words[base + LISTENER] = port.listener;
+    words[base + CLOSE_ERRNO] = 0;
+    words[base + DISPATCHED_BYTES] = 0;
+    words[base + TAKEN_BYTES] = 0;
+    words[base + QUEUED_BYTES] = 0;
+    words[base + QUEUED_FILES] = 0;
+    const family = address[0] | (address[1] << 8);
+    words[base + FAMILY] = family;
+    const ip = family === AF_INET || family === AF_INET6;
+    words[base + REMOTE_PORT] = ip ? (address[2] << 8) | address[3] : 0;
+    if (family === AF_INET) bytes.set(address.subarray(4, 8), (base + ADDRESS) * 4);
+    else if (family === AF_INET6) bytes.set(address.subarray(8, 24), (base + ADDRESS) * 4);
+    const seconds = now / 1000;
+    numbers[numberBase + CONNECT_TIME] = seconds;
+    numbers[numberBase + RECEIVE_TIME] = seconds;
+    numbers[numberBase + SEND_TIME] = 0;
+    numbers[numberBase + TAKEN_TIME] = 0;
+    Atomics.store(words, base + STATE, STATE_OPENING);
+  }
+
+  /** The session has ended: others may have the slot. */
+  close(connection: Connection): void {
+    this.openCount--;
+    this.table.closeSession(connection.slot);
+    this.freeSlots.give(this.localOf(connection));
+  }
+
+  /** The place of a connection in `all`. */
+  localOf(connection: Connection): number {
+    return connection.slot - this.firstSlot;
+  }
+
+  /** The connection that a message speaks of, unless it has ended meanwhile. */
+  find(slot: number, serial: number): Connection | null {
+    const local = slot - this.firstSlot;
+    if (!(local >= 0 && local < this.all.length)) return null;
+    const connection = this.all[local];
+    return connection.open && connection.serial === serial ? connection : null;
+  }
+
+  forEachOpen(visit: (connection: Connection) => void): void {
+    for (const connection of this.all) if (connection.open) visit(connection);
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * What ends by time: connections whose peer is silent, handshakes that take too long, and closing connections that nobody
+ * will finish.
+ */
+import {
+  CLOSER,
+  CONNECT_TIME,
+  type ConnectionTable,
+  FLAG_PROTECTED,
+  FLAGS,
+  RECEIVE_TIME,
+  SEND_TIME,
+} from '../shm/connections.ts';
+import type { WorkerTable } from '../shm/workers.ts';
+import { MSG_PEEK } from '../sys/constants.ts';
+import type { Kernel } from '../sys/kernel.ts';
+import type { Region } from '../sys/memory.ts';
+import type { Connection } from './connection.ts';
+import { CLOSE_STALL_MS, HANDSHAKE_MS, TICK_MS } from './limits.ts';
+import type { ReactorOptions } from './reactor-options.ts';
+
+/** What is told to the reactor that the watch belongs to. */
+export interface IdleWatchHost {
+  /** Milliseconds since 1970, as of this turn. */
+  readonly now: number;
+  /** The connection has ended: of itself (0), or with an errno. */
+  lose(connection: Connection, error: number): void;
+  /** Nobody will run, or has left, its close callback: it is closed. */
+  finishClose(connection: Connection, reset: boolean): void;
+  /** Its peer takes nothing of what waits. */
+  free(connection: Connection, reset: boolean): void;
+}
+
+export class IdleWatch {
+  /** How often to look. */
+  readonly tickMs: number;
+  private readonly kernel: Kernel;
+  private readonly table: ConnectionTable;
+  private readonly workers: WorkerTable;
+  private readonly heartbeatCheckMs: number;
+  /** Where one byte can be read to that nobody wants. */
+  private readonly waste: Region;
+  private readonly host: IdleWatchHost;
+  private nextHeartbeat = 0;
+
+  constructor(options: ReactorOptions, kernel: Kernel, waste: Region, host: IdleWatchHost) {
+    this.kernel = kernel;
+    this.table = options.connections;
+    this.workers = options.workers;
+    this.heartbeatCheckMs = options.heartbeatCheckMs;
+    this.waste = waste;
+    this.host = host;
+    const idleTimes = options.ports
+      .filter((port) => port.maxIdleMs > 0)
+      .map((port) => Math.max(10, port.maxIdleMs / 4));
+    this.tickMs = Math.min(TICK_MS, ...idleTimes);
+  }
+
+  /** Looks at all connections. */
+  check(connections: readonly Connection[]): void {
+    const { now } = this.host;
+    const heartbeat = this.heartbeatCheckMs > 0 && now >= this.nextHeartbeat;
+    if (heartbeat) this.nextHeartbeat = now + this.heartbeatCheckMs;
+    for (const connection of connections) {
+      if (!connection.open) continue;
+      if (connection.tls?.opening === true) this.checkHandshake(connection, heartbeat);
+      else if (connection.finished) this.checkClosing(connection);
+      else this.checkIdle(connection, heartbeat);
+    }
+  }
+
+  /** Heartbeats hold here as well: a client that is to be cut off after a second of silence does not get ten. */
+  private checkHandshake(connection: Connection, heartbeat: boolean): void {
+    if (this.sinceMs(connection, CONNECT_TIME) >= HANDSHAKE_MS) this.host.lose(connection, 0);
+    else this.checkIdle(connection, heartbeat);
+  }
+
+  private checkIdle(connection: Connection, heartbeat: boolean): void {
+    const { port } = connection;
+    if ((this.table.words[connection.base + FLAGS] & FLAG_PROTECTED) !== 0) return;
+    const received = this.sinceMs(connection, RECEIVE_TIME);
+    const sent = this.sinceMs(connection, SEND_TIME);
+    const silent = heartbeat && port.heartbeatIdleMs > 0 && received >= port.heartbeatIdleMs;
+    const idle = port.maxIdleMs > 0 && received >= port.maxIdleMs && sent >= port.maxIdleMs;
+    if ((silent || idle) && !this.hasUnread(connection)) this.host.lose(connection, 0);
+  }
+
+  private sinceMs(connection: Connection, time: number): number {
+    return this.host.now - this.table.numbers[connection.numberBase + time] * 1000;
+  }
+
+  /** True exactly when the peer has sent what we could not read yet: its worker takes nothing, or the process was held up. */
+  private hasUnread({ fd, paused, waits, queuedToRead }: Connection): boolean {
+    if (paused) return false;
+    return waits || queuedToRead || this.kernel.recv(fd, this.waste.address, 1, MSG_PEEK) > 0;
+  }
+
+  /** A closing connection is freed although nobody answers when its worker died over the close, or its peer stopped reading. */
+  private checkClosing(connection: Connection): void {
+    if (connection.closeAfterOutput) {
+      const since = Math.min(this.sinceMs(connection, SEND_TIME), this.sinceMs(connection, RECEIVE_TIME));
+      if (since > CLOSE_STALL_MS) this.host.free(connection, true);
+      return;
+    }
+    const writer = connection.closeWriter;
+    if (writer === null) return;
+    if (connection.closePosition === null && !writer.blocked) connection.closePosition = writer.position;
+    const workerDied = this.workers.life(connection.closeWorker) !== connection.closeWorkerLife;
+    if (!workerDied || connection.closePosition === null) return;
+    // In this order: who has taken the message says next that it runs the callback. It may live and take its time, and the
+    // manager tells us of its end.
+    if (writer.consumed(connection.closePosition) && this.table.words[connection.base + CLOSER] === 0)
+      this.host.finishClose(connection, true);
+  }
+}
