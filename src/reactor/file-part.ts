@@ -1,4 +1,3 @@
-import { ENXIO } from '../sys/constants.ts';
 import type { Kernel } from '../sys/kernel.ts';
 
 /** A part of a file that waits in a connection's output queue. Whoever takes it out of the queue closes it. */
@@ -29,7 +28,7 @@ export class FilePart {
     if (this.fd !== -1 || this.error !== 0) return;
     const fd = this.kernel.openFile(this.path, this.offset);
     if (fd >= 0) this.fd = fd;
-    else this.error = -fd || ENXIO;
+    else this.error = -fd;
   }
 
   close(): void {

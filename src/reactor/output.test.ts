@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { prng } from '../../test/support/prng.ts';
-import { type Served, Stage } from '../../test/support/reactor.ts';
+import { assertBytes, type Served, Stage } from '../../test/support/reactor.ts';
 import { SWOOLE_SOCK_TCP, SWOOLE_SOCK_UNIX_STREAM } from '../constants.ts';
 import { FLAG_PEER_GONE, FLAGS, QUEUED_BYTES } from '../shm/connections.ts';
 import { EAGAIN, ECONNRESET, EHOSTUNREACH, EINTR, ENOBUFS, EPIPE } from '../sys/constants.ts';
@@ -12,13 +12,6 @@ const bytesOf = (length: number): Buffer => prng(length).bytes(length);
 
 function queued(stage: Stage, { connection }: Served): number {
   return stage.table.words[connection.base + QUEUED_BYTES];
-}
-
-/** Reads and turns until nothing comes any more. */
-function readAll(stage: Stage, client: ReturnType<Stage['connect']>['client']): Buffer {
-  do stage.settle();
-  while (client.read(10_000) !== 0);
-  return client.received;
 }
 
 describe('what goes out', () => {
@@ -35,7 +28,7 @@ describe('what goes out', () => {
       'é'.repeat(3000),
     ];
     for (const piece of pieces) stage.send(served, piece);
-    assert.deepEqual(readAll(stage, client), Buffer.concat(pieces.map((piece) => Buffer.from(piece as string))));
+    assertBytes(stage.readAll(client), Buffer.concat(pieces.map((piece) => Buffer.from(piece as string))));
     assert.equal(queued(stage, served), 0);
   });
 
@@ -45,7 +38,7 @@ describe('what goes out', () => {
     for (let i = 0; i < 300; i++) stage.send(all[i % 5].served, `${i % 5}:${i} `.padEnd(2000, '.'));
     stage.settle();
     for (const [index, { client }] of all.entries()) {
-      const text = readAll(stage, client).toString();
+      const text = stage.readAll(client).toString();
       const numbers = text.match(/\d:\d+/g) ?? [];
       assert.deepEqual(
         numbers,
@@ -61,7 +54,7 @@ describe('what goes out', () => {
     const { memory } = stage.receiver;
     memory.u8.set(bytesOf(50_000), 8);
     stage.reactor.send(served.connection, memory.u8, 8, 50_000, memory.address + 8);
-    assert.deepEqual(readAll(stage, client), bytesOf(50_000));
+    assertBytes(stage.readAll(client), bytesOf(50_000));
   });
 
   it('waits for a slow reader, who gets all of it', () => {
@@ -73,7 +66,7 @@ describe('what goes out', () => {
       stage.settle();
       assert.ok(queued(stage, served) > 200_000);
       assert.ok(stage.reactor.hasOutput);
-      assert.deepEqual(readAll(stage, client), all);
+      assertBytes(stage.readAll(client), all);
       assert.equal(queued(stage, served), 0);
       assert.ok(!stage.reactor.hasOutput);
     }
@@ -85,7 +78,7 @@ describe('what goes out', () => {
     for (let i = 0; i < 10; i++) stage.send(served, Buffer.alloc(40_000));
     stage.settle();
     assert.deepEqual([served.fulls, served.empties], [1, 0]);
-    readAll(stage, client);
+    stage.readAll(client);
     assert.deepEqual([served.fulls, served.empties], [1, 1]);
   });
 
@@ -97,7 +90,7 @@ describe('what goes out', () => {
       stage.send(served, all);
       stage.close(served);
       assert.equal(served.frees, 0);
-      assert.deepEqual(readAll(stage, client), all);
+      assertBytes(stage.readAll(client), all);
       stage.pass(1000);
       client.read();
       assert.ok(client.ended);
@@ -144,7 +137,7 @@ describe('what goes out', () => {
     stage.reactor.whenSent(served.connection, tell('long'));
     stage.settle();
     assert.deepEqual(told, ['nothing true', 'short true']);
-    readAll(stage, client);
+    stage.readAll(client);
     assert.deepEqual(told, ['nothing true', 'short true', 'long true']);
     stage.send(served, bytesOf(200_000));
     stage.reactor.whenSent(served.connection, tell('lost'));
@@ -169,7 +162,7 @@ describe('a send', () => {
     stage.send(served, 'behind');
     stage.settle();
     stage.pass(BLOCKED_RETRY_MS * 4);
-    assert.deepEqual(readAll(stage, client), Buffer.concat([all, Buffer.from('behind')]));
+    assertBytes(stage.readAll(client), Buffer.concat([all, Buffer.from('behind')]));
     assert.deepEqual(stage.kernel.script.left, []);
     assert.equal(queued(stage, served), 0);
     assert.equal(served.closes, 0);
@@ -198,7 +191,7 @@ describe('a send', () => {
       stage.kernel.script.shorten('send', 1, 50, 3);
       stage.send(served, bytesOf(size));
       stage.send(served, 'behind');
-      assert.deepEqual(readAll(stage, client), Buffer.concat([bytesOf(size), Buffer.from('behind')]));
+      assertBytes(stage.readAll(client), Buffer.concat([bytesOf(size), Buffer.from('behind')]));
     }
   });
 

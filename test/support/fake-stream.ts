@@ -36,24 +36,37 @@ export abstract class Source {
 
 /** Bytes in order. */
 export class Bytes {
-  private data: Buffer = Buffer.alloc(0);
+  private chunks: Buffer[] = [];
+  length = 0;
 
-  get length(): number {
-    return this.data.length;
-  }
   push(bytes: Uint8Array): void {
-    this.data = Buffer.concat([this.data, bytes]);
+    if (bytes.length === 0) return;
+    this.chunks.push(Buffer.from(bytes));
+    this.length += bytes.length;
   }
+  /** The first bytes, at most so many. */
   peek(count: number): Buffer {
-    return this.data.subarray(0, count);
+    const all = Buffer.concat(this.chunks);
+    this.chunks = this.length === 0 ? [] : [all];
+    return all.subarray(0, Math.min(count, this.length));
   }
+  /** The same, taken out. */
   take(count: number): Buffer {
-    const taken = this.data.subarray(0, count);
-    this.data = this.data.subarray(count);
-    return taken;
+    const taken: Buffer[] = [];
+    for (let left = Math.min(count, this.length); left > 0; ) {
+      const [first] = this.chunks;
+      taken.push(first.subarray(0, left));
+      if (first.length <= left) this.chunks.shift();
+      else this.chunks[0] = first.subarray(left);
+      const { length } = taken[taken.length - 1];
+      left -= length;
+      this.length -= length;
+    }
+    return Buffer.concat(taken);
   }
   clear(): void {
-    this.data = Buffer.alloc(0);
+    this.chunks = [];
+    this.length = 0;
   }
 }
 
@@ -167,7 +180,7 @@ export class TcpStream extends Stream {
     const count = this.urgentAt > 0 ? Math.min(most, this.urgentAt) : Math.min(most, this.incoming.length);
     if (peek) return this.incoming.peek(count);
     if (this.urgentAt > 0) this.urgentAt -= count;
-    const bytes = Buffer.from(this.incoming.take(count));
+    const bytes = this.incoming.take(count);
     this.peer?.carry();
     return bytes;
   }
@@ -323,7 +336,7 @@ export class UnixStream extends Stream {
       return this.inputEnded ? Buffer.alloc(0) : -EAGAIN;
     }
     if (peek) return this.incoming.peek(most);
-    const bytes = Buffer.from(this.incoming.take(most));
+    const bytes = this.incoming.take(most);
     const { peer } = this;
     // Whether it has asked for room or not.
     if (peer?.writable === true) peer.wake(EPOLLOUT);
