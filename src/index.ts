@@ -12,18 +12,23 @@ export { Timer, type TimerInfo, type TimerStats } from './loop/timer.ts';
 export {
   Event as ConnectionEvent,
   Packet,
+  type PacketInfo,
   PipeMessage,
   StatusInfo,
   TaskResult,
 } from './server/callbacks/event-objects.ts';
-export type { Events, PortEvents, ServerEvents } from './server/callbacks/events.ts';
-export type { PacketInfo } from './server/callbacks/packets.ts';
 export type { ConnectionList } from './server/connection-list.ts';
 export type { ClientInfo } from './server/connections/client-info.ts';
 export { ListenSocket, type SocketOption } from './server/listen-socket.ts';
-export type { CommandCallback } from './server/messages/commands.ts';
-export { Port } from './server/port.ts';
-export { Server } from './server/server.ts';
+export {
+  type CommandCallback,
+  type Events,
+  type FinishCallback,
+  Port,
+  type PortEvents,
+  Server,
+  type ServerEvents,
+} from './server/server.ts';
 export type {
   DispatchFunction,
   PackageLengthFunction,
@@ -31,5 +36,4 @@ export type {
   ServerSettings,
 } from './server/settings/settings.ts';
 export { Task } from './server/tasks/task.ts';
-export type { FinishCallback } from './server/tasks/tasks.ts';
 export type { Stats } from './shm/stats.ts';

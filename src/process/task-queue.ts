@@ -15,6 +15,7 @@ import { workerInbox } from '../shm/layout.ts';
 import { decodeLetter } from '../shm/letter.ts';
 import { TASK_QUEUED } from '../shm/messages.ts';
 import { decodeTask, encodeTask, letterOfTask, type QueuedTask } from '../shm/queued-task.ts';
+import { type Segment, WORD_TASK_QUEUE } from '../shm/segment.ts';
 import type { TasksInHand } from '../shm/tasks-in-hand.ts';
 import { EAGAIN, EIO, ENOMSG } from '../sys/constants.ts';
 import type { Region } from '../sys/memory.ts';
@@ -36,6 +37,11 @@ interface Outgoing {
   bytes: Buffer;
   /** Its file, or '' where it has none (yet). */
   path: string;
+}
+
+/** The message queue that the first process has opened. */
+export function taskQueueOf(segment: Segment): number {
+  return segment.load(WORD_TASK_QUEUE) - 1;
 }
 
 /** The sender's side. What the queue has no room for waits in this process, in order. */

@@ -18,10 +18,10 @@ import {
 import { changeGroup, interfaceIndex } from '../sys/datagram.ts';
 import { readOption, setOption } from '../sys/socket.ts';
 import { SOCKET_OPTIONS, type SocketOptionName, type SocketOptionNumbers } from '../sys/socket-options.ts';
-import { STAYS } from './connection-list.ts';
-import { internalsOf, type Port } from './port.ts';
-import { daemonAttempts, isFirst } from './start/boot-record.ts';
-import type { ServerCore } from './state/core.ts';
+import type { PortState } from './ports/port-state.ts';
+import { daemonAttempts, isFirst } from './state/boot-record.ts';
+import { fail, type Script } from './state/script.ts';
+import { STAYS } from './stays.ts';
 
 const ENODEV = 19;
 
@@ -29,18 +29,18 @@ const ENODEV = 19;
 export type SocketOption = SocketOptionName | readonly [level: number, option: number];
 
 export class ListenSocket {
-  readonly #core: ServerCore;
-  readonly #port: Port;
+  readonly #script: Script;
+  readonly #port: PortState;
   protected readonly stays = STAYS;
 
-  constructor(core: ServerCore, port: Port) {
-    this.#core = core;
+  constructor(script: Script, port: PortState) {
+    this.#script = script;
     this.#port = port;
   }
 
   /** The descriptor in this process; -1 where it does not have the socket. */
   get fd(): number {
-    return internalsOf(this.#port).fd;
+    return this.#port.fd;
   }
 
   /** Sets an option to a number, or to yes or no. `false` where the kernel refuses, with its errno in `getLastError()`. */
@@ -49,7 +49,7 @@ export class ListenSocket {
     const wanted = typeof value === 'boolean' ? Number(value) : value;
     if (!Number.isInteger(wanted)) throw badArgument('value', 'a whole number or a boolean', value);
     // Sockets that are bound anew later, one for each worker, get it as well.
-    if (!this.#core.started) internalsOf(this.#port).socketOptions.push([level, number, wanted]);
+    if (!this.#script.started) this.#port.socketOptions.push([level, number, wanted]);
     if (this.#isReplay()) return true;
     return this.#answer(setOption(this.fd, level, number, wanted));
   }
@@ -126,14 +126,12 @@ export class ListenSocket {
 
   /** True exactly when another process has done the same already, to the same socket. */
   #isReplay(): boolean {
-    const core = this.#core;
-    return !core.started && !(isFirst(core) && daemonAttempts(core.place) === null);
+    const script = this.#script;
+    return !script.started && !(isFirst(script) && daemonAttempts(script.place) === null);
   }
 
   #answer(error: number): boolean {
-    if (error === 0) return true;
-    this.#core.lastError = error;
-    return false;
+    return error === 0 || fail(this.#script, error);
   }
 }
 

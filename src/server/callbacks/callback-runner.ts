@@ -4,14 +4,17 @@
  */
 import { SWOOLE_LOG_ERROR } from '../../constants.ts';
 import { describeError } from '../../errors.ts';
+import type { Logger } from '../../log/log.ts';
+import type { Runtime } from '../../process/runtime.ts';
 import { CALLBACKS_NOW, CALLBACKS_PEAK } from '../../shm/counters.ts';
-import type { ServerCore } from '../state/core.ts';
 
 export class CallbackRunner {
-  private readonly core: ServerCore;
+  private readonly runtime: Runtime;
+  private readonly logger: Logger;
 
-  constructor(core: ServerCore) {
-    this.core = core;
+  constructor(runtime: Runtime) {
+    this.runtime = runtime;
+    this.logger = runtime.logger;
   }
 
   /** Answers a promise that never rejects where the callback is async, else undefined. */
@@ -56,11 +59,11 @@ export class CallbackRunner {
 
   failed(event: string, fd: number, error: unknown): void {
     const where = fd > 0 ? ` of connection ${fd}` : '';
-    this.core.logger.log(SWOOLE_LOG_ERROR, `the ${event} callback${where} failed: ${describeError(error)}`);
+    this.logger.log(SWOOLE_LOG_ERROR, `the ${event} callback${where} failed: ${describeError(error)}`);
   }
 
   private countCallbacks(delta: number): void {
-    const { counters, workers, segment, workerId, stopping } = this.core.runtime!;
+    const { counters, workers, segment, workerId, stopping } = this.runtime;
     const now = counters.get(CALLBACKS_NOW) + delta;
     counters.set(CALLBACKS_NOW, now);
     if (now > counters.get(CALLBACKS_PEAK)) counters.set(CALLBACKS_PEAK, now);

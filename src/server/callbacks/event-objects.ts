@@ -1,8 +1,20 @@
 /** What callbacks get in place of single arguments when `event_object` is on. */
 
-import type { Server } from '../server.ts';
 import type { Task } from '../tasks/task.ts';
-import type { PacketInfo } from './packets.ts';
+
+/** Where a datagram came from, and to which of our sockets. */
+export interface PacketInfo {
+  /** Descriptor of the socket that it came to, for sendto() and send() in this process. */
+  server_socket: number;
+  /** Port of that socket; 0 for Unix sockets. */
+  server_port: number;
+  /** IP address of the peer, or the path of its Unix socket: "" when it has none, and then it cannot be answered. */
+  address: string;
+  /** Port of the peer. Not there for Unix sockets. */
+  port: number;
+  /** When it was received, in seconds since 1970. */
+  dispatch_time: number;
+}
 
 /** Of connect and close, which have no data, and of receive. */
 export class Event<Data extends Buffer | null = Buffer | null> {
@@ -93,16 +105,16 @@ export class PipeMessage {
   }
 }
 
-export interface ServerObjectEvents {
-  task: (server: Server, task: Task) => unknown;
-  finish: (server: Server, result: TaskResult) => unknown;
-  pipeMessage: (server: Server, message: PipeMessage) => unknown;
-  workerError: (server: Server, info: StatusInfo) => unknown;
+export interface ServerObjectEvents<Self> {
+  task: (server: Self, task: Task) => unknown;
+  finish: (server: Self, result: TaskResult) => unknown;
+  pipeMessage: (server: Self, message: PipeMessage) => unknown;
+  workerError: (server: Self, info: StatusInfo) => unknown;
 }
 
-export interface PortObjectEvents {
-  connect: (server: Server, event: Event<null>) => unknown;
-  receive: (server: Server, event: Event<Buffer>) => unknown;
-  close: (server: Server, event: Event<null>) => unknown;
-  packet: (server: Server, packet: Packet) => unknown;
+export interface PortObjectEvents<Self> {
+  connect: (server: Self, event: Event<null>) => unknown;
+  receive: (server: Self, event: Event<Buffer>) => unknown;
+  close: (server: Self, event: Event<null>) => unknown;
+  packet: (server: Self, packet: Packet) => unknown;
 }

@@ -1,63 +1,64 @@
-import type { Server } from '../server.ts';
-import type { PortObjectEvents, ServerObjectEvents } from './event-objects.ts';
-import type { PacketInfo } from './packets.ts';
+import type { PacketInfo, PortObjectEvents, ServerObjectEvents } from './event-objects.ts';
 
 /** The events of a server, with their callbacks. Names are written as here or in any other case. */
-export interface ServerEvents {
+export interface ServerEvents<Self> {
   /** The server is ready. In SWOOLE_PROCESS in the master, in SWOOLE_BASE in worker 0. */
-  start: (server: Server) => unknown;
+  start: (server: Self) => unknown;
   /** The server is about to end; everything still runs. */
-  beforeShutdown: (server: Server) => unknown;
+  beforeShutdown: (server: Self) => unknown;
   /** Everything has ended. */
-  shutdown: (server: Server) => unknown;
-  managerStart: (server: Server) => unknown;
-  managerStop: (server: Server) => unknown;
+  shutdown: (server: Self) => unknown;
+  managerStart: (server: Self) => unknown;
+  managerStop: (server: Self) => unknown;
   /** First event of every worker process. */
-  workerStart: (server: Server, workerId: number) => unknown;
+  workerStart: (server: Self, workerId: number) => unknown;
   /** Last event of a worker that ends normally. */
-  workerStop: (server: Server, workerId: number) => unknown;
+  workerStop: (server: Self, workerId: number) => unknown;
   /** A worker was told to stop but its loop is not empty yet: stop timers, close clients. Told again and again. */
-  workerExit: (server: Server, workerId: number) => unknown;
+  workerExit: (server: Self, workerId: number) => unknown;
   /** In the manager: a process has ended abnormally. */
-  workerError: (server: Server, workerId: number, workerPid: number, exitCode: number, signal: number) => unknown;
+  workerError: (server: Self, workerId: number, workerPid: number, exitCode: number, signal: number) => unknown;
   /**
    * In a task worker: what it answers is the result, unless that is undefined or null. Written as methods, this one and the
    * next two take callbacks that name the type of their data.
    */
-  task(server: Server, taskId: number, sourceWorkerId: number, data: unknown): unknown;
+  task(server: Self, taskId: number, sourceWorkerId: number, data: unknown): unknown;
   /** A task of this worker has a result. */
-  finish(server: Server, taskId: number, result: unknown): unknown;
+  finish(server: Self, taskId: number, result: unknown): unknown;
   /** Another process has sent a message. */
-  pipeMessage(server: Server, sourceWorkerId: number, message: unknown): unknown;
-  beforeReload: (server: Server) => unknown;
-  afterReload: (server: Server) => unknown;
+  pipeMessage(server: Self, sourceWorkerId: number, message: unknown): unknown;
+  beforeReload: (server: Self) => unknown;
+  afterReload: (server: Self) => unknown;
 }
 
 /** The events of a port. The server's own port is the fallback of the others. */
-export interface PortEvents {
-  connect: (server: Server, fd: number, reactorId: number) => unknown;
-  receive: (server: Server, fd: number, reactorId: number, data: Buffer) => unknown;
+export interface PortEvents<Self> {
+  connect: (server: Self, fd: number, reactorId: number) => unknown;
+  receive: (server: Self, fd: number, reactorId: number, data: Buffer) => unknown;
   /** A datagram has come. Answer it with `server.sendto()`, or `server.send()` to the path of a Unix socket. */
-  packet: (server: Server, data: Buffer, clientInfo: PacketInfo) => unknown;
+  packet: (server: Self, data: Buffer, clientInfo: PacketInfo) => unknown;
   /** `reactorId` is negative when the server closed the connection. */
-  close: (server: Server, fd: number, reactorId: number) => unknown;
+  close: (server: Self, fd: number, reactorId: number) => unknown;
   /** What waits for a slow reader has reached buffer_high_watermark. */
-  bufferFull: (server: Server, fd: number) => unknown;
+  bufferFull: (server: Self, fd: number) => unknown;
   /** It has fallen to buffer_low_watermark again. */
-  bufferEmpty: (server: Server, fd: number) => unknown;
+  bufferEmpty: (server: Self, fd: number) => unknown;
 }
 
-export interface Events extends ServerEvents, PortEvents {}
+export interface Events<Self> extends ServerEvents<Self>, PortEvents<Self> {}
 
 type ByLowerName<Map> = { [Name in keyof Map as Lowercase<Name & string>]: Map[Name] };
 /** The callback of an event by its name in any case; never for a name that is no event. */
 export type CallbackOf<Map, Name extends string> =
   Lowercase<Name> extends keyof ByLowerName<Map> ? ByLowerName<Map>[Lowercase<Name>] : never;
 
-export type ServerCallback<Name extends string> = CallbackOf<Events, Name>;
-export type ServerObjectCallback<Name extends string> = CallbackOf<ServerObjectEvents & PortObjectEvents, Name>;
-export type PortCallback<Name extends string> = CallbackOf<PortEvents, Name>;
-export type PortObjectCallback<Name extends string> = CallbackOf<PortObjectEvents, Name>;
+export type ServerCallback<Self, Name extends string> = CallbackOf<Events<Self>, Name>;
+export type ServerObjectCallback<Self, Name extends string> = CallbackOf<
+  ServerObjectEvents<Self> & PortObjectEvents<Self>,
+  Name
+>;
+export type PortCallback<Self, Name extends string> = CallbackOf<PortEvents<Self>, Name>;
+export type PortObjectCallback<Self, Name extends string> = CallbackOf<PortObjectEvents<Self>, Name>;
 
 /** A registered callback whose event is known by where it is kept. */
 export type AnyCallback = (...args: never[]) => unknown;
@@ -77,7 +78,7 @@ const SERVER_EVENTS = [
   'pipeMessage',
   'beforeReload',
   'afterReload',
-] as const satisfies (keyof ServerEvents)[];
+] as const satisfies (keyof ServerEvents<object>)[];
 
 const PORT_EVENTS = [
   'connect',
@@ -86,7 +87,7 @@ const PORT_EVENTS = [
   'close',
   'bufferFull',
   'bufferEmpty',
-] as const satisfies (keyof PortEvents)[];
+] as const satisfies (keyof PortEvents<object>)[];
 
 const SERVER_NAMES = new Set<string>(SERVER_EVENTS.map((name) => name.toLowerCase()));
 const PORT_NAMES = new Set<string>(PORT_EVENTS.map((name) => name.toLowerCase()));

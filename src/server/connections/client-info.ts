@@ -3,6 +3,7 @@ import {
   CLOSE_ERRNO,
   CONNECT_TIME,
   DISPATCHED_BYTES,
+  FLAG_CLOSE_DONE,
   LISTENER,
   OWNER,
   PORT,
@@ -17,7 +18,8 @@ import {
   UID,
   WORKER,
 } from '../../shm/connections.ts';
-import type { ServerCore } from '../state/core.ts';
+import type { Member } from '../state/member.ts';
+import { isVisible } from './visible.ts';
 
 /** What is known of a connection. */
 export interface ClientInfo {
@@ -56,17 +58,27 @@ export interface ClientInfo {
   send_queued_bytes: number;
 }
 
-export function readClientInfo(core: ServerCore, slot: number): ClientInfo {
-  const { connections, wire } = core.runtime!;
+/** With `ignoreError` also of one that has just been closed. */
+export function clientInfo(member: Member, fd: number, ignoreError: boolean): ClientInfo | false {
+  const { connections } = member.runtime;
+  const slot = ignoreError ? connections.findAny(fd) : connections.find(fd);
+  if (slot === -1 || !isVisible(member, slot)) return false;
+  // Inside the close callback it still exists; once that has returned it does not.
+  if (!ignoreError && (connections.flags(slot) & FLAG_CLOSE_DONE) !== 0) return false;
+  return readClientInfo(member, slot);
+}
+
+function readClientInfo({ script, settings, runtime, certificates }: Member, slot: number): ClientInfo {
+  const { connections, wire } = runtime;
   const { words, numbers } = connections;
   const base = connections.wordBase(slot);
   const times = connections.numberBase(slot);
-  const port = core.ports[words[base + PORT]];
+  const port = script.ports[words[base + PORT]];
   const received = numbers[times + RECEIVE_TIME];
   const uid = words[base + UID] >>> 0;
   const worker = words[base + WORKER];
-  const mode = core.settings!.dispatchMode;
-  const certificate = core.application!.certificateOf(slot, words[base + SERIAL]);
+  const mode = settings.dispatchMode;
+  const certificate = certificates.of(slot, words[base + SERIAL]);
   return {
     ...(uid !== 0 || mode === SWOOLE_DISPATCH_UIDMOD ? { uid } : {}),
     ...(worker > 0 || mode === SWOOLE_DISPATCH_CO_CONN_LB ? { worker_id: worker } : {}),

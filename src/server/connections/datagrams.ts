@@ -7,7 +7,6 @@ import {
   SWOOLE_ERROR_BAD_IPV6_ADDRESS,
   SWOOLE_ERROR_BAD_PORT,
   SWOOLE_ERROR_NO_PAYLOAD,
-  SWOOLE_LOG_WARNING,
   SWOOLE_SOCK_UDP,
   SWOOLE_SOCK_UDP6,
   SWOOLE_SOCK_UNIX_DGRAM,
@@ -15,8 +14,7 @@ import {
 import { badArgument, describeValue } from '../../errors.ts';
 import { aimIPv4, aimIPv6, aimUnix, sendDatagram } from '../../sys/datagram.ts';
 import { isBytes } from '../../sys/memory.ts';
-import { internalsOf } from '../port.ts';
-import type { ServerCore } from '../state/core.ts';
+import { fail, type Script, warn } from '../state/script.ts';
 
 const SLASH = 47;
 
@@ -28,7 +26,7 @@ export function isSocketPath(text: string): boolean {
 
 /** Sends one datagram; `host` is an IPv4 or IPv6 address, or the path of a Unix socket (then `port` does not matter). */
 export function sendTo(
-  core: ServerCore,
+  script: Script,
   host: string,
   port: number,
   data: string | Uint8Array,
@@ -37,28 +35,28 @@ export function sendTo(
   if (typeof host !== 'string') throw badArgument('the address', 'a string', host, 'the address of sendto()');
   if (typeof data !== 'string' && !isBytes(data))
     throw badArgument('the data', 'a string or a Uint8Array', data, 'the data of sendto()');
-  if (data.length === 0) return fail(core, SWOOLE_ERROR_NO_PAYLOAD);
+  if (data.length === 0) return fail(script, SWOOLE_ERROR_NO_PAYLOAD);
   const type = isSocketPath(host) ? SWOOLE_SOCK_UNIX_DGRAM : host.includes(':') ? SWOOLE_SOCK_UDP6 : SWOOLE_SOCK_UDP;
   // First, because it needs no line in the log: peers without an address, as many as like, can make a program come here.
   const error = aim(type, host, port);
-  if (error !== 0) return fail(core, error);
-  const fd = socketOf(core, type, serverSocket);
+  if (error !== 0) return fail(script, error);
+  const fd = socketOf(script, type, serverSocket);
   if (fd === -1) return false;
   const errno = sendDatagram(fd, data);
-  return errno === 0 || fail(core, errno);
+  return errno === 0 || fail(script, errno);
 }
 
 /** The socket to send with: the one that is named, or that of the port of this type which was added last; else -1. */
-function socketOf(core: ServerCore, type: number, serverSocket: number): number {
-  const { ports } = core;
+function socketOf(script: Script, type: number, serverSocket: number): number {
+  const { ports } = script;
   for (let index = ports.length - 1; index >= 0; index--) {
     if (ports[index].type !== type) continue;
-    const { fd } = internalsOf(ports[index]);
+    const { fd } = ports[index];
     if (fd !== -1 && (serverSocket === -1 || serverSocket === fd)) return fd;
   }
   const what =
     serverSocket === -1 ? 'the server has no port of' : `socket ${describeValue(serverSocket)} is not a port of`;
-  core.logger.log(SWOOLE_LOG_WARNING, `sendto(): ${what} ${TYPE_NAMES[type]}, which is needed for this address`);
+  warn(script, `sendto(): ${what} ${TYPE_NAMES[type]}, which is needed for this address`);
   return -1;
 }
 
@@ -74,9 +72,4 @@ function aim(type: number, host: string, port: number): number {
   if (!(Number.isInteger(port) && port >= 0 && port <= 65535)) return SWOOLE_ERROR_BAD_PORT;
   if (type === SWOOLE_SOCK_UDP) return aimIPv4(host, port) ? 0 : SWOOLE_ERROR_BAD_HOST_ADDR;
   return aimIPv6(host, port) ? 0 : SWOOLE_ERROR_BAD_IPV6_ADDRESS;
-}
-
-function fail(core: ServerCore, code: number): false {
-  core.lastError = code;
-  return false;
 }

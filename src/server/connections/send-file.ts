@@ -9,63 +9,63 @@ import {
   SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW,
   SWOOLE_ERROR_SERVER_IS_NOT_REGULAR_FILE,
   SWOOLE_ERROR_SERVER_SEND_IN_MASTER,
-  SWOOLE_ERROR_SESSION_INVALID_ID,
   SWOOLE_ERROR_SESSION_NOT_EXIST,
   SWOOLE_ERROR_SYSTEM_CALL_FAIL,
-  SWOOLE_LOG_WARNING,
   SWOOLE_PROCESS,
 } from '../../constants.ts';
-import { badArgument, describeValue } from '../../errors.ts';
+import { badArgument } from '../../errors.ts';
 import { rootDirectory } from '../../process/privileges.ts';
 import type { Runtime } from '../../process/runtime.ts';
 import { FLAG_CLOSE_TAKEN, FLAG_PEER_GONE, FLAGS, OWNER, QUEUED_FILES } from '../../shm/connections.ts';
 import { isBytes } from '../../sys/memory.ts';
-import type { ServerCore } from '../state/core.ts';
-import { closedCode, goneCode } from './closed-code.ts';
+import type { Member } from '../state/member.ts';
+import { fail, type Script, warn } from '../state/script.ts';
+import { badSession, closedCode, goneCode } from './closed-code.ts';
 
 /** What one message between Swoole's processes has room for; longer paths than PATH_MAX fail in stat() anyway. */
 const PATH_BYTES_MAX = 8100;
 /** Files that may wait for one connection: each costs a little memory, and some of them a descriptor. */
 const FILES_QUEUED_MAX = 1024;
 
-export function sendFile(core: ServerCore, fd: number, filename: string, offset: number, length: number): boolean {
-  const runtime = core.runtime!;
+export function sendFile(member: Member, fd: number, filename: string, offset: number, length: number): boolean {
+  const { script, runtime } = member;
   if (typeof filename !== 'string') throw badArgument('filename', 'a string', filename);
   if (!Number.isSafeInteger(offset)) throw badArgument('offset', 'a whole number', offset);
   if (!Number.isSafeInteger(length)) throw badArgument('length', 'a whole number', length);
   if (offset < 0 || length < 0) {
-    core.logger.log(SWOOLE_LOG_WARNING, `sendfile(): offset ${offset} and length ${length} must not be negative`);
+    warn(script, `sendfile(): offset ${offset} and length ${length} must not be negative`);
     return false;
   }
-  if (typeof fd !== 'number' || fd <= 0) return badSession(core, 'sendfile', fd);
-  if (core.mode === SWOOLE_PROCESS && runtime.role === 'master') return fail(core, SWOOLE_ERROR_SERVER_SEND_IN_MASTER);
-  if (Buffer.byteLength(filename) > PATH_BYTES_MAX) return fail(core, SWOOLE_ERROR_NAME_TOO_LONG);
-  const size = readableSize(core, filename);
+  if (typeof fd !== 'number' || fd <= 0) return badSession(script, 'sendfile', fd);
+  if (script.mode === SWOOLE_PROCESS && runtime.role === 'master')
+    return fail(script, SWOOLE_ERROR_SERVER_SEND_IN_MASTER);
+  if (Buffer.byteLength(filename) > PATH_BYTES_MAX) return fail(script, SWOOLE_ERROR_NAME_TOO_LONG);
+  const size = readableSize(script, filename);
   if (size === -1) return false;
-  if (size <= offset) return fail(core, SWOOLE_ERROR_SYSTEM_CALL_FAIL);
-  if (length > size - offset) return fail(core, SWOOLE_ERROR_INVALID_PARAMS);
+  if (size <= offset) return fail(script, SWOOLE_ERROR_SYSTEM_CALL_FAIL);
+  if (length > size - offset) return fail(script, SWOOLE_ERROR_INVALID_PARAMS);
 
-  const slot = openSlot(core, runtime, fd);
+  const slot = sendableSlot(script, runtime, fd);
   if (slot === -1) return false;
   const { words } = runtime.connections;
   const base = runtime.connections.wordBase(slot);
-  if (words[base + QUEUED_FILES] >= FILES_QUEUED_MAX) return fail(core, SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW);
+  if (words[base + QUEUED_FILES] >= FILES_QUEUED_MAX) return fail(script, SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW);
   const path = pathForOwner(runtime, filename);
-  if (path === null) return fail(core, SWOOLE_ERROR_SYSTEM_CALL_FAIL);
+  if (path === null) return fail(script, SWOOLE_ERROR_SYSTEM_CALL_FAIL);
   runtime.wire.sendFile(slot, runtime.connections.serialOf(fd), path, offset, length === 0 ? size - offset : length);
   return true;
 }
 
 /** Size of a file that this process may read; -1, with the code set, for anything else. */
-function readableSize(core: ServerCore, filename: string): number {
+function readableSize(script: Script, filename: string): number {
   try {
     const stats = statSync(filename, { throwIfNoEntry: false });
     if (stats === undefined) {
-      fail(core, SWOOLE_ERROR_SYSTEM_CALL_FAIL);
+      fail(script, SWOOLE_ERROR_SYSTEM_CALL_FAIL);
       return -1;
     }
     if (!stats.isFile()) {
-      fail(core, SWOOLE_ERROR_SERVER_IS_NOT_REGULAR_FILE);
+      fail(script, SWOOLE_ERROR_SERVER_IS_NOT_REGULAR_FILE);
       return -1;
     }
     // The owner of the socket may be root where we are not: it must not lend us its eyes.
@@ -73,7 +73,7 @@ function readableSize(core: ServerCore, filename: string): number {
     return stats.size;
   } catch {
     // A path with a zero byte, one too long, a directory that may not be entered, a file that may not be read.
-    fail(core, SWOOLE_ERROR_SYSTEM_CALL_FAIL);
+    fail(script, SWOOLE_ERROR_SYSTEM_CALL_FAIL);
     return -1;
   }
 }
@@ -91,50 +91,37 @@ function pathForOwner(runtime: Runtime, filename: string): string | null {
   }
 }
 
-export async function sendWait(core: ServerCore, fd: number, data: string | Uint8Array): Promise<boolean> {
-  const runtime = core.runtime!;
+export async function sendWait(member: Member, fd: number, data: string | Uint8Array): Promise<boolean> {
+  const { script, runtime, workerId, taskworker } = member;
   if (typeof data !== 'string' && !isBytes(data)) {
     throw badArgument('data', 'a string or a Uint8Array', data);
   }
-  if (core.mode !== SWOOLE_BASE || core.workerId < 0 || core.taskworker) {
-    core.logger.log(SWOOLE_LOG_WARNING, 'sendwait() works in the event workers of SWOOLE_BASE only: use send()');
+  if (script.mode !== SWOOLE_BASE || workerId < 0 || taskworker) {
+    warn(script, 'sendwait() works in the event workers of SWOOLE_BASE only: use send()');
     return false;
   }
-  if (data.length === 0) return fail(core, SWOOLE_ERROR_NO_PAYLOAD);
-  if (typeof fd !== 'number' || fd <= 0) return badSession(core, 'sendwait', fd);
-  const slot = openSlot(core, runtime, fd);
+  if (data.length === 0) return fail(script, SWOOLE_ERROR_NO_PAYLOAD);
+  if (typeof fd !== 'number' || fd <= 0) return badSession(script, 'sendwait', fd);
+  const slot = sendableSlot(script, runtime, fd);
   if (slot === -1) return false;
   const { words } = runtime.connections;
   const base = runtime.connections.wordBase(slot);
   const sent = runtime.wire.sendWait(slot, runtime.connections.serialOf(fd), data);
   if (sent !== null) return sent;
-  core.logger.log(
-    SWOOLE_LOG_WARNING,
-    `sendwait(): connection ${fd} belongs to worker ${words[base + OWNER]}: only that can wait for it`,
-  );
-  return fail(core, SWOOLE_ERROR_SESSION_NOT_EXIST);
+  warn(script, `sendwait(): connection ${fd} belongs to worker ${words[base + OWNER]}: only that can wait for it`);
+  return fail(script, SWOOLE_ERROR_SESSION_NOT_EXIST);
 }
 
 /** The slot of a connection that can still be sent to; -1, with the code set, when there is none. */
-function openSlot(core: ServerCore, runtime: Runtime, fd: number): number {
+function sendableSlot(script: Script, runtime: Runtime, fd: number): number {
   const { connections } = runtime;
   const slot = connections.find(fd);
   if (slot === -1) {
-    fail(core, goneCode(connections, fd));
+    fail(script, goneCode(connections, fd));
     return -1;
   }
   const flags = connections.words[connections.wordBase(slot) + FLAGS];
   if ((flags & (FLAG_CLOSE_TAKEN | FLAG_PEER_GONE)) === 0) return slot;
-  fail(core, closedCode(flags));
+  fail(script, closedCode(flags));
   return -1;
-}
-
-function fail(core: ServerCore, code: number): false {
-  core.lastError = code;
-  return false;
-}
-
-function badSession(core: ServerCore, method: string, fd: unknown): false {
-  core.logger.log(SWOOLE_LOG_WARNING, `${method}(): ${describeValue(fd)} is not the id of a connection`);
-  return fail(core, SWOOLE_ERROR_SESSION_INVALID_ID);
 }

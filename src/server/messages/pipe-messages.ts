@@ -1,22 +1,21 @@
-import { SWOOLE_ERROR_INVALID_PARAMS, SWOOLE_ERROR_WRONG_OPERATION, SWOOLE_LOG_WARNING } from '../../constants.ts';
+import { SWOOLE_ERROR_INVALID_PARAMS, SWOOLE_ERROR_WRONG_OPERATION } from '../../constants.ts';
 import { describeValue, TswooleError } from '../../errors.ts';
-import type { Runtime } from '../../process/runtime.ts';
 import { workerInbox } from '../../shm/layout.ts';
 import { postLetter } from '../../shm/letter.ts';
 import { PIPE_MESSAGE } from '../../shm/messages.ts';
-import type { ServerCore } from '../state/core.ts';
+import type { Member } from '../state/member.ts';
+import { fail, warn } from '../state/script.ts';
 
 /** Sends a value to the pipeMessage event of another process. Where its ring is full it waits here, in order. */
-export function sendMessage(core: ServerCore, runtime: Runtime, message: unknown, workerId: number): boolean {
+export function sendMessage({ script, runtime }: Member, message: unknown, workerId: number): boolean {
   const { layout } = runtime.segment;
   const refuse = (text: string, code: number): false => {
-    core.logger.log(SWOOLE_LOG_WARNING, `sendMessage(): ${text}`);
-    core.lastError = code;
-    return false;
+    warn(script, `sendMessage(): ${text}`);
+    return fail(script, code);
   };
   if (message === undefined)
     throw new TswooleError('ERR_ARGUMENT', 'sendMessage() needs a message', { key: 'message' });
-  if (core.callbacks.get('pipeMessage') === null)
+  if (script.callbacks.get('pipeMessage') === null)
     return refuse(
       'there is no pipeMessage callback: call server.on("pipeMessage", …) before start()',
       SWOOLE_ERROR_WRONG_OPERATION,

@@ -28,33 +28,13 @@ import {
   TCP_FASTOPEN,
 } from '../../sys/constants.ts';
 import { bindTo, closeDescriptor, listenOn, localPort, openSocket, setOption } from '../../sys/socket.ts';
-import { internalsOf, type Port, type PortInternals } from '../port.ts';
 import type { ResolvedPortSettings } from '../settings/settings.ts';
-import { bindToPath, type SocketFile, socketFileOf } from './socket-file.ts';
+import type { Address, Bound } from './address.ts';
+import type { PortState } from './port-state.ts';
+import { bindToPath, socketFileOf } from './socket-file.ts';
 
 /** A path longer than this has no room in the kernel's address; other hosts are never that long. */
 export const HOST_BYTES_MAX = 107;
-
-export interface Bound {
-  /** -1 when it failed. */
-  fd: number;
-  port: number;
-  /** 0 or an errno. */
-  error: number;
-  /** The file of a Unix socket, in the process that made it. */
-  file?: SocketFile | null;
-  /** Opened by systemd: it is never bound anew. */
-  activated?: true;
-}
-
-export interface Address {
-  /** An IP address, or the path of a Unix socket. */
-  host: string;
-  port: number;
-  /** SWOOLE_SOCK_*, without SWOOLE_SSL. */
-  type: number;
-  ssl: boolean;
-}
 
 /** Checks what cannot depend on the machine: types and ranges. */
 export function checkAddress(host: unknown, port: unknown, sockType: unknown): Address {
@@ -127,14 +107,13 @@ function loopback(family: number): string {
  * True exactly when enable_reuse_port gives each worker a socket of its own. Datagrams come to one socket that all share:
  * one more, which only holds the port, would get its part of them and never read it.
  */
-export function isSpread(port: Port): boolean {
-  return !isDatagram(port.type) && !isUnix(port.type) && !internalsOf(port).activated;
+export function isSpread({ type, activated }: PortState): boolean {
+  return !isDatagram(type) && !isUnix(type) && !activated;
 }
 
 /** Gives a socket what the settings say and makes it listen, where there is something to listen to. 0 or an errno. */
-export function startListening(port: Port, settings: ResolvedPortSettings): number {
-  const { type } = port;
-  const { fd, socketOptions } = internalsOf(port);
+export function startListening(port: PortState, settings: ResolvedPortSettings): number {
+  const { type, fd, socketOptions } = port;
   if (isDatagram(type)) setBuffers(fd, settings, socketOptions);
   // A socket may have been bound anew since the user set them.
   else if (isSpread(port)) for (const [level, option, value] of socketOptions) setOption(fd, level, option, value);
@@ -148,7 +127,7 @@ export function startListening(port: Port, settings: ResolvedPortSettings): numb
 }
 
 /** Datagrams wait in the kernel only. What the user has set through getSocket() stays. */
-function setBuffers(fd: number, settings: ResolvedPortSettings, chosen: PortInternals['socketOptions']): void {
+function setBuffers(fd: number, settings: ResolvedPortSettings, chosen: PortState['socketOptions']): void {
   const set = (option: number, bytes: number): void => {
     if (chosen.some((each) => each[0] === SOL_SOCKET && each[1] === option)) return;
     setOption(fd, SOL_SOCKET, option, bytes);

@@ -6,14 +6,7 @@ import { lstatSync, renameSync, rmSync, type Stats } from 'node:fs';
 import { resolve } from 'node:path';
 import { AF_UNIX, EADDRINUSE, ECONNREFUSED, SOCK_DGRAM } from '../../sys/constants.ts';
 import { bindTo, closeDescriptor, connectTo, openSocket } from '../../sys/socket.ts';
-
-/** Which file is ours: another one may have taken its place meanwhile. */
-export interface SocketFile {
-  /** Absolute, because a daemon changes its directory. */
-  path: string;
-  device: number;
-  inode: number;
-}
+import type { SocketFile } from './address.ts';
 
 /** Binds the socket to a path, in place of a stale file if there is one. Answers 0 or an errno. */
 export function bindToPath(fd: number, path: string): number {

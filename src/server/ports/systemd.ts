@@ -27,7 +27,7 @@ import {
   SOL_SOCKET,
 } from '../../sys/constants.ts';
 import { getOption, localAddress, makeOurs } from '../../sys/socket.ts';
-import type { ListenAttempt } from '../start/boot-record.ts';
+import type { ListenAttempt } from './address.ts';
 
 const FIRST_FD = 3;
 const VARIABLES = ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDS_START', 'LISTEN_FDNAMES'] as const;

@@ -1,17 +1,17 @@
 import { SWOOLE_LOG_ERROR } from '../../constants.ts';
 import { TswooleError } from '../../errors.ts';
 import { TlsConfigError, TlsContexts } from '../../reactor/tls-context.ts';
-import type { ServerCore } from '../state/core.ts';
+import type { Plan } from '../state/plan.ts';
 import { tlsConfig } from './tls.ts';
 
 /**
  * Loads the certificates of all TLS ports as reactors will, and forgets them: what is wrong shows here, in the first
  * process, and not in others again and again. Throws a TswooleError.
  */
-export function checkCertificates(core: ServerCore): void {
-  core.ports.forEach((port, index) => {
-    if (!port.ssl) return;
-    const { ssl } = core.portSettings[index];
+export function checkCertificates({ script, portSettings, tls }: Plan): void {
+  script.ports.forEach((port, index) => {
+    if (!port.ssl || tls === null) return;
+    const { ssl } = portSettings[index];
     const which = `the TLS port ${port.host}:${port.port}`;
     const complete = ssl.certFile !== null && ssl.keyFile !== null;
     const onlySni = ssl.certFile === null && ssl.keyFile === null && ssl.sniCertificates.size > 0;
@@ -26,7 +26,7 @@ export function checkCertificates(core: ServerCore): void {
       );
     }
     try {
-      new TlsContexts(tlsConfig(ssl, core.tls!), index).close();
+      new TlsContexts(tlsConfig(ssl, tls), index).close();
     } catch (error) {
       if (!(error instanceof TlsConfigError)) throw error;
       throw failure(error.setting, `${which}: ${error.message}`, error);
@@ -35,12 +35,12 @@ export function checkCertificates(core: ServerCore): void {
 }
 
 /** Before a reload in SWOOLE_BASE: new workers could not start with certificates that are not in order. */
-export function areCertificatesInOrder(core: ServerCore): boolean {
+export function areCertificatesInOrder(plan: Plan): boolean {
   try {
-    checkCertificates(core);
+    checkCertificates(plan);
     return true;
   } catch (error) {
-    core.logger.log(SWOOLE_LOG_ERROR, `no reload, everything stays as it is: ${(error as Error).message}`);
+    plan.script.logger.log(SWOOLE_LOG_ERROR, `no reload, everything stays as it is: ${(error as Error).message}`);
     return false;
   }
 }

@@ -6,21 +6,14 @@ import { TswooleError } from '../../errors.ts';
 import type { TlsConfig } from '../../reactor/tls-context.ts';
 import { TICKET_KEY_BYTES } from '../../sys/openssl.ts';
 import type { NormalisedSettings, ResolvedSslSettings } from '../settings/settings.ts';
-import { bootRecord } from '../start/boot-record.ts';
-import type { ServerCore } from '../state/core.ts';
-
-/** What all processes of a server with TLS must agree on. The first process decides, the others are told. */
-export interface TlsBasis {
-  /** What relative paths of files begin with: where the script was started. */
-  directory: string;
-  /** Base 64. */
-  ticketKeys: string;
-}
+import { bootRecord } from '../state/boot-record.ts';
+import type { Script } from '../state/script.ts';
+import type { TlsBasis } from './tls-basis.ts';
 
 /** Null where no port uses TLS, or this process serves none. To be asked before the process changes its directory. */
-export function tlsBasis(core: ServerCore): TlsBasis | null {
-  if (!core.ports.some((port) => port.ssl)) return null;
-  if (core.inherited !== null) return bootRecord(core.inherited).tls;
+export function tlsBasis({ ports, inherited }: Script): TlsBasis | null {
+  if (!ports.some((port) => port.ssl)) return null;
+  if (inherited !== null) return bootRecord(inherited).tls;
   return { directory: process.cwd(), ticketKeys: randomBytes(TICKET_KEY_BYTES).toString('base64') };
 }
 

@@ -1,22 +1,18 @@
 /** The user processes of a server, and the pipes between them and everybody else. */
 
 import { Process, serverSideOf } from '../../child/process.ts';
-import { SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING } from '../../constants.ts';
+import { SWOOLE_LOG_ERROR } from '../../constants.ts';
 import { describeValue, TswooleError } from '../../errors.ts';
 import type { Runtime } from '../../process/runtime.ts';
 import { SystemError } from '../../sys/error.ts';
 import { closeDescriptor } from '../../sys/socket.ts';
 import { duplicate } from '../../sys/socket-pair.ts';
-import { isFirst } from '../start/boot-record.ts';
-import type { ServerCore } from '../state/core.ts';
+import { isFirst } from '../state/boot-record.ts';
+import type { Pipe } from '../state/member.ts';
+import type { Plan } from '../state/plan.ts';
+import { type Script, warn } from '../state/script.ts';
 
-/** The two ends of a pipe, as descriptors of this process. */
-export interface Pipe {
-  parent: number;
-  child: number;
-}
-
-export function addProcess(core: ServerCore, process: Process): number | false {
+export function addProcess(script: Script, process: Process): number | false {
   if (!(process instanceof Process)) {
     throw new TswooleError('ERR_ARGUMENT', `addProcess() takes a Process, got ${describeValue(process)}`, {
       key: 'process',
@@ -24,48 +20,48 @@ export function addProcess(core: ServerCore, process: Process): number | false {
   }
   // The same script runs in every process: what it does wrong before start() is told once.
   const refuse = (text: string): false => {
-    if (core.started || isFirst(core)) core.logger.log(SWOOLE_LOG_WARNING, `addProcess(): ${text}`);
+    if (script.started || isFirst(script)) warn(script, `addProcess(): ${text}`);
     return false;
   };
-  if (core.started) return refuse('it must come before start()');
-  if (core.processes.includes(process)) return refuse('this process was added already');
+  if (script.started) return refuse('it must come before start()');
+  if (script.processes.includes(process)) return refuse('this process was added already');
   if (!serverSideOf(process).add()) return refuse('start() was called for this process: the server is to start it');
-  return core.processes.push(process) - 1;
+  return script.processes.push(process) - 1;
 }
 
-/** In the first process. Answers false, and leaves nothing behind, when the kernel has no more descriptors. */
-export function createPipes(core: ServerCore): boolean {
+/** In the first process. Answers null, and leaves nothing behind, when the kernel has no more descriptors. */
+export function createPipes(script: Script): (Pipe | null)[] | null {
+  const pipes: (Pipe | null)[] = [];
   try {
-    for (const process of core.processes) core.pipes.push(serverSideOf(process).createPipe());
-    return true;
+    for (const process of script.processes) pipes.push(serverSideOf(process).createPipe());
+    return pipes;
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
-    core.lastError = error.errno;
-    core.logger.log(SWOOLE_LOG_ERROR, `cannot make the pipes of user processes: ${error.message}`);
-    closePipes(core);
-    return false;
+    script.lastError.code = error.errno;
+    script.logger.log(SWOOLE_LOG_ERROR, `cannot make the pipes of user processes: ${error.message}`);
+    closePipes(script, pipes);
+    return null;
   }
 }
 
 /** In the first process, when the server has ended. */
-export function closePipes(core: ServerCore): void {
-  for (const process of core.processes) serverSideOf(process).attach(-1, process.id);
-  for (const fd of pipeDescriptors(core)) closeDescriptor(fd);
-  core.pipes = [];
+export function closePipes(script: Script, pipes: readonly (Pipe | null)[]): void {
+  for (const process of script.processes) serverSideOf(process).attach(-1, process.id);
+  for (const fd of pipeDescriptors(pipes)) closeDescriptor(fd);
 }
 
 /** The descriptors that children get, in the order in which they find them again. */
-export function pipeDescriptors(core: ServerCore): number[] {
-  return core.pipes.flatMap((pipe) => (pipe === null ? [] : [pipe.parent, pipe.child]));
+export function pipeDescriptors(pipes: readonly (Pipe | null)[]): number[] {
+  return pipes.flatMap((pipe) => (pipe === null ? [] : [pipe.parent, pipe.child]));
 }
 
 /**
  * One number for each user process, by which children see that theirs are the same. With entry_script their callbacks
  * stand in another script.
  */
-export function marksOf(core: ServerCore): number[] {
-  const { entryScript } = core.settings!;
-  return core.processes.map((process) => {
+export function marksOf({ script, settings }: Plan): number[] {
+  const { entryScript } = settings;
+  return script.processes.map((process) => {
     const { pipeType, redirect } = serverSideOf(process);
     return hash(`${pipeType} ${redirect} ${entryScript === null ? process.callback : ''}`);
   });
@@ -79,8 +75,8 @@ function hash(text: string): number {
 }
 
 /** In a child. Pipes are told apart by their order alone: a script that adds other processes here must not go on. */
-export function inheritPipes(core: ServerCore, descriptors: readonly number[], marks: readonly number[]): void {
-  const found = marksOf(core);
+export function inheritPipes(plan: Plan, descriptors: readonly number[], marks: readonly number[]): (Pipe | null)[] {
+  const found = marksOf(plan);
   const length = Math.max(found.length, marks.length);
   for (let index = 0; index < length; index++) {
     if (found[index] === marks[index]) continue;
@@ -96,7 +92,7 @@ export function inheritPipes(core: ServerCore, descriptors: readonly number[], m
     );
   }
   let next = 0;
-  core.pipes = core.processes.map((process) => {
+  return plan.script.processes.map((process) => {
     if (serverSideOf(process).pipeType === 0) return null;
     const pipe = { parent: descriptors[next], child: descriptors[next + 1] };
     next += 2;
@@ -108,13 +104,13 @@ export function inheritPipes(core: ServerCore, descriptors: readonly number[], m
  * The Process objects of this process can be used from here on: all but its own are at their parent's end. Where children
  * are started they hold a descriptor of their own, so that closing it does not take it from later children.
  */
-export function attachProcesses(core: ServerCore, runtime: Runtime): void {
+export function attachProcesses(script: Script, pipes: readonly (Pipe | null)[], runtime: Runtime): void {
   const { workerCount, taskWorkerCount } = runtime.segment.layout;
-  core.processes.forEach((process, index) => {
+  script.processes.forEach((process, index) => {
     const id = workerCount + taskWorkerCount + index;
     if (id === runtime.workerId) return;
     const internals = serverSideOf(process);
-    const fd = core.pipes[index]?.parent ?? -1;
+    const fd = pipes[index]?.parent ?? -1;
     const startsChildren = runtime.role === 'master' || runtime.role === 'manager';
     internals.attach(startsChildren && fd !== -1 ? duplicate(fd) : fd, id);
     internals.followPid(() => runtime.workers.pid(id));

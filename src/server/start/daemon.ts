@@ -2,29 +2,29 @@ import { spawn } from 'node:child_process';
 import { SWOOLE_LOG_ERROR } from '../../constants.ts';
 import { DAEMON_VARIABLE, FIRST_INHERITED_FD } from '../../process/environment.ts';
 import { scriptOf } from '../../process/launcher.ts';
-import { internalsOf } from '../port.ts';
-import type { ServerCore } from '../state/core.ts';
-import { type DaemonRecord, placeOf } from './boot-record.ts';
+import type { DaemonRecord } from '../state/boot-record.ts';
+import type { Script } from '../state/script.ts';
+import { placeOf } from './inherit.ts';
 
 /**
  * Goes to the background: the script runs again in a session of its own, with the sockets that are bound already and its
  * output in the log file, and this process ends. Never returns.
  */
-export function becomeDaemon(core: ServerCore): never {
+export function becomeDaemon(script: Script): never {
   let next = FIRST_INHERITED_FD;
   const record: DaemonRecord = {
-    place: placeOf(core),
-    attempts: core.attempts.map((attempt) => ({ ...attempt, fd: attempt.error === 0 ? next++ : -1 })),
+    place: placeOf(script),
+    attempts: script.attempts.map((attempt) => ({ ...attempt, fd: attempt.error === 0 ? next++ : -1 })),
   };
   // The log may have found no file to open, or one whose name has a date.
-  const output = core.logger.hasFile ? core.logger.fd : 'ignore';
+  const output = script.logger.hasFile ? script.logger.fd : 'ignore';
   const child = spawn(process.execPath, [...process.execArgv, scriptOf(null), ...process.argv.slice(2)], {
     detached: true,
-    stdio: ['ignore', output, output, ...core.ports.map((port) => internalsOf(port).fd)],
+    stdio: ['ignore', output, output, ...script.ports.map((port) => port.fd)],
     env: { ...process.env, [DAEMON_VARIABLE]: JSON.stringify(record) },
   });
   if (child.pid === undefined) {
-    core.logger.log(SWOOLE_LOG_ERROR, `cannot start the daemon: ${process.execPath} does not start`);
+    script.logger.log(SWOOLE_LOG_ERROR, `cannot start the daemon: ${process.execPath} does not start`);
     process.exit(1);
   }
   process.exit(0);

@@ -4,15 +4,20 @@ import { joinServer } from '../../child/server-part.ts';
 import { SWOOLE_IPC_UNSOCK, SWOOLE_PROCESS } from '../../constants.ts';
 import type { Identity } from '../../process/identity.ts';
 import { Runtime } from '../../process/runtime.ts';
-import { QueueRoute } from '../../process/task-queue.ts';
+import { QueueRoute, taskQueueOf } from '../../process/task-queue.ts';
 import { RingRoute, type TaskRoute, TaskSender } from '../../process/task-sender.ts';
 import { MANAGER_INBOX, MASTER_INBOX } from '../../shm/layout.ts';
 import { RELOAD, SHUTDOWN } from '../../shm/messages.ts';
-import { type Segment, WORD_RELOADING, WORD_TASK_QUEUE } from '../../shm/segment.ts';
+import { WORD_RELOADING } from '../../shm/segment.ts';
 import { onSigrtmin } from '../../sys/signal.ts';
 import { ServerApplication } from '../callbacks/application.ts';
+import { CallbackRunner } from '../callbacks/callback-runner.ts';
+import { Certificates } from '../connections/certificates.ts';
+import { Commands } from '../messages/commands.ts';
 import { attachProcesses } from '../processes/user-processes.ts';
-import type { Control, ServerCore } from '../state/core.ts';
+import type { Member, Shared } from '../state/member.ts';
+import type { Plan } from '../state/plan.ts';
+import type { Control, Equipped, Running, ServerState } from '../state/running.ts';
 import { Tasks } from '../tasks/tasks.ts';
 import { makeDispatcher } from './prepare.ts';
 
@@ -21,20 +26,41 @@ const SYMBOLS = { master: '#', manager: '$', worker: '*', task: '^', user: '@' }
 /** Those that mean something to a server. */
 const SIGNALS = ['SIGTERM', 'SIGUSR1', 'SIGUSR2', 'SIGHUP', 'SIGWINCH'] as const satisfies NodeJS.Signals[];
 
-/** The process takes its role: from here on the Server's methods work. */
-export function enter(core: ServerCore, identity: Identity, segment: Segment, doorbells: number[]): Runtime {
+/** The process takes its role. Once it is told how to stop (`Running.control`), the Server's methods work. */
+export function enter(plan: Plan, shared: Shared, identity: Identity): Equipped {
+  const { script } = plan;
   const { role, id } = identity;
-  const runtime = new Runtime(identity, segment, doorbells, core.logger);
-  core.runtime = runtime;
-  core.workerId = role === 'user' ? -1 : id;
+  const { segment, doorbells, pipes } = shared;
+  const runtime = new Runtime(identity, segment, doorbells, script.logger);
   joinServer({ isMaster: role === 'master', signals: role === 'user' ? [] : SIGNALS });
-  attachProcesses(core, runtime);
-  core.taskworker = role === 'task';
-  core.dispatcher = makeDispatcher(core);
-  core.application = new ServerApplication(core);
-  core.tasks = new Tasks(core, runtime, new TaskSender(runtime, makeTaskRoute(core, runtime)));
-  core.logger.setRole(SYMBOLS[role], Math.max(0, id));
-  return runtime;
+  attachProcesses(script, pipes, runtime);
+  const member: Member = {
+    ...plan,
+    ...shared,
+    runtime,
+    dispatcher: makeDispatcher(plan, runtime),
+    runner: new CallbackRunner(runtime),
+    certificates: new Certificates(),
+    workerId: role === 'user' ? -1 : id,
+    taskworker: role === 'task',
+  };
+  const tasks: Tasks = new Tasks(
+    member,
+    new TaskSender(
+      runtime,
+      makeTaskRoute(member, (taskId, error) => tasks.undeliverable(taskId, error)),
+    ),
+  );
+  const commands = new Commands(member);
+  script.logger.setRole(SYMBOLS[role], Math.max(0, id));
+  return { ...member, tasks, commands, application: new ServerApplication(member, tasks, commands) };
+}
+
+/** From here on the Server's methods work. */
+export function begin(state: ServerState, equipped: Equipped, control: Control): Running {
+  const running: Running = { ...equipped, control };
+  state.running = running;
+  return running;
 }
 
 interface SignalHandlers {
@@ -63,11 +89,11 @@ export function handleSignals(handlers: SignalHandlers): { close(): void } {
 }
 
 /** What a process asks of the master or manager that it cannot do itself. */
-export function remoteControl(core: ServerCore, runtime: Runtime): Pick<Control, 'shutdown' | 'reload'> {
+export function remoteControl({ script, runtime }: Member): Pick<Control, 'shutdown' | 'reload'> {
   const { segment } = runtime;
   return {
     shutdown: () => {
-      runtime.tell(core.mode === SWOOLE_PROCESS ? MASTER_INBOX : MANAGER_INBOX, SHUTDOWN);
+      runtime.tell(script.mode === SWOOLE_PROCESS ? MASTER_INBOX : MANAGER_INBOX, SHUTDOWN);
       return true;
     },
     reload: (taskWorkersOnly) => {
@@ -78,16 +104,21 @@ export function remoteControl(core: ServerCore, runtime: Runtime): Pick<Control,
   };
 }
 
-function makeTaskRoute(core: ServerCore, runtime: Runtime): TaskRoute {
-  const { taskIpcMode, taskTmpdir } = core.settings!;
+function makeTaskRoute(
+  { settings, runtime }: Member,
+  undeliverable: (taskId: number, error: number) => void,
+): TaskRoute {
+  const { taskIpcMode, taskTmpdir } = settings;
   if (taskIpcMode === SWOOLE_IPC_UNSOCK || runtime.segment.layout.taskWorkerCount === 0) return new RingRoute(runtime);
-  return new QueueRoute(runtime, taskQueueOf(runtime.segment), taskTmpdir, (taskId, error) =>
-    core.tasks?.undeliverable(taskId, error),
-  );
+  return new QueueRoute(runtime, taskQueueOf(runtime.segment), taskTmpdir, undeliverable);
 }
 
-/** What stops a worker of any kind: a signal, or a call, which acts behind the current callback and never inside. */
-export function makeStoppable(core: ServerCore, runtime: Runtime, stop: (graceful: boolean) => void): void {
+/**
+ * What stops a worker of any kind: a signal, or a call, which acts behind the current callback and never inside. Answers
+ * what the server's methods ask.
+ */
+export function makeStoppable(member: Member, stop: (graceful: boolean) => void): Control {
+  const { script, settings, runtime } = member;
   let stopping = false;
   const stopOnce = (graceful: boolean): void => {
     if (stopping) return;
@@ -95,21 +126,16 @@ export function makeStoppable(core: ServerCore, runtime: Runtime, stop: (gracefu
     runtime.beginStop();
     stop(graceful);
   };
-  core.control = {
-    ...remoteControl(core, runtime),
+  handleSignals({
+    onTerm: () => stopOnce(settings.reloadAsync),
+    onReload: null,
+    onReopen: () => script.logger.reopen(),
+  });
+  return {
+    ...remoteControl(member),
     stopSelf: (graceful) => {
       setImmediate(() => stopOnce(graceful));
       return true;
     },
   };
-  handleSignals({
-    onTerm: () => stopOnce(core.settings!.reloadAsync),
-    onReload: null,
-    onReopen: () => core.logger.reopen(),
-  });
-}
-
-/** The message queue that the first process has opened. */
-export function taskQueueOf(segment: Segment): number {
-  return segment.load(WORD_TASK_QUEUE) - 1;
 }

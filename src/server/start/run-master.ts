@@ -2,27 +2,30 @@ import { ProcessLauncher } from '../../process/launcher.ts';
 import { Master } from '../../process/master.ts';
 import { ReactorThreads } from '../../process/reactor-threads.ts';
 import { MASTER_LANE } from '../../shm/layout.ts';
-import { type Segment, WORD_RELOADING } from '../../shm/segment.ts';
+import { WORD_RELOADING } from '../../shm/segment.ts';
 import { pipeDescriptors } from '../processes/user-processes.ts';
-import type { ServerCore } from '../state/core.ts';
-import { inheritedSockets } from './boot-record.ts';
-import { enter, handleSignals } from './enter.ts';
+import type { Shared } from '../state/member.ts';
+import type { Plan } from '../state/plan.ts';
+import type { Running, ServerState } from '../state/running.ts';
+import { begin, enter, handleSignals } from './enter.ts';
+import { inheritedSockets } from './inherit.ts';
 import { writePidFile } from './pid-file.ts';
 import { reactorPorts } from './prepare.ts';
 
 /** The first process in SWOOLE_PROCESS. Resolves when everything has ended. */
-export function runMaster(core: ServerCore, segment: Segment, doorbells: number[], script: string): Promise<void> {
-  const settings = core.settings!;
-  const identity = { role: 'master', id: -1, lane: MASTER_LANE, life: segment.nextLife() } as const;
-  const runtime = enter(core, identity, segment, doorbells);
+export function runMaster(state: ServerState, plan: Plan, shared: Shared, path: string): Promise<Running> {
+  const { settings, portSettings } = plan;
+  const { segment, doorbells } = shared;
+  const equipped = enter(plan, shared, { role: 'master', id: -1, lane: MASTER_LANE, life: segment.nextLife() });
+  const { runtime, application } = equipped;
   const userFunctions =
     settings.dispatchFunc !== null ||
-    core.commands.needReactors ||
-    core.portSettings.some((port) => port.framing.kind === 'lengthFunction');
-  const sockets = inheritedSockets(core);
-  const pipes = pipeDescriptors(core);
+    plan.script.commands.needReactors ||
+    portSettings.some((port) => port.framing.kind === 'lengthFunction');
+  const sockets = inheritedSockets(plan.script);
+  const pipes = pipeDescriptors(shared.pipes);
   return new Promise((resolve, reject) => {
-    const ports = reactorPorts(core).map((port) =>
+    const ports = reactorPorts(plan).map((port) =>
       port.framing.kind === 'lengthFunction' ? { ...port, framing: { kind: 'raw' } as const } : port,
     );
     const reactors = new ReactorThreads({
@@ -43,15 +46,15 @@ export function runMaster(core: ServerCore, segment: Segment, doorbells: number[
         log: settings.log,
       },
       count: settings.reactorNum,
-      script: userFunctions ? script : null,
+      script: userFunctions ? path : null,
       onFailure: (error) => reject(error),
     });
     const master: Master = new Master({
       runtime,
-      application: core.application!,
+      application,
       settings,
       launcher: new ProcessLauncher({
-        script,
+        script: path,
         fds: [segment.fd, ...doorbells, ...sockets, ...pipes],
         inspectOffset: 0,
       }),
@@ -61,7 +64,7 @@ export function runMaster(core: ServerCore, segment: Segment, doorbells: number[
       pipeCount: pipes.length,
       onEnd: () => {
         signals.close();
-        resolve();
+        resolve(running);
       },
     });
     const shutdown = (): boolean => {
@@ -73,9 +76,9 @@ export function runMaster(core: ServerCore, segment: Segment, doorbells: number[
       master.reload(taskWorkersOnly);
       return true;
     };
-    core.control = { shutdown, reload, stopSelf: () => false };
+    const running = begin(state, equipped, { shutdown, reload, stopSelf: () => false });
     const signals = handleSignals({ onTerm: shutdown, onReload: reload, onReopen: () => master.reopenLogs() });
-    writePidFile(core);
+    writePidFile(plan);
     master.run().catch(reject);
   });
 }

@@ -8,9 +8,10 @@ import { flushOutbox } from '../../process/worker-life.ts';
 import { MANAGER_INBOX, workerInbox } from '../../shm/layout.ts';
 import { Inbox } from '../../shm/mailbox.ts';
 import { REOPEN_LOG, WORKER_READY } from '../../shm/messages.ts';
-import type { Segment } from '../../shm/segment.ts';
-import type { ServerCore } from '../state/core.ts';
-import { enter, remoteControl } from './enter.ts';
+import type { Shared } from '../state/member.ts';
+import type { Plan } from '../state/plan.ts';
+import type { ServerState } from '../state/running.ts';
+import { begin, enter, remoteControl } from './enter.ts';
 
 /** Its last messages get this long to find room. */
 const FLUSH_MS = 1000;
@@ -19,21 +20,24 @@ const FAILED_EXIT_CODE = 255;
 
 /** A process of the user's: its callback, and then Node's loop until that is empty. Then the manager starts it again. */
 export async function runUserProcess(
-  core: ServerCore,
+  state: ServerState,
+  plan: Plan,
+  shared: Shared,
   description: ChildDescription,
-  segment: Segment,
-  doorbells: number[],
 ): Promise<void> {
+  const { script } = plan;
   const { id, lane } = description;
+  const { segment, doorbells, pipes } = shared;
   const { layout } = segment;
-  const runtime = enter(core, description, segment, doorbells);
+  const equipped = enter(plan, shared, description);
+  const { runtime } = equipped;
   runtime.counters.beginLife();
-  core.control = { ...remoteControl(core, runtime), stopSelf: () => false };
+  begin(state, equipped, { ...remoteControl(equipped), stopSelf: () => false });
 
-  const letters = new Letters(core.application!);
+  const letters = new Letters(equipped.application);
   const inbox = new Inbox(segment, workerInbox(layout, id), doorbells);
   const watch = new InboxWatch(runtime, inbox, (message) => {
-    if (message.kind === REOPEN_LOG) core.logger.reopen();
+    if (message.kind === REOPEN_LOG) script.logger.reopen();
     letters.handle(message);
   });
   // The manager has freed it after the end of the one before us.
@@ -49,9 +53,9 @@ export async function runUserProcess(
 
   const index = id - layout.workerCount - layout.taskWorkerCount;
   try {
-    await serverSideOf(core.processes[index]).runAsChild(core.pipes[index]?.child ?? -1, id);
+    await serverSideOf(script.processes[index]).runAsChild(pipes[index]?.child ?? -1, id);
   } catch (error) {
-    core.logger.log(SWOOLE_LOG_ERROR, `the callback of user process ${id} failed: ${describeError(error)}`);
+    script.logger.log(SWOOLE_LOG_ERROR, `the callback of user process ${id} failed: ${describeError(error)}`);
     process.exit(FAILED_EXIT_CODE);
   }
 }

@@ -1,82 +1,80 @@
 import { SWOOLE_BASE, SWOOLE_LOG_ERROR } from '../../constants.ts';
 import type { ChildDescription } from '../../process/environment.ts';
 import { applyPrivileges } from '../../process/privileges.ts';
-import type { Runtime } from '../../process/runtime.ts';
 import { keepsWorker } from '../../reactor/dispatch.ts';
-import {
-  type Segment,
-  STATE_RUNNING,
-  STATE_STARTING,
-  STATE_STOPPING,
-  WORD_MASTER_PID,
-  WORD_STATE,
-} from '../../shm/segment.ts';
+import { STATE_RUNNING, STATE_STARTING, STATE_STOPPING, WORD_MASTER_PID, WORD_STATE } from '../../shm/segment.ts';
 import { closeDescriptor } from '../../sys/socket.ts';
-import { internalsOf } from '../port.ts';
 import { bindListener, isSpread, listenFailure, startListening } from '../ports/listen.ts';
-import type { ServerCore } from '../state/core.ts';
+import type { Shared } from '../state/member.ts';
+import type { Plan } from '../state/plan.ts';
+import type { Equipped, ServerState } from '../state/running.ts';
 import { keepStatsFile } from '../status/stats-file.ts';
-import { enter, makeStoppable } from './enter.ts';
+import { begin, enter, makeStoppable } from './enter.ts';
 import { reactorPorts } from './prepare.ts';
 
 /** An event worker. */
 export async function runWorker(
-  core: ServerCore,
+  state: ServerState,
+  plan: Plan,
+  shared: Shared,
   description: ChildDescription,
-  segment: Segment,
-  doorbells: number[],
 ): Promise<void> {
-  const settings = core.settings!;
-  const { id } = description;
-  const runtime = enter(core, description, segment, doorbells);
+  const { script, settings } = plan;
+  const { segment } = shared;
+  const { id, parent } = description;
+  const base = script.mode === SWOOLE_BASE;
+  const make = await (base ? baseWorkerMaker() : eventWorkerMaker());
+  const equipped = enter(plan, shared, description);
+  const { runtime, application } = equipped;
   runtime.counters.beginLife();
-  const application = core.application!;
-  const base = core.mode === SWOOLE_BASE;
-  const worker = await (base ? makeBaseWorker(core, runtime) : makeEventWorker(core, runtime));
+  const worker = make(equipped);
 
-  makeStoppable(core, runtime, (graceful) => {
+  const control = makeStoppable(equipped, (graceful) => {
     if (base && id === 0 && segment.load(WORD_STATE) === STATE_STOPPING) application.beforeShutdown();
     worker.stop(graceful);
   });
-  applyPrivileges(settings, runtime, description.parent);
+  const running = begin(state, equipped, control);
+  applyPrivileges(settings, runtime, parent);
   if (base && id === 0) {
     segment.store(WORD_MASTER_PID, process.pid);
     // Also where the first worker 0 has died before it came so far.
     if (segment.exchange(WORD_STATE, STATE_STARTING, STATE_RUNNING)) application.start();
   }
-  keepStatsFile(core);
+  keepStatsFile(running);
   worker.run();
 }
 
 /** Each process loads the code of its own role only. */
-async function makeBaseWorker(core: ServerCore, runtime: Runtime) {
+async function baseWorkerMaker() {
   const { BaseWorker } = await import('../../process/base-worker.ts');
-  if (core.settings!.enableReusePort) listenApart(core);
-  return new BaseWorker({
-    runtime,
-    application: core.application!,
-    settings: core.settings!,
-    ports: reactorPorts(core),
-    hasManager: true,
-    onEnd: () => process.exit(0),
-  });
+  return (equipped: Equipped) => {
+    const { runtime, application, settings } = equipped;
+    if (settings.enableReusePort) listenApart(equipped);
+    return new BaseWorker({
+      runtime,
+      application,
+      settings,
+      ports: reactorPorts(equipped),
+      hasManager: true,
+      onEnd: () => process.exit(0),
+    });
+  };
 }
 
-async function makeEventWorker(core: ServerCore, runtime: Runtime) {
+async function eventWorkerMaker() {
   const { EventWorker } = await import('../../process/event-worker.ts');
-  const settings = core.settings!;
-  return new EventWorker(runtime, core.application!, settings, keepsWorker(settings.dispatchMode));
+  return ({ runtime, application, settings }: Equipped) =>
+    new EventWorker(runtime, application, settings, keepsWorker(settings.dispatchMode));
 }
 
 /** With enable_reuse_port each worker has listening sockets of its own, and the kernel spreads clients over them. */
-function listenApart(core: ServerCore): void {
-  for (const [index, port] of core.ports.entries()) {
+function listenApart({ script, portSettings }: Plan): void {
+  for (const [index, port] of script.ports.entries()) {
     if (!isSpread(port)) continue;
-    const own = internalsOf(port);
-    closeDescriptor(own.fd);
+    closeDescriptor(port.fd);
     const bound = bindListener(port, true);
-    own.fd = bound.fd;
-    const error = bound.error !== 0 ? bound.error : startListening(port, core.portSettings[index]);
-    if (error !== 0) core.logger.log(SWOOLE_LOG_ERROR, listenFailure(port, error));
+    port.fd = bound.fd;
+    const error = bound.error !== 0 ? bound.error : startListening(port, portSettings[index]);
+    if (error !== 0) script.logger.log(SWOOLE_LOG_ERROR, listenFailure(port, error));
   }
 }

@@ -12,7 +12,7 @@ import {
 import { TswooleError } from '../../errors.ts';
 import { Timer } from '../../loop/timer.ts';
 import type { Inherited } from '../../process/environment.ts';
-import { discardTaskQueue } from '../../process/task-queue.ts';
+import { discardTaskQueue, taskQueueOf } from '../../process/task-queue.ts';
 import { SLOT_REST } from '../../reactor/limits.ts';
 import { Segment, WORD_MASTER_PID, WORD_MIN_FD, WORD_TASK_QUEUE } from '../../shm/segment.ts';
 import { errorText } from '../../sys/error.ts';
@@ -20,190 +20,193 @@ import { createEventfd } from '../../sys/eventfd.ts';
 import { redirectOutput } from '../../sys/file.ts';
 import { openMessageQueue } from '../../sys/message-queue.ts';
 import { closeDescriptor } from '../../sys/socket.ts';
-import { internalsOf, type Port } from '../port.ts';
 import { bindListener, isSpread, listenFailure, startListening } from '../ports/listen.ts';
+import type { PortState } from '../ports/port-state.ts';
 import { removeSocketFile } from '../ports/socket-file.ts';
 import { closePipes, createPipes, inheritPipes } from '../processes/user-processes.ts';
-import type { ServerCore } from '../state/core.ts';
-import {
-  bootRecord,
-  daemonAttempts,
-  earlierAnswer,
-  inheritedSegment,
-  isFirst,
-  makeBootRecord,
-  reactorConfig,
-  rememberAnswer,
-} from './boot-record.ts';
+import { bootRecord, daemonAttempts, inheritedSegment, isFirst, reactorConfig } from '../state/boot-record.ts';
+import type { Pipe, Shared } from '../state/member.ts';
+import { isAlone, type Plan } from '../state/plan.ts';
+import type { Running, ServerState } from '../state/running.ts';
+import { fail, type Script } from '../state/script.ts';
+import { earlierAnswer, makeBootRecord, rememberAnswer } from './inherit.ts';
 import { removePidFile } from './pid-file.ts';
-import { checkCallbacks, prepareSettings } from './prepare.ts';
+import { adopt, checkCallbacks, makePlan } from './prepare.ts';
 
-export async function startServer(core: ServerCore): Promise<boolean> {
-  if (core.started) {
-    core.logger.log(SWOOLE_LOG_WARNING, 'start(): the server was started already');
+export async function startServer(state: ServerState): Promise<boolean> {
+  const { script } = state;
+  if (script.started) {
+    script.logger.log(SWOOLE_LOG_WARNING, 'start(): the server was started already');
     return false;
   }
-  core.started = true;
-  core.lastError = 0;
-  const earlier = earlierAnswer(core);
+  script.started = true;
+  script.lastError.code = 0;
+  const earlier = earlierAnswer(script);
   if (earlier !== null) {
-    core.ended = true;
-    core.logger.close();
+    script.ended = true;
+    script.logger.close();
     // A daemon tells it to its own children.
-    return rememberAnswer(core, earlier);
+    return rememberAnswer(script, earlier);
   }
-  try {
-    prepareSettings(core);
-    checkCallbacks(core);
-    if (core.tls !== null && isFirst(core)) (await import('../ports/tls-check.ts')).checkCertificates(core);
-  } catch (error) {
-    core.started = false;
-    throw error;
-  }
+  const plan = await checkedPlan(script);
   const reactor = reactorConfig();
-  if (isFirst(core)) return rememberAnswer(core, await startFirst(core));
-  if (reactor !== null) (await import('./run-reactor.ts')).runReactor(core, reactor);
-  else await startChild(core, core.inherited!);
+  if (reactor !== null) (await import('./run-reactor.ts')).runReactor(plan, reactor);
+  else if (script.inherited !== null) await startChild(state, plan, script.inherited);
+  else return rememberAnswer(script, await startFirst(state, plan));
   // A process that has taken a role does not come back from start().
   return new Promise<never>(() => {});
 }
 
-async function startChild(core: ServerCore, inherited: Inherited): Promise<void> {
+/** Throws on what the user must put right first; start() may then be called again. */
+async function checkedPlan(script: Script): Promise<Plan> {
+  try {
+    const plan = makePlan(script);
+    adopt(plan);
+    checkCallbacks(plan);
+    if (plan.tls !== null && isFirst(script)) (await import('../ports/tls-check.ts')).checkCertificates(plan);
+    return plan;
+  } catch (error) {
+    script.started = false;
+    throw error;
+  }
+}
+
+async function startChild(state: ServerState, plan: Plan, inherited: Inherited): Promise<void> {
   const { description, doorbells } = inherited;
   // As after a fork: those that the script has made are the first process's.
   Timer.clearAll();
-  if (core.settings!.daemonize) await detach(core);
+  if (plan.settings.daemonize) await detach(plan.script);
   const segment = inheritedSegment(inherited);
-  inheritPipes(core, inherited.pipes, bootRecord(inherited).processes);
-  if (description.role === 'manager')
-    (await import('./run-manager.ts')).runManager(core, description, segment, doorbells);
+  const pipes = inheritPipes(plan, inherited.pipes, bootRecord(inherited).processes);
+  const shared: Shared = { segment, doorbells, pipes };
+  if (description.role === 'manager') (await import('./run-manager.ts')).runManager(state, plan, shared, description);
   else if (description.role === 'task')
-    (await import('./run-task-worker.ts')).runTaskWorker(core, description, segment, doorbells);
+    (await import('./run-task-worker.ts')).runTaskWorker(state, plan, shared, description);
   else if (description.role === 'user')
-    await (await import('./run-user-process.ts')).runUserProcess(core, description, segment, doorbells);
-  else await (await import('./run-worker.ts')).runWorker(core, description, segment, doorbells);
+    await (await import('./run-user-process.ts')).runUserProcess(state, plan, shared, description);
+  else await (await import('./run-worker.ts')).runWorker(state, plan, shared, description);
 }
 
 /** In every process of a daemon. What it prints follows the log to the next file. */
-async function detach(core: ServerCore): Promise<void> {
+async function detach(script: Script): Promise<void> {
   (await import('../../process/launcher.ts')).leaveStartDirectory();
-  core.logger.onOpen = redirectOutput;
+  script.logger.onOpen = redirectOutput;
 }
 
 // ---- the first process ----------------------------------------------------------------------------------------------
 
-async function startFirst(core: ServerCore): Promise<boolean> {
-  const settings = core.settings!;
-  const failed = core.ports.find((port) => internalsOf(port).bindError !== 0);
-  if (failed !== undefined) return giveUp(core, failed, internalsOf(failed).bindError);
-  const alone =
-    core.mode === SWOOLE_BASE &&
-    settings.workerNum === 1 &&
-    settings.taskWorkerNum === 0 &&
-    settings.maxRequest === 0 &&
-    core.processes.length === 0;
-  core.alone = alone;
+async function startFirst(state: ServerState, plan: Plan): Promise<boolean> {
+  const { script, settings } = plan;
+  const failed = script.ports.find((port) => port.bindError !== 0);
+  if (failed !== undefined) return giveUp(script, [], failed, failed.bindError);
+  const alone = isAlone(plan);
   if (!alone && (ownRecord()?.path.length ?? 0) > 0) {
-    core.started = false;
+    script.started = false;
     throw new TswooleError(
       'ERR_UNSUPPORTED',
       'a server of several processes cannot start inside a Process: its children run the script from the beginning, and would not come to this place. Start it in a script of its own, as with child_process',
     );
   }
-  const script = alone ? '' : (await import('../../process/launcher.ts')).scriptOf(settings.entryScript);
-  if (settings.daemonize && daemonAttempts(core.place) === null) (await import('./daemon.ts')).becomeDaemon(core);
-  if (settings.daemonize) await detach(core);
+  const path = alone ? '' : (await import('../../process/launcher.ts')).scriptOf(settings.entryScript);
+  if (settings.daemonize && daemonAttempts(script.place) === null) (await import('./daemon.ts')).becomeDaemon(script);
+  if (settings.daemonize) await detach(script);
 
   if (settings.enableReusePort) {
-    const taken = bindShared(core);
-    if (taken !== null) return giveUp(core, taken, internalsOf(taken).bindError);
+    const taken = bindShared(script);
+    if (taken !== null) return giveUp(script, [], taken, taken.bindError);
   }
-  if (!createPipes(core)) return abandon(core);
-  const segment = createSegment(core);
-  if (!openTaskQueue(core, segment)) {
+  const pipes = createPipes(script);
+  if (pipes === null) return abandon(script, []);
+  const segment = createSegment(plan);
+  if (!openTaskQueue(plan, segment)) {
     closeAll([segment.fd]);
-    return abandon(core);
+    return abandon(script, pipes);
   }
   const doorbells = Array.from({ length: segment.layout.inboxCount }, () => createEventfd());
   // With a listener for each worker the one here only holds the port.
-  const apart = settings.enableReusePort && core.mode === SWOOLE_BASE && !alone;
-  for (const [index, port] of core.ports.entries()) {
-    const error = apart && isSpread(port) ? 0 : startListening(port, core.portSettings[index]);
+  const apart = settings.enableReusePort && script.mode === SWOOLE_BASE && !alone;
+  for (const [index, port] of script.ports.entries()) {
+    const error = apart && isSpread(port) ? 0 : startListening(port, plan.portSettings[index]);
     if (error === 0) continue;
     closeAll([segment.fd, ...doorbells]);
-    removeTaskQueue(core, segment);
-    return giveUp(core, port, error);
+    removeTaskQueue(plan, segment);
+    return giveUp(script, pipes, port, error);
   }
 
-  // Each process loads the code of its own role only.
-  if (alone) await (await import('./run-alone.ts')).runAlone(core, segment, doorbells);
-  else if (core.mode === SWOOLE_PROCESS)
-    await (await import('./run-master.ts')).runMaster(core, segment, doorbells, script);
-  else await (await import('./run-manager.ts')).runBaseManager(core, segment, doorbells, script);
-
-  removeSocketFiles(core);
-  core.commands.noMoreReplies();
-  await core.application!.shutdown();
-  removeTaskQueue(core, segment);
-  closePipes(core);
-  core.runtime!.stopPumping();
-  closeAll([segment.fd, ...doorbells]);
-  closeListeners(core);
-  removePidFile(core);
-  core.ended = true;
-  leaveServer();
-  core.logger.close();
+  const shared: Shared = { segment, doorbells, pipes };
+  await end(await runFirst(state, plan, shared, path));
   return true;
 }
 
-/** Nothing may stay behind: sockets are closed, so that the process can end by itself. */
-function giveUp(core: ServerCore, port: Port, error: number): false {
-  core.lastError = error;
-  core.logger.log(SWOOLE_LOG_ERROR, listenFailure(port, error));
-  return abandon(core);
+/** Each process loads the code of its own role only. Resolves when everything has stopped. */
+async function runFirst(state: ServerState, plan: Plan, shared: Shared, path: string): Promise<Running> {
+  if (isAlone(plan)) return (await import('./run-alone.ts')).runAlone(state, plan, shared);
+  if (plan.script.mode === SWOOLE_PROCESS)
+    return (await import('./run-master.ts')).runMaster(state, plan, shared, path);
+  return (await import('./run-manager.ts')).runBaseManager(state, plan, shared, path);
 }
 
-function abandon(core: ServerCore): false {
-  removeSocketFiles(core);
-  closePipes(core);
-  closeListeners(core);
-  core.ended = true;
-  core.logger.close();
+/** The last callback, and what only the first process can take away. */
+async function end(running: Running): Promise<void> {
+  const { script, segment, doorbells, pipes } = running;
+  removeSocketFiles(script);
+  running.commands.noMoreReplies();
+  await running.application.shutdown();
+  removeTaskQueue(running, segment);
+  closePipes(script, pipes);
+  running.runtime.stopPumping();
+  closeAll([segment.fd, ...doorbells]);
+  closeListeners(script);
+  removePidFile(running);
+  script.ended = true;
+  leaveServer();
+  script.logger.close();
+}
+
+/** Nothing may stay behind: sockets are closed, so that the process can end by itself. */
+function giveUp(script: Script, pipes: readonly (Pipe | null)[], port: PortState, error: number): false {
+  script.lastError.code = error;
+  script.logger.log(SWOOLE_LOG_ERROR, listenFailure(port, error));
+  return abandon(script, pipes);
+}
+
+function abandon(script: Script, pipes: readonly (Pipe | null)[]): false {
+  removeSocketFiles(script);
+  closePipes(script, pipes);
+  closeListeners(script);
+  script.ended = true;
+  script.logger.close();
   return false;
 }
 
 /** Their numbers are forgotten, as they may soon be those of others. */
-function closeListeners(core: ServerCore): void {
-  for (const own of core.ports.map(internalsOf)) {
-    closeAll([own.fd]);
-    own.fd = -1;
+function closeListeners(script: Script): void {
+  for (const port of script.ports) {
+    closeAll([port.fd]);
+    port.fd = -1;
   }
 }
 
 /** With task_ipc_mode 2 and 3. Answers false when the kernel has none for us. */
-function openTaskQueue(core: ServerCore, segment: Segment): boolean {
-  const { taskIpcMode, taskWorkerNum, messageQueueKey, user } = core.settings!;
+function openTaskQueue({ script, settings }: Plan, segment: Segment): boolean {
+  const { taskIpcMode, taskWorkerNum, messageQueueKey, user } = settings;
   if (taskIpcMode === SWOOLE_IPC_UNSOCK || taskWorkerNum === 0) return true;
   // One with a key is there for other programs too; of a private one only workers under another user must be let in.
   const queue = openMessageQueue(messageQueueKey, messageQueueKey === 0 && user === null ? 0o600 : 0o666);
   segment.store(WORD_TASK_QUEUE, queue + 1);
   if (queue >= 0) return true;
-  core.lastError = -queue;
-  core.logger.log(SWOOLE_LOG_ERROR, `cannot open message queue ${messageQueueKey} for tasks: ${errorText(-queue)}`);
-  return false;
+  script.logger.log(SWOOLE_LOG_ERROR, `cannot open message queue ${messageQueueKey} for tasks: ${errorText(-queue)}`);
+  return fail(script, -queue);
 }
 
 /** One with a key stays, with the tasks that wait in it. */
-function removeTaskQueue(core: ServerCore, segment: Segment): void {
-  const queue = segment.load(WORD_TASK_QUEUE) - 1;
-  if (queue >= 0 && core.settings!.messageQueueKey === 0) discardTaskQueue(queue, core.settings!.taskTmpdir);
+function removeTaskQueue({ settings }: Plan, segment: Segment): void {
+  const queue = taskQueueOf(segment);
+  if (queue >= 0 && settings.messageQueueKey === 0) discardTaskQueue(queue, settings.taskTmpdir);
 }
 
-function removeSocketFiles(core: ServerCore): void {
-  for (const port of core.ports) {
-    const { file } = internalsOf(port);
-    if (file !== null) removeSocketFile(file);
-  }
+function removeSocketFiles(script: Script): void {
+  for (const { file } of script.ports) if (file !== null) removeSocketFile(file);
 }
 
 function closeAll(fds: number[]): void {
@@ -211,35 +214,34 @@ function closeAll(fds: number[]): void {
 }
 
 /** Answers the port that somebody else took in the meantime, if there is one. */
-function bindShared(core: ServerCore): Port | null {
-  for (const port of core.ports) {
+function bindShared(script: Script): PortState | null {
+  for (const port of script.ports) {
     if (!isSpread(port)) continue;
-    const own = internalsOf(port);
-    closeDescriptor(own.fd);
+    closeDescriptor(port.fd);
     const bound = bindListener(port, true);
-    own.fd = bound.fd;
-    own.bindError = bound.error;
+    port.fd = bound.fd;
+    port.bindError = bound.error;
     if (bound.error !== 0) return port;
   }
   return null;
 }
 
-function createSegment(core: ServerCore): Segment {
-  const settings = core.settings!;
-  const process_ = core.mode === SWOOLE_PROCESS;
+function createSegment(plan: Plan): Segment {
+  const { script, settings } = plan;
+  const process_ = script.mode === SWOOLE_PROCESS;
   const segment = Segment.create({
-    mode: core.mode,
+    mode: script.mode,
     reactorCount: process_ ? settings.reactorNum : 0,
     workerCount: settings.workerNum,
     taskWorkerCount: settings.taskWorkerNum,
-    userProcessCount: core.processes.length,
+    userProcessCount: script.processes.length,
     slotsPerOwner: settings.maxConnection + SLOT_REST,
     ownerCount: process_ ? settings.reactorNum : settings.workerNum,
   });
   segment.startTime = Date.now() / 1000;
   segment.startSessionId = settings.startSessionId;
-  segment.writeBootRecord(makeBootRecord(core));
+  segment.writeBootRecord(makeBootRecord(plan));
   segment.store(WORD_MASTER_PID, process.pid);
-  segment.store(WORD_MIN_FD, Math.min(...core.attempts.map(({ fd }) => fd).filter((fd) => fd >= 0)));
+  segment.store(WORD_MIN_FD, Math.min(...script.attempts.map(({ fd }) => fd).filter((fd) => fd >= 0)));
   return segment;
 }

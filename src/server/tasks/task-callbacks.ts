@@ -3,8 +3,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { TaskInHand } from '../../process/task-in-hand.ts';
 import type { CallbackRunner } from '../callbacks/callback-runner.ts';
 import type { ServerEvents } from '../callbacks/events.ts';
-import type { Server } from '../server.ts';
-import type { ServerCore } from '../state/core.ts';
+import type { Member } from '../state/member.ts';
 import { Task } from './task.ts';
 
 /** Follows a task through its timers and promises, so that a late finish() still finds it. */
@@ -15,35 +14,35 @@ export function taskAtHand(): TaskInHand | null {
   return currentTask.getStore() ?? null;
 }
 
-type Run = (server: Server, task: TaskInHand) => unknown;
+type Run = (self: object, task: TaskInHand) => unknown;
 
 /**
  * Called through outside(), which goes back to the context before. Together they do what currentTask.run() does, but make
  * one context, and not two, each copied from the one before.
  */
-function enterTask(task: TaskInHand, callback: Run, server: Server): unknown {
+function enterTask(task: TaskInHand, callback: Run, self: object): unknown {
   currentTask.enterWith(task);
-  return callback(server, task);
+  return callback(self, task);
 }
 
 export class TaskCallbacks {
-  private readonly server: Server;
+  private readonly self: object;
   private readonly runner: CallbackRunner;
   private readonly callback: Run | null;
   /** Runs a function in the async context of this moment, where there is no task. */
   private readonly outside = AsyncLocalStorage.snapshot();
 
-  constructor(core: ServerCore, runner: CallbackRunner) {
-    this.server = core.server;
-    this.runner = runner;
-    this.callback = callbackOf(core);
+  constructor(member: Member) {
+    this.self = member.script.self;
+    this.runner = member.runner;
+    this.callback = callbackOf(member);
   }
 
   run(task: TaskInHand): Promise<void> | undefined {
     const { callback, runner } = this;
     if (callback === null) return undefined;
     try {
-      const result = this.outside(enterTask, task, callback, this.server);
+      const result = this.outside(enterTask, task, callback, this.self);
       if (result === undefined || result === null) return undefined;
       const answer = (value: unknown): void => this.answer(task, value);
       const promise = runner.trackValue('task', 0, result, answer, () => task.fail());
@@ -72,13 +71,13 @@ export class TaskCallbacks {
   }
 }
 
-function callbackOf(core: ServerCore): Run | null {
-  const callback = core.callbacks.get('task');
+function callbackOf({ script, settings }: Member): Run | null {
+  const callback = script.callbacks.get('task');
   if (callback === null) return null;
-  if (core.settings!.taskObject) {
-    const withObject = callback as unknown as (server: Server, task: Task) => unknown;
-    return (server, task) => withObject(server, new Task(task));
+  if (settings.taskObject) {
+    const withObject = callback as unknown as (self: object, task: Task) => unknown;
+    return (self, task) => withObject(self, new Task(task));
   }
-  const plain = callback as unknown as ServerEvents['task'];
-  return (server, task) => plain(server, task.id, task.shownSourceId, task.data);
+  const plain = callback as unknown as ServerEvents<object>['task'];
+  return (self, task) => plain(self, task.id, task.shownSourceId, task.data);
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { doorbellsOf, smallSegment } from '../../../test/support/shared.ts';
 import { SWOOLE_LOG_NONE, SWOOLE_PROCESS, SWOOLE_SERVER_COMMAND_EVENT_WORKER } from '../../constants.ts';
+import { LastError } from '../../errors.ts';
 import { Logger } from '../../log/log.ts';
 import { Runtime } from '../../process/runtime.ts';
 import { TaskInHand } from '../../process/task-in-hand.ts';
@@ -10,8 +11,9 @@ import { workerInbox, workerLane } from '../../shm/layout.ts';
 import { emptyLetter, readLetter } from '../../shm/letter.ts';
 import { Inbox, LaneSet, type MessageHandler } from '../../shm/mailbox.ts';
 import { TasksInHand } from '../../shm/tasks-in-hand.ts';
+import { CommandTable } from '../messages/command-table.ts';
 import { Commands } from '../messages/commands.ts';
-import type { ServerCore } from '../state/core.ts';
+import type { Member } from '../state/member.ts';
 import { Tasks } from './tasks.ts';
 
 const TASK_WORKER = 2;
@@ -65,10 +67,15 @@ class SharedPid {
   private worker(generation: number) {
     const runtime = this.start('worker', 0, generation);
     const settings = { commandTimeoutMs: 0 };
-    const state = { runtime, settings, mode: SWOOLE_PROCESS, logger: runtime.logger, lastError: 0 };
-    const core = state as unknown as ServerCore;
-    const tasks = new Tasks(core, runtime, new TaskSender(runtime, new RingRoute(runtime)));
-    return { runtime, tasks, commands: new Commands(() => core) };
+    const script = {
+      mode: SWOOLE_PROCESS,
+      logger: runtime.logger,
+      lastError: new LastError(),
+      commands: new CommandTable(),
+    };
+    const member = { script, settings, runtime } as unknown as Member;
+    const tasks = new Tasks(member, new TaskSender(runtime, new RingRoute(runtime)));
+    return { runtime, script, tasks, commands: new Commands(member) };
   }
 
   private start(role: 'worker' | 'task', id: number, generation: number): Runtime {
@@ -98,7 +105,7 @@ describe('a worker whose predecessor had the same pid', () => {
 
   it('drops the answer to a command that the one before has sent', async () => {
     const { before, after } = new SharedPid();
-    after.commands.add('name', SWOOLE_SERVER_COMMAND_EVENT_WORKER, () => '');
+    after.script.commands.add('name', SWOOLE_SERVER_COMMAND_EVENT_WORKER, () => '');
     const answer = after.commands.command('name', 1, SWOOLE_SERVER_COMMAND_EVENT_WORKER, {}, true);
     after.commands.reply(0, before.runtime.life, 0, '"for the one before"');
     after.commands.reply(0, after.runtime.life, 0, '"for itself"');

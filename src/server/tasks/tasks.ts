@@ -21,10 +21,10 @@ import { TASKS_LOST } from '../../shm/counters.ts';
 import { MANAGER_LANE, workerLane } from '../../shm/layout.ts';
 import { RESULT } from '../../shm/messages.ts';
 import { errorText } from '../../sys/error.ts';
-import { CallbackRunner } from '../callbacks/callback-runner.ts';
+import type { CallbackRunner } from '../callbacks/callback-runner.ts';
 import { TaskResult } from '../callbacks/event-objects.ts';
-import type { Server } from '../server.ts';
-import type { ServerCore } from '../state/core.ts';
+import type { Member } from '../state/member.ts';
+import { fail, type Script, warn } from '../state/script.ts';
 import { Awaited } from './awaited.ts';
 import { taskAtHand } from './task-callbacks.ts';
 
@@ -32,8 +32,8 @@ import { taskAtHand } from './task-callbacks.ts';
 type Waiting = (value: unknown, code: number) => void;
 
 /** Method style: a callback may name the type of the result that it expects. */
-export type FinishCallback = {
-  call(server: Server, taskId: number, result: unknown): unknown;
+export type FinishCallback<Self> = {
+  call(self: Self, taskId: number, result: unknown): unknown;
 }['call'];
 
 const IDS = 2 ** 32;
@@ -42,27 +42,29 @@ const TASKS_AT_ONCE_MAX = 1024;
 const WAIT_MAX_MS = 2 ** 31 - 1;
 
 export class Tasks {
-  private readonly core: ServerCore;
+  private readonly member: Member;
+  private readonly script: Script;
   private readonly runtime: Runtime;
   private readonly sender: TaskSender;
   private readonly runner: CallbackRunner;
   /** Whose answer is a call's, and whose is a finish callback's. */
   private readonly waiting = new Awaited<Waiting>();
-  private readonly callbacks = new Awaited<FinishCallback>();
+  private readonly callbacks = new Awaited<FinishCallback<object>>();
   private nextId = 0;
   /** Results go to the next process of this worker id. */
   private cutOff = false;
 
-  constructor(core: ServerCore, runtime: Runtime, sender: TaskSender) {
-    this.core = core;
-    this.runtime = runtime;
+  constructor(member: Member, sender: TaskSender) {
+    this.member = member;
+    this.script = member.script;
+    this.runtime = member.runtime;
     this.sender = sender;
-    this.runner = new CallbackRunner(core);
+    this.runner = member.runner;
   }
 
   // ---- sending ----------------------------------------------------------------------------------------------------
 
-  task(data: unknown, target: number, onFinish: FinishCallback | undefined): number | false {
+  task(data: unknown, target: number, onFinish: FinishCallback<object> | undefined): number | false {
     if (!this.mayTask('task', data, target)) return false;
     if (this.runtime.role !== 'worker')
       return this.post(data, target, SWOOLE_TASK_NONBLOCK | SWOOLE_TASK_NOREPLY, null);
@@ -82,7 +84,7 @@ export class Tasks {
     if (!this.mayWait('taskwait') || !this.mayTask('taskwait', data, target)) return Promise.resolve(false);
     return new Promise((resolve) => {
       this.ask(data, target, timeoutMs(timeout, 'taskwait'), (value, code) => {
-        if (code !== 0) this.core.lastError = code;
+        if (code !== 0) this.script.lastError.code = code;
         resolve(value);
       });
     });
@@ -95,8 +97,7 @@ export class Tasks {
     const ms = timeoutMs(timeout, 'taskwaitSync');
     if (!runtime.blocker.canBlock()) {
       this.warn('taskwaitSync() does not work in a worker that ends: its messages are for the next one');
-      this.core.lastError = SWOOLE_ERROR_WRONG_OPERATION;
-      return false;
+      return fail(this.script, SWOOLE_ERROR_WRONG_OPERATION);
     }
     let answer: unknown = false;
     let code = SWOOLE_ERROR_CO_TIMEDOUT;
@@ -118,7 +119,7 @@ export class Tasks {
       deadline: ms === 0 ? Number.POSITIVE_INFINITY : performance.now() + ms,
     });
     this.waiting.take(id);
-    if (code !== 0) this.core.lastError = code;
+    if (code !== 0) this.script.lastError.code = code;
     return answer;
   }
 
@@ -132,11 +133,11 @@ export class Tasks {
     if (!this.mayWait(method) || !this.mayTask(method, tasks, -1)) return Promise.resolve(false);
     if (tasks.length > TASKS_AT_ONCE_MAX) {
       this.warn(`${method}(): at most ${TASKS_AT_ONCE_MAX} tasks at once, got ${tasks.length}`);
-      this.core.lastError = SWOOLE_ERROR_INVALID_PARAMS;
+      this.script.lastError.code = SWOOLE_ERROR_INVALID_PARAMS;
       return Promise.resolve(false);
     }
     if (tasks.length === 0) {
-      this.core.lastError = SWOOLE_ERROR_TASK_DISPATCH_FAIL;
+      this.script.lastError.code = SWOOLE_ERROR_TASK_DISPATCH_FAIL;
       return Promise.resolve(false);
     }
     const hole = Array.from(tasks).indexOf(undefined);
@@ -161,7 +162,7 @@ export class Tasks {
         ms === 0
           ? null
           : setTimeout(() => {
-              this.core.lastError = SWOOLE_ERROR_CO_TIMEDOUT;
+              this.script.lastError.code = SWOOLE_ERROR_CO_TIMEDOUT;
               if (!leaveOut) for (let i = 0; i < tasks.length; i++) if (!(i in results)) results[i] = false;
               finish();
             }, ms);
@@ -169,7 +170,7 @@ export class Tasks {
         tasks.forEach((data, index) => {
           const id = this.post(data, -1, SWOOLE_TASK_COROUTINE, (value, code) => {
             results[index] = value;
-            if (code !== 0) this.core.lastError = code;
+            if (code !== 0) this.script.lastError.code = code;
             if (--left === 0) finish();
           });
           if (id !== false) ids.push(id);
@@ -186,20 +187,19 @@ export class Tasks {
       }
       if (left > 0) return;
       leave();
-      this.core.lastError = SWOOLE_ERROR_TASK_DISPATCH_FAIL;
+      this.script.lastError.code = SWOOLE_ERROR_TASK_DISPATCH_FAIL;
       resolve(false);
     });
   }
 
   /** Answers the task that the caller works on. */
   finish(data: unknown): boolean {
-    const { core, runtime } = this;
+    const { runtime } = this;
     if (runtime.role !== 'task') {
       this.warn('finish() works in task workers only');
-      core.lastError = SWOOLE_ERROR_WRONG_OPERATION;
-      return false;
+      return fail(this.script, SWOOLE_ERROR_WRONG_OPERATION);
     }
-    if (core.settings!.taskEnableCoroutine) {
+    if (this.member.settings.taskEnableCoroutine) {
       throw new TswooleError(
         'ERR_STATE',
         'finish() cannot know which of several tasks is meant where task_enable_coroutine is on: call task.finish()',
@@ -208,8 +208,7 @@ export class Tasks {
     const task = taskAtHand();
     if (task !== null) return task.answer(data);
     this.warn('finish(): there is no task to answer here');
-    core.lastError = SWOOLE_ERROR_WRONG_OPERATION;
-    return false;
+    return fail(this.script, SWOOLE_ERROR_WRONG_OPERATION);
   }
 
   private ask(data: unknown, target: number, ms: number, settle: (value: unknown, code: number) => void): void {
@@ -219,7 +218,7 @@ export class Tasks {
       settle(value, code);
     });
     if (id === false) {
-      settle(false, this.core.lastError);
+      settle(false, this.script.lastError.code);
       return;
     }
     if (ms === 0) return;
@@ -233,8 +232,7 @@ export class Tasks {
     const id = this.nextId;
     const error = this.sender.send(target, id, this.runtime.workerId, flags, data);
     if (error !== 0) {
-      this.core.lastError = error;
-      return false;
+      return fail(this.script, error);
     }
     this.nextId = (id + 1) % IDS;
     // Not in this turn: whoever asks again and again would keep the loop from everything else.
@@ -244,27 +242,24 @@ export class Tasks {
   }
 
   private mayTask(method: string, data: unknown, target: number): boolean {
-    const { core, runtime } = this;
+    const { script, runtime } = this;
     const { taskWorkerCount } = runtime.segment.layout;
     if (data === undefined) {
       throw new TswooleError('ERR_ARGUMENT', `${method}() needs the data of the task`, { key: 'data' });
     }
     if (taskWorkerCount === 0) {
       this.warn(`${method}(): there are no task workers: set task_worker_num`);
-      core.lastError = SWOOLE_ERROR_WRONG_OPERATION;
-      return false;
+      return fail(script, SWOOLE_ERROR_WRONG_OPERATION);
     }
     if (runtime.role === 'task') {
       this.warn(`${method}() does not work in task workers`);
-      core.lastError = SWOOLE_ERROR_WRONG_OPERATION;
-      return false;
+      return fail(script, SWOOLE_ERROR_WRONG_OPERATION);
     }
     if (!Number.isInteger(target) || target >= taskWorkerCount) {
       this.warn(
         `${method}(): there is no task worker ${describeValue(target)}: they count from 0 to ${taskWorkerCount - 1}`,
       );
-      core.lastError = SWOOLE_ERROR_INVALID_PARAMS;
-      return false;
+      return fail(script, SWOOLE_ERROR_INVALID_PARAMS);
     }
     return true;
   }
@@ -272,8 +267,7 @@ export class Tasks {
   private mayWait(method: string): boolean {
     if (this.runtime.role === 'worker') return true;
     this.warn(`${method}() works in event workers only`);
-    this.core.lastError = SWOOLE_ERROR_WRONG_OPERATION;
-    return false;
+    return fail(this.script, SWOOLE_ERROR_WRONG_OPERATION);
   }
 
   // ---- results ----------------------------------------------------------------------------------------------------
@@ -300,7 +294,7 @@ export class Tasks {
     if ((flags & (SWOOLE_TASK_CALLBACK | SWOOLE_TASK_COROUTINE)) === 0)
       this.fireFinish(taskId, taskWorkerId, seconds, value);
     else if (ours && (flags & SWOOLE_TASK_CALLBACK) !== 0)
-      this.core.logger.log(
+      this.script.logger.log(
         SWOOLE_LOG_DEBUG,
         `task ${taskId} has answered again: its callback takes the first answer only`,
       );
@@ -323,9 +317,9 @@ export class Tasks {
     if (callback !== undefined) this.callBack(callback, taskId, false);
   }
 
-  private callBack(callback: FinishCallback, taskId: number, value: unknown): void {
+  private callBack(callback: FinishCallback<object>, taskId: number, value: unknown): void {
     try {
-      const result: unknown = callback(this.core.server, taskId, value);
+      const result: unknown = callback(this.script.self, taskId, value);
       if (result !== undefined && result !== null) this.runner.track('finish', 0, result, null);
     } catch (error) {
       this.runner.failed('finish', 0, error);
@@ -333,23 +327,19 @@ export class Tasks {
   }
 
   private fireFinish(taskId: number, taskWorkerId: number, seconds: number, value: unknown): void {
-    const { core } = this;
-    const callback = core.callbacks.get('finish') as ((...args: unknown[]) => unknown) | null;
+    const { self, callbacks, logger } = this.script;
+    const callback = callbacks.get('finish') as ((...args: unknown[]) => unknown) | null;
     if (callback === null) {
-      core.logger.once(
-        'finish',
-        SWOOLE_LOG_WARNING,
-        'a task has a result, but there is no finish callback: it is dropped',
-      );
+      logger.once('finish', SWOOLE_LOG_WARNING, 'a task has a result, but there is no finish callback: it is dropped');
       return;
     }
-    if (core.settings!.eventObject)
-      this.runner.call('finish', 0, () => callback(core.server, new TaskResult(taskId, taskWorkerId, seconds, value)));
-    else this.callBack(callback as FinishCallback, taskId, value);
+    if (this.member.settings.eventObject)
+      this.runner.call('finish', 0, () => callback(self, new TaskResult(taskId, taskWorkerId, seconds, value)));
+    else this.callBack(callback as FinishCallback<object>, taskId, value);
   }
 
   private warn(text: string, code?: number): void {
-    this.core.logger.log(SWOOLE_LOG_WARNING, text, code);
+    warn(this.script, text, code);
   }
 }
 

@@ -1,0 +1,31 @@
+/** on(): of a server, whose other events are its own port's, and of a port. */
+import type { PortState } from '../ports/port-state.ts';
+import { isFirst } from '../state/boot-record.ts';
+import { type Script, warn } from '../state/script.ts';
+import { checkEventName, unknownEvent } from './callbacks.ts';
+import type { AnyCallback } from './events.ts';
+
+export function registerForServer(script: Script, event: string, callback: AnyCallback): boolean {
+  checkEventName(event);
+  if (isTooLate(script, event)) return false;
+  if (!script.callbacks.knows(event)) return registerForPort(script, script.ports[0], event, callback);
+  script.callbacks.set(event, callback);
+  return true;
+}
+
+export function registerForPort(script: Script, port: PortState, event: string, callback: AnyCallback): boolean {
+  checkEventName(event);
+  if (isTooLate(script, event)) return false;
+  if (!port.callbacks.knows(event)) {
+    // The same script runs in every process: what it does wrong is told once.
+    if (isFirst(script)) warn(script, unknownEvent(event));
+    return false;
+  }
+  port.callbacks.set(event, callback);
+  return true;
+}
+
+function isTooLate(script: Script, event: string): boolean {
+  if (script.started) warn(script, `callbacks cannot be registered after start(): "${event}" is ignored`);
+  return script.started;
+}

@@ -1,0 +1,75 @@
+/** What send() decides: whether a connection still takes data, and how much of it. */
+import {
+  SWOOLE_ERROR_BAD_HOST_ADDR,
+  SWOOLE_ERROR_DATA_LENGTH_TOO_LARGE,
+  SWOOLE_ERROR_NO_PAYLOAD,
+  SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW,
+  SWOOLE_SOCK_UNIX_DGRAM,
+} from '../../constants.ts';
+import { describeValue, TswooleError } from '../../errors.ts';
+import { FLAG_CLOSE_TAKEN, FLAG_OVERFLOW, FLAG_PEER_GONE, FLAGS, PORT, QUEUED_BYTES } from '../../shm/connections.ts';
+import { LIFE_RESPONSES, RESPONSES, SENT_BYTES } from '../../shm/counters.ts';
+import { isBytes } from '../../sys/memory.ts';
+import type { Member } from '../state/member.ts';
+import { fail } from '../state/script.ts';
+import { badSession, closedCode, goneCode } from './closed-code.ts';
+import { isSocketPath, sendTo } from './datagrams.ts';
+
+export function send(member: Member, fd: number | string, data: string | Uint8Array, serverSocket: number): boolean {
+  const { script, runtime } = member;
+  if (typeof data !== 'string' && !isBytes(data)) {
+    throw new TswooleError('ERR_ARGUMENT', `send() takes a string or a Uint8Array, got ${describeValue(data)}`, {
+      key: 'data',
+    });
+  }
+  if (data.length === 0) return fail(script, SWOOLE_ERROR_NO_PAYLOAD);
+  if (typeof fd === 'string' && script.ports.some((port) => port.type === SWOOLE_SOCK_UNIX_DGRAM)) {
+    // The peer of a packet may have no path, or one that begins at a directory of its own.
+    if (!isSocketPath(fd)) return fail(script, SWOOLE_ERROR_BAD_HOST_ADDR);
+    return sendTo(script, fd, 0, data, serverSocket);
+  }
+  if (typeof fd !== 'number' || fd <= 0) return badSession(script, 'send', fd, serverSocket);
+  const { connections } = runtime;
+  const slot = connections.find(fd);
+  if (slot === -1) return fail(script, goneCode(connections, fd));
+  return sendToSlot(member, slot, connections.serialOf(fd), data);
+}
+
+/**
+ * Queues data for the connection in a slot; what is queued for an earlier or later one there is dropped by its owner, which
+ * compares the serial. Never empty data.
+ */
+export function sendToSlot(member: Member, slot: number, serial: number, data: string | Uint8Array): boolean {
+  const { script, runtime, settings, portSettings } = member;
+  const { words } = runtime.connections;
+  const base = runtime.connections.wordBase(slot);
+  const flags = words[base + FLAGS];
+  if ((flags & (FLAG_CLOSE_TAKEN | FLAG_PEER_GONE)) !== 0) return fail(script, closedCode(flags));
+
+  const limit = portSettings[words[base + PORT]].socketBufferSize;
+  const queued = words[base + QUEUED_BYTES] + runtime.wire.waitingBytes(slot);
+  const length = typeof data === 'string' ? Buffer.byteLength(data) : data.length;
+  if (length > settings.bufferOutputSize) return fail(script, SWOOLE_ERROR_DATA_LENGTH_TOO_LARGE);
+  if (queued + length > limit && overflows(member, slot, length, limit))
+    return fail(script, SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW);
+
+  runtime.wire.send(slot, serial, data);
+  const { numbers, base: counters } = runtime.counters;
+  numbers[counters + RESPONSES]++;
+  numbers[counters + LIFE_RESPONSES]++;
+  numbers[counters + SENT_BYTES] += length;
+  return true;
+}
+
+/**
+ * Asks for bufferEmpty, then looks once more: the owner of the socket may have emptied the queue just before, and would
+ * then have nothing to tell.
+ */
+function overflows({ runtime }: Member, slot: number, length: number, limit: number): boolean {
+  const { connections, wire } = runtime;
+  connections.setFlags(slot, FLAG_OVERFLOW);
+  const queued = Atomics.load(connections.words, connections.wordBase(slot) + QUEUED_BYTES) + wire.waitingBytes(slot);
+  if (queued + length > limit) return true;
+  connections.clearFlags(slot, FLAG_OVERFLOW);
+  return false;
+}
