@@ -11,7 +11,7 @@ import { handleOwnerMessage } from '../reactor/owner-messages.ts';
 import type { ReactorPort } from '../reactor/port.ts';
 import { Reactor } from '../reactor/reactor.ts';
 import { FLAG_CLOSE_TAKEN, FLAGS, RECEIVE_TIME, TAKEN_TIME } from '../shm/connections.ts';
-import { DISPATCHES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS } from '../shm/counters.ts';
+import { DISPATCHES, LATE_PACKAGES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS } from '../shm/counters.ts';
 import { MANAGER_INBOX, workerInbox } from '../shm/layout.ts';
 import { Inbox } from '../shm/mailbox.ts';
 import { CLOSE_REQUEST, REOPEN_LOG, RESET_REQUEST, STOP_WORKER, TASK, WORKER_READY } from '../shm/messages.ts';
@@ -256,7 +256,9 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
   }
 
   private wants(connection: Connection): boolean {
-    return (this.words[connection.base + FLAGS] & FLAG_CLOSE_TAKEN) === 0;
+    if ((this.words[connection.base + FLAGS] & FLAG_CLOSE_TAKEN) === 0) return true;
+    this.runtime.counters.add(LATE_PACKAGES, 1);
+    return false;
   }
 
   private receive(connection: Connection, data: Buffer): void {

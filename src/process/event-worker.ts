@@ -12,7 +12,7 @@ import {
   TAKEN_BYTES,
   TAKEN_TIME,
 } from '../shm/connections.ts';
-import { DISPATCHES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS } from '../shm/counters.ts';
+import { DISPATCHES, LATE_PACKAGES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS } from '../shm/counters.ts';
 import {
   BUFFER_EMPTY,
   BUFFER_FULL,
@@ -223,6 +223,7 @@ export class EventWorker {
 
   /** Where the user has asked to lose data, it is worth a warning each time. */
   private dropped(serial: number): void {
+    this.runtime.counters.add(LATE_PACKAGES, 1);
     this.runtime.logger.log(
       this.settings.discardTimeoutRequest ? SWOOLE_LOG_WARNING : SWOOLE_LOG_DEBUG,
       `data of connection ${this.runtime.connections.fdOf(serial)}, which is closed, is dropped`,

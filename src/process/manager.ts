@@ -9,7 +9,7 @@ import {
   SWOOLE_LOG_INFO,
   SWOOLE_LOG_WARNING,
 } from '../constants.ts';
-import { TASKS_LOST } from '../shm/counters.ts';
+import { CRASHES, KILLS, RELOADS, RELOADS_REFUSED, RESTARTS, STARTS_FAILED, TASKS_LOST } from '../shm/counters.ts';
 import { endLife } from '../shm/lanes.ts';
 import { LANES_PER_WORKER, MANAGER_INBOX, MASTER_INBOX, workerInbox, workerLane } from '../shm/layout.ts';
 import { announceLane, Inbox, releaseInboxOfDead } from '../shm/mailbox.ts';
@@ -204,6 +204,7 @@ export class Manager {
       return;
     }
     this.holders.add(started);
+    if (again) runtime.counters.add(RESTARTS, 1);
     this.current[id] = started;
     runtime.workers.recordStart(id, started.child.pid, lane, life);
   }
@@ -217,6 +218,7 @@ export class Manager {
 
   private spawnLater(id: number): void {
     const failures = ++this.failures[id];
+    this.runtime.counters.add(STARTS_FAILED, 1);
     const pause = Math.min(RESPAWN_PAUSE_MAX_MS, RESPAWN_PAUSE_MS * 2 ** Math.min(failures, 10));
     this.runtime.logger.log(
       SWOOLE_LOG_ERROR,
@@ -258,6 +260,7 @@ export class Manager {
     if (wasCurrent) this.current[id] = null;
     const failed = (exitCode !== 0 || signal !== 0) && !(ended.told && signal === constants.signals.SIGTERM);
     if (!ended.detached && failed) {
+      runtime.counters.add(CRASHES, 1);
       runtime.logger.log(
         SWOOLE_LOG_WARNING,
         `${this.nameOf(id)} (pid=${ended.child.pid}) ended abnormally: exit code ${exitCode}, signal ${signal}`,
@@ -315,6 +318,7 @@ export class Manager {
   reload(taskWorkersOnly: boolean): boolean {
     const { logger, segment } = this.runtime;
     if (this.stopping || this.reloading !== null) {
+      this.runtime.counters.add(RELOADS_REFUSED, 1);
       logger.log(SWOOLE_LOG_INFO, 'a reload is under way already: this one is ignored');
       return false;
     }
@@ -328,6 +332,7 @@ export class Manager {
     const reload: Reload = { pending: new Set(), killer: null };
     this.reloading = reload;
     segment.store(WORD_RELOADING, 1);
+    this.runtime.counters.add(RELOADS, 1);
     this.application.beforeReload();
     // The callback has ended the server.
     if (this.reloading !== reload) return false;
@@ -375,6 +380,7 @@ export class Manager {
       SWOOLE_LOG_WARNING,
       `${this.nameOf(holder.id)} did not end within max_wait_time and is killed`,
     );
+    this.runtime.counters.add(KILLS, 1);
     holder.child.kill('SIGKILL');
   }
 
@@ -396,6 +402,7 @@ export class Manager {
     this.stopOrder = ['worker', 'task', 'user'];
     if (this.settings.maxWaitMs > 0) {
       setTimeout(() => {
+        this.runtime.counters.add(KILLS, this.holders.size);
         for (const holder of this.holders) holder.child.kill('SIGKILL');
       }, 2 * this.settings.maxWaitMs).unref();
     }

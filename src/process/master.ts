@@ -2,7 +2,9 @@
  * The master of SWOOLE_PROCESS: the first process. Its reactor threads own all sockets; its main thread starts the
  * manager, answers signals, and runs the server's own events.
  */
+
 import { SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING } from '../constants.ts';
+import { MANAGER_RESTARTS } from '../shm/counters.ts';
 import { endLife } from '../shm/lanes.ts';
 import { LANES_PER_WORKER, MANAGER_INBOX, MANAGER_LANE, MASTER_INBOX, workerInbox, workerLane } from '../shm/layout.ts';
 import { announceLane, Inbox, releaseInboxOfDead } from '../shm/mailbox.ts';
@@ -132,6 +134,7 @@ export class Master {
       return;
     }
     this.runtime.segment.store(WORD_MANAGER_PID, this.manager.pid);
+    if (again) this.runtime.counters.add(MANAGER_RESTARTS, 1);
   }
 
   /** Its workers die with it, by the kernel's hand; connections live here and stay. */

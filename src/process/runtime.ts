@@ -1,6 +1,6 @@
 import type { Logger } from '../log/log.ts';
 import { ConnectionTable } from '../shm/connections.ts';
-import { MESSAGES, TASKS_HELD } from '../shm/counters.ts';
+import { MESSAGES, TASKS_HELD, TASKS_WAITED } from '../shm/counters.ts';
 import { LaneCounters } from '../shm/lanes.ts';
 import { Outbox } from '../shm/mailbox.ts';
 import type { Segment } from '../shm/segment.ts';
@@ -136,6 +136,7 @@ export class Runtime {
   holdTask(): void {
     this.holdsTasks = true;
     this.counters.add(TASKS_HELD, 1);
+    this.counters.add(TASKS_WAITED, 1);
   }
 
   private countHeldTasks(): void {

@@ -1,6 +1,6 @@
 /** The way to task workers: chooses one, and puts the task into its ring or into the message queue. */
 import { SWOOLE_ERROR_SERVER_NO_IDLE_WORKER, SWOOLE_LOG_WARNING } from '../constants.ts';
-import { TASKS_SENT } from '../shm/counters.ts';
+import { TASKS_SENT, TASKS_UNIDLE } from '../shm/counters.ts';
 import { workerInbox } from '../shm/layout.ts';
 import { postLetter } from '../shm/letter.ts';
 import { someStart } from '../shm/mailbox.ts';
@@ -82,6 +82,7 @@ export class TaskSender {
       return index;
     }
     this.next = (first + 1) % taskWorkerCount;
+    runtime.counters.add(TASKS_UNIDLE, 1);
     this.noticeBusy();
     return first;
   }

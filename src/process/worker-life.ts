@@ -1,5 +1,7 @@
 /** How a worker ends: told to stop, it takes no more work, waits for its loop to become empty, and leaves. */
+
 import { SWOOLE_ERROR_SERVER_WORKER_EXIT_TIMEOUT, SWOOLE_LOG_WARNING } from '../constants.ts';
+import { KILLS } from '../shm/counters.ts';
 import { WORKER_EXIT } from '../shm/workers.ts';
 import type { Application } from './application.ts';
 import type { Runtime } from './runtime.ts';
@@ -75,6 +77,7 @@ export class WorkerLife {
 
   private force(): void {
     if (this.ended) return;
+    this.options.runtime.counters.add(KILLS, 1);
     const seconds = this.options.maxWaitMs / 1000;
     const text = `worker ${this.options.runtime.workerId} did not become idle within ${seconds} s and is ended`;
     this.options.runtime.logger.log(SWOOLE_LOG_WARNING, text, SWOOLE_ERROR_SERVER_WORKER_EXIT_TIMEOUT);

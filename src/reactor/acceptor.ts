@@ -3,7 +3,7 @@
  * that it belongs to, where it becomes a connection.
  */
 import { SWOOLE_LOG_WARNING } from '../constants.ts';
-import { ABORTED, ACCEPTED } from '../shm/counters.ts';
+import { ABORTED, ACCEPTED, ACCEPTS_FAILED, REFUSED } from '../shm/counters.ts';
 import type { LaneCounters } from '../shm/lanes.ts';
 import { type Segment, WORD_MAX_FD } from '../shm/segment.ts';
 import {
@@ -52,7 +52,7 @@ export class Acceptor {
   private readonly host: AcceptorHost;
   private readonly connections: ConnectionPool;
   private readonly segment: Segment;
-  private readonly counters: LaneCounters;
+  readonly counters: LaneCounters;
   private readonly owner: number;
   private readonly reactorCount: number;
   private readonly maxConnections: number;
@@ -140,6 +140,7 @@ export class Acceptor {
 
   private failed(error: number): void {
     if (error === EAGAIN) return;
+    this.counters.add(ACCEPTS_FAILED, 1);
     this.log(SWOOLE_LOG_WARNING, `accept() failed with errno ${error}`);
     if (error === EMFILE || error === ENFILE || error === ENOBUFS || error === ENOMEM) {
       // The listener stays readable: without a rest the loop would spin on it.
@@ -188,6 +189,7 @@ export class Acceptor {
   private refuse(fd: number): void {
     // In this order: who sees the end finds it counted.
     this.counters.add(ABORTED, 1);
+    this.counters.add(REFUSED, 1);
     this.kernel.close(fd);
     if (this.now - this.warnedOfLimit < 1000) return;
     this.warnedOfLimit = this.now;

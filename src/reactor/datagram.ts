@@ -5,7 +5,10 @@
  *
  * The sockets are watched level triggered: nothing is to be remembered about one that has more than a turn allows.
  */
+
 import { SWOOLE_LOG_WARNING } from '../constants.ts';
+import { DATAGRAM_BLOCKS, DATAGRAMS_DROPPED, DATAGRAMS_FAILED } from '../shm/counters.ts';
+import type { LaneCounters } from '../shm/lanes.ts';
 import { EAGAIN, EPOLLEXCLUSIVE, EPOLLIN } from '../sys/constants.ts';
 import { DatagramBatch } from '../sys/datagram.ts';
 import type { Epoll } from '../sys/epoll.ts';
@@ -45,6 +48,7 @@ export interface PacketSource {
 export class Datagrams {
   private readonly epoll: Epoll;
   private readonly delivery: PacketDelivery;
+  private readonly counters: LaneCounters;
   private readonly log: (level: number, text: string) => void;
   /** By port index; undefined for other ports. */
   private readonly sources: (PacketSource | undefined)[] = [];
@@ -56,11 +60,13 @@ export class Datagrams {
     epoll: Epoll,
     ports: readonly ReactorPort[],
     delivery: PacketDelivery,
+    counters: LaneCounters,
     log: (level: number, text: string) => void,
     kernel: Kernel,
   ) {
     this.epoll = epoll;
     this.delivery = delivery;
+    this.counters = counters;
     this.log = log;
     for (const port of ports) {
       const bytesMax = isUnix(port.socketType) ? UNIX_DATAGRAM_BYTES_MAX : UDP_BYTES_MAX;
@@ -105,6 +111,7 @@ export class Datagrams {
       source.next = 0;
       source.count = count;
       if (!this.deliver(source, nowMs)) {
+        this.counters.add(DATAGRAM_BLOCKS, 1);
         this.block(source);
         return;
       }
@@ -115,8 +122,10 @@ export class Datagrams {
   private deliver(source: PacketSource, nowMs: number): boolean {
     const { batch } = source;
     while (source.next < source.count) {
-      if (batch.isCut(source.next)) this.warn(nowMs, `a datagram is longer than ${batch.length(source.next)} bytes`);
-      else if (!this.delivery.packet(source, nowMs)) return false;
+      if (batch.isCut(source.next)) {
+        this.counters.add(DATAGRAMS_DROPPED, 1);
+        this.warn(nowMs, `a datagram is longer than ${batch.length(source.next)} bytes`);
+      } else if (!this.delivery.packet(source, nowMs)) return false;
       source.worker = -1;
       batch.renew(source.next++);
     }
@@ -141,6 +150,7 @@ export class Datagrams {
 
   /** The kernel has no memory, or the like. The socket stays readable: without a rest the loop would spin on it. */
   private failed(source: PacketSource, error: number, nowMs: number): void {
+    this.counters.add(DATAGRAMS_FAILED, 1);
     this.warn(nowMs, `recvmmsg() failed with errno ${error}`);
     source.count = 0;
     source.next = 0;

@@ -4,9 +4,12 @@
  * The kernel sends straight from its page cache: no byte of a file passes through our memory, and how much waits for a
  * slow reader costs nothing but the open file.
  */
+
 import { getSystemErrorMessage } from 'node:util';
 import { SWOOLE_LOG_WARNING } from '../constants.ts';
 import { type ConnectionTable, QUEUED_BYTES, QUEUED_FILES, SEND_TIME } from '../shm/connections.ts';
+import { SENDS_RETRIED } from '../shm/counters.ts';
+import type { LaneCounters } from '../shm/lanes.ts';
 import {
   EAGAIN,
   ECONNRESET,
@@ -29,6 +32,7 @@ import { FILE_COPY_BYTES, FILE_QUANTUM_BYTES, FILE_TURN_BYTES } from './limits.t
 export interface FileOutputHost {
   /** Milliseconds since 1970, as of this turn. */
   readonly now: number;
+  readonly counters: LaneCounters;
   log(level: number, text: string): void;
   /** Nothing can be sent to the peer any more. */
   peerGone(connection: Connection): void;
@@ -118,8 +122,10 @@ export class FileOutput {
           // The kernel tells when there is room.
           return sent;
         case EINTR:
+          this.host.counters.add(SENDS_RETRIED, 1);
           continue;
         case ENOBUFS:
+          this.host.counters.add(SENDS_RETRIED, 1);
           this.wait(connection);
           return most;
         case EPIPE:

@@ -2,6 +2,7 @@
  * What ends by time: connections whose peer is silent, handshakes that take too long, and closing connections that nobody
  * will finish.
  */
+
 import {
   CLOSER,
   CONNECT_TIME,
@@ -11,6 +12,8 @@ import {
   RECEIVE_TIME,
   SEND_TIME,
 } from '../shm/connections.ts';
+import { CLOSES_ORPHANED, CLOSES_STALLED, HEARTBEATS_MISSED, IDLE_CLOSED } from '../shm/counters.ts';
+import type { LaneCounters } from '../shm/lanes.ts';
 import type { WorkerTable } from '../shm/workers.ts';
 import { MSG_PEEK } from '../sys/constants.ts';
 import type { Kernel } from '../sys/kernel.ts';
@@ -37,6 +40,7 @@ export class IdleWatch {
   private readonly kernel: Kernel;
   private readonly table: ConnectionTable;
   private readonly workers: WorkerTable;
+  private readonly counters: LaneCounters;
   private readonly heartbeatCheckMs: number;
   /** Where one byte can be read to that nobody wants. */
   private readonly waste: Region;
@@ -47,6 +51,7 @@ export class IdleWatch {
     this.kernel = kernel;
     this.table = options.connections;
     this.workers = options.workers;
+    this.counters = options.counters;
     this.heartbeatCheckMs = options.heartbeatCheckMs;
     this.waste = waste;
     this.host = host;
@@ -82,7 +87,9 @@ export class IdleWatch {
     const sent = this.sinceMs(connection, SEND_TIME);
     const silent = heartbeat && port.heartbeatIdleMs > 0 && received >= port.heartbeatIdleMs;
     const idle = port.maxIdleMs > 0 && received >= port.maxIdleMs && sent >= port.maxIdleMs;
-    if ((silent || idle) && !this.hasUnread(connection)) this.host.lose(connection, 0);
+    if (!(silent || idle) || this.hasUnread(connection)) return;
+    this.counters.add(silent ? HEARTBEATS_MISSED : IDLE_CLOSED, 1);
+    this.host.lose(connection, 0);
   }
 
   private sinceMs(connection: Connection, time: number): number {
@@ -99,7 +106,9 @@ export class IdleWatch {
   private checkClosing(connection: Connection): void {
     if (connection.closeAfterOutput) {
       const since = Math.min(this.sinceMs(connection, SEND_TIME), this.sinceMs(connection, RECEIVE_TIME));
-      if (since > CLOSE_STALL_MS) this.host.free(connection, true);
+      if (since <= CLOSE_STALL_MS) return;
+      this.counters.add(CLOSES_STALLED, 1);
+      this.host.free(connection, true);
       return;
     }
     const writer = connection.closeWriter;
@@ -109,7 +118,8 @@ export class IdleWatch {
     if (!workerDied || connection.closePosition === null) return;
     // In this order: who has taken the message says next that it runs the callback. It may live and take its time, and the
     // manager tells us of its end.
-    if (writer.consumed(connection.closePosition) && this.table.words[connection.base + CLOSER] === 0)
-      this.host.finishClose(connection, true);
+    if (!writer.consumed(connection.closePosition) || this.table.words[connection.base + CLOSER] !== 0) return;
+    this.counters.add(CLOSES_ORPHANED, 1);
+    this.host.finishClose(connection, true);
   }
 }

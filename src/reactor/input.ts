@@ -4,7 +4,7 @@
  */
 import { createFramer, type Framer } from '../protocol/framer.ts';
 import { type ConnectionTable, RECEIVE_TIME } from '../shm/connections.ts';
-import { RECEIVED_BYTES } from '../shm/counters.ts';
+import { RECEIVED_BYTES, RECEIVES_RETRIED } from '../shm/counters.ts';
 import type { LaneCounters } from '../shm/lanes.ts';
 import { EAGAIN, EINTR, EPROTO } from '../sys/constants.ts';
 import type { Kernel } from '../sys/kernel.ts';
@@ -144,6 +144,7 @@ export class Input {
         }
         return;
       case EINTR:
+        this.counters.add(RECEIVES_RETRIED, 1);
         this.host.queueToRead(connection);
         return;
       default:

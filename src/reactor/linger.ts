@@ -24,6 +24,7 @@ export class Lingerers {
   private readonly kernel: Kernel;
   private readonly scratch: Region;
   private nextCheck = 0;
+  private stalled = 0;
 
   /** `scratch` is where input is read to that nobody wants. */
   constructor(kernel: Kernel, scratch: Region) {
@@ -47,11 +48,13 @@ export class Lingerers {
     this.list.push({ fd, unsent, progressAt: now, since: now });
   }
 
-  /** Looks after the sockets now and then. */
-  check(now: number): void {
-    if (now < this.nextCheck) return;
+  /** Looks after the sockets now and then. Answers how many were closed because their peers took no more. */
+  check(now: number): number {
+    if (now < this.nextCheck) return 0;
     this.nextCheck = now + LINGER_CHECK_MS;
+    this.stalled = 0;
     this.list = this.list.filter((lingerer) => !this.finished(lingerer, now));
+    return this.stalled;
   }
 
   private finished(lingerer: Lingerer, now: number): boolean {
@@ -62,6 +65,7 @@ export class Lingerers {
     }
     const stalled = now - lingerer.progressAt > LINGER_STALL_MS || now - lingerer.since > LINGER_MAX_MS;
     if (unsent > 0 && !stalled && !this.peerGone(lingerer.fd)) return false;
+    if (unsent > 0 && stalled) this.stalled++;
     this.closeNow(lingerer.fd);
     return true;
   }

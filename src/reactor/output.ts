@@ -3,6 +3,7 @@
  * handed to the kernel together at the end of the turn; long ones go at once. What a socket does not take waits in the
  * connection's own queue until the kernel tells of room.
  */
+
 import {
   type ConnectionTable,
   FLAG_HIGH_WATER,
@@ -13,6 +14,7 @@ import {
   QUEUED_FILES,
   SEND_TIME,
 } from '../shm/connections.ts';
+import { SENDS_RETRIED, SENDS_WAITED } from '../shm/counters.ts';
 import { EAGAIN, EINTR, ENOBUFS, EPIPE, MSG_NOSIGNAL } from '../sys/constants.ts';
 import type { Kernel } from '../sys/kernel.ts';
 import { allocate } from '../sys/memory.ts';
@@ -173,6 +175,7 @@ export class Output {
       }
       interrupted = error !== EAGAIN;
     }
+    this.host.counters.add(interrupted ? SENDS_RETRIED : SENDS_WAITED, 1);
     this.queue(connection, bytes, rest, start + length - rest);
     // The kernel announces room only where it has refused for lack of it.
     if (interrupted && connection.output !== null) this.write(connection);
@@ -251,7 +254,10 @@ export class Output {
         stopped = true;
       } else {
         const error = count === BROKEN ? EPIPE : this.kernel.errno();
-        if (error === EINTR) continue;
+        if (error === EINTR) {
+          this.host.counters.add(SENDS_RETRIED, 1);
+          continue;
+        }
         if (!this.isFull(connection, error)) {
           this.host.peerGone(connection);
           return;
@@ -273,7 +279,10 @@ export class Output {
 
   /** True exactly when a socket has refused only for now. Where no event will tell of room, it is tried again. */
   private isFull(connection: Connection, error: number): boolean {
-    if (error === ENOBUFS && !this.starved.includes(connection)) this.starved.push(connection);
+    if (error === ENOBUFS) {
+      this.host.counters.add(SENDS_RETRIED, 1);
+      if (!this.starved.includes(connection)) this.starved.push(connection);
+    }
     return error === EAGAIN || error === ENOBUFS;
   }
 

@@ -1,3 +1,4 @@
+import { SENDS_LATE } from '../shm/counters.ts';
 import { decodeFileMessage } from '../shm/file-message.ts';
 import { FINISH_CLOSE, PAUSE, RESET, RESUME, SEND, SENDFILE } from '../shm/messages.ts';
 import type { Message } from '../shm/ring.ts';
@@ -12,6 +13,7 @@ export function handleOwnerMessage(reactor: Reactor, message: Message): boolean 
   if (kind < SEND || kind > SENDFILE) return false;
   const connection = reactor.find(slot, serial);
   if (connection === null) {
+    if (kind === SEND || kind === SENDFILE) reactor.counters.add(SENDS_LATE, 1);
     message.release();
     return true;
   }

@@ -4,9 +4,12 @@
  * header is looked at (MSG_PEEK) until it is whole, and only then taken out, to the byte: what follows, a TLS handshake
  * or a package, is found in the socket by whoever reads next.
  */
+
 import { SWOOLE_LOG_NOTICE } from '../constants.ts';
 import { type AddressRange, isInRanges, mapIPv4 } from '../protocol/ip-address.ts';
 import { PROXY_BINARY_BYTES_MAX, type ProxyHeader, parseProxyHeader } from '../protocol/proxy.ts';
+import { PROXY_REFUSED } from '../shm/counters.ts';
+import type { LaneCounters } from '../shm/lanes.ts';
 import {
   AF_INET,
   AF_INET6,
@@ -46,6 +49,7 @@ interface Guest {
 export interface ProxyGateHost {
   /** Milliseconds since 1970, as of this turn. */
   readonly now: number;
+  readonly counters: LaneCounters;
   log(level: number, text: string): void;
   /** The socket is a connection of the peer with this sockaddr. */
   admit(fd: number, port: ReactorPort, address: Uint8Array): void;
@@ -145,6 +149,7 @@ export class ProxyGate {
   }
 
   private refuse(guest: Guest, why: string): void {
+    this.host.counters.add(PROXY_REFUSED, 1);
     this.host.log(
       SWOOLE_LOG_NOTICE,
       `a connection from ${addressText(guest.address)} has no valid PROXY protocol header, closing it: ${why}`,

@@ -25,7 +25,18 @@ import {
   STATE_ACTIVE,
   STATE_CLOSING,
 } from '../shm/connections.ts';
-import { ABORTED, CLOSED } from '../shm/counters.ts';
+import {
+  ABORTED,
+  BLOCKED,
+  BLOCKS,
+  CLOSED,
+  CLOSES_STALLED,
+  FILES_FAILED,
+  HANDSHAKES_FAILED,
+  LOST,
+  MALFORMED,
+  REKEYS_REFUSED,
+} from '../shm/counters.ts';
 import type { LaneCounters } from '../shm/lanes.ts';
 import type { Segment } from '../shm/segment.ts';
 import {
@@ -86,7 +97,7 @@ export class Reactor {
   private readonly owner: number;
   private readonly segment: Segment;
   private readonly table: ConnectionTable;
-  private readonly counters: LaneCounters;
+  readonly counters: LaneCounters;
   private readonly delivery: Delivery;
   private readonly ports: ReactorPort[];
   private readonly delayReceive: boolean;
@@ -137,7 +148,7 @@ export class Reactor {
     const { packets } = options;
     const packetPorts = options.ports.filter((port) => port.listener !== -1 && isDatagram(port.socketType));
     const receives = packets !== null && packetPorts.length !== 0;
-    this.datagrams = receives ? new Datagrams(this.epoll, packetPorts, packets, this.log, kernel) : null;
+    this.datagrams = receives ? new Datagrams(this.epoll, packetPorts, packets, this.counters, this.log, kernel) : null;
   }
 
   // ---- the loop ---------------------------------------------------------------------------------------------------
@@ -206,7 +217,10 @@ export class Reactor {
       // The end of a file can run callbacks, which send.
       this.output.flush();
     }
-    if (this.lingerers.count !== 0) this.lingerers.check(this.now);
+    if (this.lingerers.count !== 0) {
+      const stalled = this.lingerers.check(this.now);
+      if (stalled !== 0) this.counters.add(CLOSES_STALLED, stalled);
+    }
     if (this.now >= this.nextTick) this.tick();
   }
 
@@ -354,6 +368,7 @@ export class Reactor {
    */
   private abort(connection: Connection, why: string, failed = false): void {
     this.counters.add(ABORTED, 1);
+    this.counters.add(HANDSHAKES_FAILED, 1);
     const tell = failed && this.now - this.toldOfHandshake >= 1000;
     if (tell) this.toldOfHandshake = this.now;
     const { base, serial } = connection;
@@ -368,6 +383,7 @@ export class Reactor {
     if (this.output.sendReplies(connection, tls) === 0 || tls.over || tls.mayReply(this.now)) return true;
     const fd = this.table.fdOf(connection.serial);
     this.log(SWOOLE_LOG_NOTICE, `connection ${fd} asks for new TLS keys again and again, closing it`);
+    this.counters.add(REKEYS_REFUSED, 1);
     this.lose(connection, EPROTO);
     return false;
   }
@@ -388,7 +404,8 @@ export class Reactor {
   block(connection: Connection): void {
     if (connection.waits) return;
     connection.waits = true;
-    this.blocked.push(connection);
+    this.counters.add(BLOCKS, 1);
+    this.counters.set(BLOCKED, this.blocked.push(connection));
   }
 
   private retryBlocked(): void {
@@ -403,6 +420,7 @@ export class Reactor {
       connection.waits = false;
       this.queueToRead(connection);
     }
+    this.counters.set(BLOCKED, this.blocked.length);
   }
 
   // ---- writing ----------------------------------------------------------------------------------------------------
@@ -459,6 +477,7 @@ export class Reactor {
     connection.finished = true;
     connection.packet = null;
     if (error !== 0) {
+      this.counters.add(LOST, 1);
       this.words[connection.base + CLOSE_ERRNO] = error;
       this.peerGone(connection);
     }
@@ -468,6 +487,7 @@ export class Reactor {
   malformed(connection: Connection, code: number): void {
     const fd = this.table.fdOf(connection.serial);
     this.log(SWOOLE_LOG_NOTICE, `connection ${fd} sent a package that cannot be accepted, closing it [${code}]`);
+    this.counters.add(MALFORMED, 1);
     this.lose(connection, 0);
   }
 
@@ -493,6 +513,7 @@ export class Reactor {
    * callback has run others may still send: the kernel refuses that.
    */
   outputFailed(connection: Connection, error: number): void {
+    this.counters.add(FILES_FAILED, 1);
     this.words[connection.base + CLOSE_ERRNO] = error;
     this.table.setFlags(connection.slot, FLAG_PEER_GONE);
     this.output.drop(connection);

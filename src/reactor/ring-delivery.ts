@@ -1,4 +1,5 @@
 /** The Delivery of SWOOLE_PROCESS: what was read goes into the ring of the worker that dispatching chooses. */
+
 import {
   SWOOLE_DISPATCH_RESULT_CLOSE_CONNECTION,
   SWOOLE_DISPATCH_RESULT_DISCARD_PACKET,
@@ -7,6 +8,8 @@ import {
 } from '../constants.ts';
 import { SWOOLE_IPC_BYTES } from '../protocol/swoole-limits.ts';
 import { type ConnectionTable, DISPATCHED_BYTES, TAKEN_BYTES } from '../shm/connections.ts';
+import { DISPATCHES_DISCARDED } from '../shm/counters.ts';
+import type { LaneCounters } from '../shm/lanes.ts';
 import { type Layout, workerInbox } from '../shm/layout.ts';
 import type { Outbox } from '../shm/mailbox.ts';
 import { BUFFER_EMPTY, BUFFER_FULL, CLOSE, CONNECT, DATA } from '../shm/messages.ts';
@@ -30,6 +33,7 @@ export interface RingDeliveryOptions {
   dispatcher: Dispatcher;
   connections: ConnectionTable;
   workers: WorkerTable;
+  counters: LaneCounters;
   /** 0: no limit. */
   maxQueuedBytes: number;
   askUser: AskUser | null;
@@ -156,7 +160,10 @@ export class RingDelivery implements Delivery {
   private deliverByUser(connection: Connection, bytes: Uint8Array, start: number, length: number): void {
     const shown = Buffer.from(bytes.subarray(start, start + Math.min(length, SWOOLE_IPC_BYTES)));
     const worker = this.workerByUser(connection, TYPE_DATA, shown);
-    if (worker === DROP) return;
+    if (worker === DROP) {
+      this.options.counters.add(DISPATCHES_DISCARDED, 1);
+      return;
+    }
     this.words[connection.base + DISPATCHED_BYTES] += length;
     this.post(worker, connection, bytes, start, length);
   }

@@ -1,6 +1,9 @@
 /** The PacketDelivery of SWOOLE_PROCESS: a datagram goes into the ring of the worker that dispatching chooses. */
+
 import { SWOOLE_DISPATCH_RESULT_USERFUNC_FALLBACK, SWOOLE_LOG_WARNING } from '../constants.ts';
 import { SWOOLE_IPC_BYTES } from '../protocol/swoole-limits.ts';
+import { DATAGRAMS_DROPPED, DISPATCHES_DISCARDED } from '../shm/counters.ts';
+import type { LaneCounters } from '../shm/lanes.ts';
 import { type Layout, workerInbox } from '../shm/layout.ts';
 import type { Outbox } from '../shm/mailbox.ts';
 import { PACKET } from '../shm/messages.ts';
@@ -21,6 +24,7 @@ export interface RingPacketsOptions {
   layout: Layout;
   outbox: Outbox;
   dispatcher: Dispatcher;
+  counters: LaneCounters;
   askUser: AskUser | null;
   log(level: number, text: string): void;
 }
@@ -46,7 +50,10 @@ export class RingPackets implements PacketDelivery {
     let worker = DROP;
     for (let i = 0; i < tries; i++) {
       worker = source.worker === -1 ? this.chooseWorker(source) : source.worker;
-      if (worker === DROP) return true;
+      if (worker === DROP) {
+        this.options.counters.add(DISPATCHES_DISCARDED, 1);
+        return true;
+      }
       const writer = this.writerTo(worker);
       if (this.post(source, writer, nowMs)) {
         this.dispatcher.sent(worker, writer);
@@ -74,6 +81,7 @@ export class RingPackets implements PacketDelivery {
       return false;
     }
     this.dropped++;
+    this.options.counters.add(DATAGRAMS_DROPPED, 1);
     if (nowMs - this.warnedAt >= 1000) {
       this.options.log(
         SWOOLE_LOG_WARNING,

@@ -99,12 +99,14 @@ class ReactorThread {
     const handedOver = Buffer.alloc(4 + SOCKADDR_BYTES);
     const dispatcher = new Dispatcher(config.dispatch, connections, workers);
     this.dispatcher = dispatcher;
+    const counters = new LaneCounters(segment, reactorLane(config.id));
     const delivery = new RingDelivery({
       layout: segment.layout,
       outbox,
       dispatcher,
       connections,
       workers,
+      counters,
       maxQueuedBytes: config.maxQueuedBytes,
       askUser,
       log,
@@ -115,7 +117,7 @@ class ReactorThread {
       segment,
       connections,
       workers,
-      counters: new LaneCounters(segment, reactorLane(config.id)),
+      counters,
       delivery,
       ports: config.ports,
       maxConnections: config.maxConnections,
@@ -123,7 +125,10 @@ class ReactorThread {
       heartbeatCheckMs: config.heartbeatCheckMs,
       log,
       // One thread is enough, and so the packets of a peer stay in order.
-      packets: config.id === 0 ? new RingPackets({ layout: segment.layout, outbox, dispatcher, askUser, log }) : null,
+      packets:
+        config.id === 0
+          ? new RingPackets({ layout: segment.layout, outbox, dispatcher, counters, askUser, log })
+          : null,
       handOver: (reactor, fd, portIndex, serial, address) => {
         handedOver.writeInt32LE(serial, 0);
         handedOver.set(address, 4);

@@ -69,6 +69,38 @@ function rareCounter(place: number): RareCounter {
 export const RINGS_FULL = rareCounter(0);
 export const MESSAGES_WAITED = rareCounter(1);
 export const MESSAGES_WAITING = rareCounter(2);
+export const REFUSED = rareCounter(3);
+export const ACCEPTS_FAILED = rareCounter(4);
+export const HANDSHAKES_FAILED = rareCounter(5);
+export const PROXY_REFUSED = rareCounter(6);
+export const REKEYS_REFUSED = rareCounter(7);
+export const MALFORMED = rareCounter(8);
+export const LOST = rareCounter(9);
+export const HEARTBEATS_MISSED = rareCounter(10);
+export const IDLE_CLOSED = rareCounter(11);
+export const CLOSES_STALLED = rareCounter(12);
+export const CLOSES_ORPHANED = rareCounter(13);
+export const BLOCKS = rareCounter(14);
+export const RECEIVES_RETRIED = rareCounter(15);
+export const LATE_PACKAGES = rareCounter(16);
+export const DISPATCHES_DISCARDED = rareCounter(17);
+export const DATAGRAMS_DROPPED = rareCounter(18);
+export const DATAGRAM_BLOCKS = rareCounter(19);
+export const DATAGRAMS_FAILED = rareCounter(20);
+export const SENDS_LATE = rareCounter(21);
+export const SENDS_WAITED = rareCounter(22);
+export const SENDS_RETRIED = rareCounter(23);
+export const FILES_FAILED = rareCounter(24);
+export const TASKS_UNIDLE = rareCounter(25);
+export const TASKS_WAITED = rareCounter(26);
+export const RESTARTS = rareCounter(27);
+export const CRASHES = rareCounter(28);
+export const STARTS_FAILED = rareCounter(29);
+export const KILLS = rareCounter(30);
+export const MANAGER_RESTARTS = rareCounter(31);
+export const RELOADS = rareCounter(32);
+export const RELOADS_REFUSED = rareCounter(33);
+export const BLOCKED = rareCounter(34);
 
 // ---- the rows -------------------------------------------------------------------------------------------------------
 
@@ -86,9 +118,59 @@ const TOTALS = {
     'connections',
     'refused because of `max_connection`, or ended before their TLS handshake was done',
   ),
+  refuse_count: row(REFUSED, 'connections', 'refused because of `max_connection`'),
+  accept_error_count: row(
+    ACCEPTS_FAILED,
+    'times',
+    'that the kernel could not give a connection, as without free descriptors',
+  ),
+  handshake_error_count: row(HANDSHAKES_FAILED, 'connections', 'that ended before their TLS handshake was done'),
+  rekey_close_count: row(REKEYS_REFUSED, 'connections', 'closed because they asked for new TLS keys again and again'),
+  proxy_error_count: row(PROXY_REFUSED, 'connections', 'closed because they had no valid PROXY protocol header'),
+  malformed_count: row(MALFORMED, 'connections', 'closed because of a package that cannot be accepted'),
+  heartbeat_close_count: row(HEARTBEATS_MISSED, 'connections', 'closed because of `heartbeat_idle_time`'),
+  idle_close_count: row(IDLE_CLOSED, 'connections', 'closed because of `max_idle_time`'),
+  lost_count: row(LOST, 'connections', 'that ended with an error, as a reset'),
+  close_stall_count: row(
+    CLOSES_STALLED,
+    'connections',
+    'closed although their clients had not taken everything, and took no more',
+  ),
+  close_orphan_count: row(CLOSES_ORPHANED, 'connections', 'closed in the place of a worker that died over it'),
   dispatch_count: row(DISPATCHES, 'packages', 'that workers have taken'),
   request_count: row(REQUESTS, 'packages', 'whose callback has returned; tasks do not count'),
   response_count: row(RESPONSES, 'calls', 'of `send` that were successful'),
+  dispatch_discard_count: row(
+    DISPATCHES_DISCARDED,
+    'packages',
+    'that `dispatch_func` did not want, or had no worker for',
+  ),
+  late_package_count: row(LATE_PACKAGES, 'packages', 'dropped because their connection was closed'),
+  block_count: row(BLOCKS, 'times', 'that reading from a connection stopped because its worker could take no more'),
+  recv_retry_count: row(RECEIVES_RETRIED, 'times', 'that reading from a connection was interrupted, and tried again'),
+  datagram_drop_count: row(
+    DATAGRAMS_DROPPED,
+    'datagrams',
+    'dropped because they were too long, or their worker took none',
+  ),
+  datagram_block_count: row(
+    DATAGRAM_BLOCKS,
+    'times',
+    'that reading datagrams stopped because a worker could take no more',
+  ),
+  datagram_error_count: row(DATAGRAMS_FAILED, 'times', 'that the kernel could not give datagrams'),
+  late_send_count: row(SENDS_LATE, 'messages', 'dropped because their connection had ended'),
+  send_wait_count: row(
+    SENDS_WAITED,
+    'times',
+    'that a socket did not take all, and the rest waits for the client to read',
+  ),
+  send_retry_count: row(
+    SENDS_RETRIED,
+    'times',
+    'that sending was interrupted, or the kernel had no memory for it, and was tried again',
+  ),
+  sendfile_error_count: row(FILES_FAILED, 'files', 'that could not be sent to their end'),
   total_recv_bytes: row(RECEIVED_BYTES, 'bytes', 'read from clients'),
   total_send_bytes: row(SENT_BYTES, 'bytes', 'accepted by `send`'),
   message_count: row(MESSAGES, 'messages', 'that processes have sent to each other'),
@@ -107,9 +189,27 @@ const TOTALS = {
     'tasks',
     'that nobody will ever begin: they died with a process, or their queue has gone',
   ),
+  task_busy_count: row(TASKS_UNIDLE, 'tasks', 'for which no task worker was idle'),
+  task_wait_count: row(TASKS_WAITED, 'tasks', 'that found no room, and waited in the memory of their senders'),
+  worker_restart_count: row(
+    RESTARTS,
+    'processes',
+    'started in the place of another: by a reload, after `max_request`, after a crash',
+  ),
+  worker_error_count: row(CRASHES, 'processes', 'that ended abnormally'),
+  worker_start_error_count: row(
+    STARTS_FAILED,
+    'processes',
+    'that could not be started, or ended as soon as they had begun',
+  ),
+  worker_kill_count: row(KILLS, 'processes', 'that did not end within `max_wait_time`, and were made to'),
+  manager_restart_count: row(MANAGER_RESTARTS, 'managers', 'started in the place of one that died'),
+  reload_count: row(RELOADS, 'reloads', 'begun'),
+  reload_refuse_count: row(RELOADS_REFUSED, 'reloads', 'refused because one was under way'),
 } as const satisfies Record<string, Row>;
 
 const GAUGES = {
+  block_num: row(BLOCKED, 'connections', 'that are not read from because their worker can take no more'),
   message_wait_num: row(MESSAGES_WAITING, 'messages', 'that found no room, and wait in the memory of their senders'),
   task_held_num: row(TASKS_HELD, 'tasks', 'that found no room, and wait in the memory of their senders'),
 } as const satisfies Record<string, Row>;
