@@ -1,12 +1,24 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { afterEach, describe, it } from 'node:test';
-import { AF_INET, EAGAIN, MSG_NOSIGNAL, SHUT_WR, SOCK_STREAM } from '../sys/constants.ts';
+import type { Family } from '../../test/support/fake-stream.ts';
+import { FakeKernel } from '../../test/support/kernel.ts';
+import {
+  AF_INET,
+  EAGAIN,
+  ECONNRESET,
+  EINTR,
+  EPIPE,
+  ETIMEDOUT,
+  MSG_NOSIGNAL,
+  SHUT_WR,
+  SOCK_STREAM,
+} from '../sys/constants.ts';
 import { linux } from '../sys/kernel.ts';
 import { errno, recv, send, shutdown } from '../sys/libc.ts';
 import { allocate } from '../sys/memory.ts';
 import { acceptFrom, bindTo, closeDescriptor, connectTo, listenOn, localPort, openSocket } from '../sys/socket.ts';
-import { LINGER_CHECK_MS, LINGER_STALL_MS, READ_BYTES } from './limits.ts';
+import { LINGER_CHECK_MS, LINGER_MAX_MS, LINGER_STALL_MS, READ_BYTES } from './limits.ts';
 import { Lingerers } from './linger.ts';
 
 const memory = allocate(READ_BYTES);
@@ -131,5 +143,85 @@ describe('a socket whose connection has ended', () => {
     while (check() !== 0) assert.ok(now - since < 2 * LINGER_STALL_MS);
     assert.ok(now - since >= LINGER_STALL_MS);
     assert.ok(!isOpen(server));
+  });
+});
+
+describe('on a kernel that fails on purpose, a socket that lingers', () => {
+  /** The server's end is full of bytes that its client has not read. */
+  function lingering(family: Family = 'tcp') {
+    const fake = new FakeKernel();
+    const [fd, peer] = fake.pair(family);
+    const few = new Lingerers(fake, memory);
+    while (fake.send(fd, memory.address, READ_BYTES, MSG_NOSIGNAL) > 0);
+    few.close(fd, now);
+    assert.equal(few.count, 1);
+    const look = (): number => {
+      now += LINGER_CHECK_MS;
+      few.check(now);
+      return few.count;
+    };
+    const readAll = (): number => {
+      for (let total = 0; ; ) {
+        const count = fake.recv(peer, memory.address, READ_BYTES, 0);
+        if (count <= 0) return total;
+        total += count;
+      }
+    };
+    return { fake, fd, peer, few, look, readAll };
+  }
+
+  it('stays when a read is interrupted or finds nothing', () => {
+    const { fake, look, readAll } = lingering();
+    fake.script.fail('recv', EINTR);
+    assert.equal(look(), 1);
+    fake.script.fail('recv', EAGAIN);
+    assert.equal(look(), 1);
+    assert.ok(readAll() > 0);
+    assert.equal(look(), 0);
+  });
+
+  it('is closed when its connection fails', () => {
+    for (const error of [ECONNRESET, ETIMEDOUT, EPIPE]) {
+      const { fake, fd, peer, look } = lingering();
+      fake.script.fail('recv', error);
+      assert.equal(look(), 0);
+      assert.deepEqual(fake.open(), [peer]);
+      assert.ok(fd > 0);
+    }
+  });
+
+  it('is closed when the peer of a Unix socket closes', () => {
+    const { fake, peer, look } = lingering('unix');
+    assert.equal(look(), 1);
+    fake.close(peer);
+    assert.equal(look(), 0);
+    assert.deepEqual(fake.open(), []);
+  });
+
+  it('throws away what comes, however much that is, and is given up when nothing is taken', () => {
+    const { fake, peer, look } = lingering();
+    const since = now;
+    do {
+      fake.send(peer, memory.address, READ_BYTES, MSG_NOSIGNAL);
+      assert.ok(now - since < 2 * LINGER_STALL_MS);
+    } while (look() !== 0);
+    assert.deepEqual(fake.open(), [peer]);
+  });
+
+  it('is given up after a while although its peer takes something now and then', () => {
+    const { fake, peer, look } = lingering();
+    const since = now;
+    while (look() !== 0) {
+      if ((now - since) % 1000 < LINGER_CHECK_MS) fake.recv(peer, memory.address, 1, 0);
+      assert.ok(now - since < 2 * LINGER_MAX_MS);
+    }
+    assert.ok(now - since >= LINGER_MAX_MS);
+  });
+
+  it('is closed with the others at the end', () => {
+    const { fake, peer, few } = lingering();
+    few.closeAll();
+    assert.equal(few.count, 0);
+    assert.deepEqual(fake.open(), [peer]);
   });
 });

@@ -3,7 +3,7 @@
  * input, or with more input to come, makes the kernel send RST, which destroys those bytes on their way. So we only say
  * that we are done (FIN), and close when the peer's side has everything, or takes nothing any more.
  */
-import { EAGAIN, IPPROTO_TCP, SHUT_WR, TCP_CLOSE, TCP_INFO } from '../sys/constants.ts';
+import { EAGAIN, EINTR, IPPROTO_TCP, SHUT_WR, TCP_CLOSE, TCP_INFO } from '../sys/constants.ts';
 import type { Kernel } from '../sys/kernel.ts';
 import type { Region } from '../sys/memory.ts';
 import { LINGER_CHECK_MS, LINGER_MAX_MS, LINGER_STALL_MS, READ_BYTES } from './limits.ts';
@@ -77,7 +77,10 @@ export class Lingerers {
       const count = kernel.recv(fd, this.scratch.address, READ_BYTES, 0);
       // The end of its output says nothing about whether it still reads, and behind it recv() does not tell of a reset.
       if (count === 0) return this.isOver(fd);
-      if (count < 0) return kernel.errno() !== EAGAIN;
+      if (count < 0) {
+        const error = kernel.errno();
+        return error !== EAGAIN && error !== EINTR;
+      }
     }
     return false;
   }
