@@ -8,35 +8,19 @@
  * its callback the one that is constructed as the fifth.
  */
 import { isMainThread } from 'node:worker_threads';
-import { DAEMON_VARIABLE, inherited } from '../process/environment.ts';
-
-const VARIABLE = 'TSWOOLE_PROCESS';
-
-export interface ProcessRecord {
-  path: number[];
-  /** Processes that ran when this one was started, by their number: a replay answers what the parent got. */
-  pids: Record<number, number>;
-  hasPipe: boolean;
-  /** True exactly when Process.daemon() has started this run in place of the process that called it. */
-  daemon: boolean;
-}
+import { PROCESS_VARIABLE, type ProcessRecord, thisProcess } from '../process/this-process.ts';
 
 /** What start() has to do here. */
 export type Step = 'start' | 'become' | 'pass' | 'nothing';
 
-const own = read();
+const me = thisProcess();
+const own = 'record' in me ? me.record : null;
 /** The rest of the way to the place where this process becomes itself. */
 const way: number[] = own === null ? [] : [...own.path];
-let serverStarted = false;
-/** A process of a server replays until the server has started there. So does a thread, for ever. */
-const belongsToServer = isMainThread && (inherited() !== null || process.env[DAEMON_VARIABLE] !== undefined);
-
-function read(): ProcessRecord | null {
-  const text = isMainThread ? process.env[VARIABLE] : undefined;
-  // Its own children, of whatever program, are free.
-  if (isMainThread) delete process.env[VARIABLE];
-  return text === undefined ? null : (JSON.parse(text) as ProcessRecord);
-}
+/** The script runs as it has run before, until the server starts here. */
+let repeatsForServer = me.kind === 'first' ? me.daemon !== null : me.kind !== 'replay';
+/** A thread of the user's runs beside a script that does everything itself. */
+const isForeignThread = !isMainThread && me.kind === 'first';
 
 /** How this process was started by another Process, or null. */
 export function ownRecord(): ProcessRecord | null {
@@ -44,12 +28,12 @@ export function ownRecord(): ProcessRecord | null {
 }
 
 export function recordVariable(record: ProcessRecord): Record<string, string> {
-  return { [VARIABLE]: JSON.stringify(record) };
+  return { [PROCESS_VARIABLE]: JSON.stringify(record) };
 }
 
 /** True exactly while this run only repeats what another process has done. */
 export function isReplaying(): boolean {
-  return !isMainThread || way.length > 0 || (belongsToServer && !serverStarted);
+  return way.length > 0 || repeatsForServer || isForeignThread;
 }
 
 const speech: (() => void)[] = [];
@@ -88,7 +72,7 @@ export function nextStep(number: number): Step {
 
 /** From here on this is a process of a running server, and may have processes of its own. */
 export function leaveReplayOfServer(): void {
-  serverStarted = true;
+  repeatsForServer = false;
 }
 
 /**

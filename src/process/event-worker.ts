@@ -90,7 +90,6 @@ export class EventWorker {
     this.inbox = new HandedInbox({
       runtime,
       handle: (reader) => this.handle(reader),
-      handOver: () => application.handOver(),
       onGiven: () => application.noMoreResults(),
       lingerTurns: LINGER_TURNS,
     });
@@ -99,10 +98,8 @@ export class EventWorker {
       application,
       maxWaitMs: settings.maxWaitMs,
       stopTaking: (graceful) => {
-        if (this.servedAll) {
-          application.retire();
-          this.inbox.watch.unref();
-        } else this.inbox.give(graceful);
+        if (this.servedAll) this.inbox.watch.unref();
+        else this.inbox.give(graceful);
       },
       finish: (deadline) => {
         this.inbox.watch.handleKept(true);

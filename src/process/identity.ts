@@ -1,8 +1,9 @@
 /** What a process of a running server may be. */
 export type Role = 'master' | 'manager' | 'worker' | 'task' | 'user';
-
+/** What another process starts. */
+export type ChildRole = Exclude<Role, 'master'>;
 /** What the manager starts. */
-export type ManagedRole = Exclude<Role, 'master' | 'manager'>;
+export type ManagedRole = Exclude<ChildRole, 'manager'>;
 
 /** Who a process of a running server is. */
 export interface Identity {
@@ -12,4 +13,11 @@ export interface Identity {
   readonly lane: number;
   /** The number of its start, which no other of this server has: see Segment.nextLife. A pid may come again. */
   readonly life: number;
+}
+
+/** Who a child is to be. */
+export interface ChildDescription extends Identity {
+  readonly role: ChildRole;
+  /** True exactly when it replaces one of its id. */
+  readonly again: boolean;
 }

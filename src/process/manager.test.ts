@@ -8,8 +8,8 @@ import { MANAGER_INBOX, MANAGER_LANE, workerLane } from '../shm/layout.ts';
 import { Outbox } from '../shm/mailbox.ts';
 import { WORKER_READY, WORKER_STOPPING } from '../shm/messages.ts';
 import type { Application } from './application.ts';
-import type { ChildDescription } from './environment.ts';
-import type { Launcher } from './launcher.ts';
+import type { ChildDescription } from './identity.ts';
+import type { Child, ChildEnd, Launcher } from './launcher.ts';
 import { Manager } from './manager.ts';
 import type { RoleSettings } from './role-settings.ts';
 import { Runtime } from './runtime.ts';
@@ -17,16 +17,18 @@ import { Runtime } from './runtime.ts';
 /** Starts nothing. All its children have the pid of this process, as threads have. */
 class FakeLauncher implements Launcher {
   readonly started: ChildDescription[] = [];
-  private readonly exits = new Map<number, (code: number, signal: string | null) => void>();
+  private readonly ends = new Map<number, (end: ChildEnd) => void>();
 
-  launch(description: ChildDescription, onExit: (code: number, signal: string | null) => void) {
+  launch(description: ChildDescription, onEnd: (end: ChildEnd) => void): Child {
     this.started.push(description);
-    this.exits.set(description.life, onExit);
-    return { pid: process.pid, kill: () => {} };
+    this.ends.set(description.life, onEnd);
+    return { life: description.life, pid: process.pid, stop: () => {}, kill: () => {} };
   }
 
-  end({ life }: ChildDescription, code: number): void {
-    this.exits.get(life)?.(code, null);
+  async orphanEnded(): Promise<void> {}
+
+  end({ life }: ChildDescription, exitCode: number): void {
+    this.ends.get(life)?.({ exitCode, signal: null, byStop: false });
   }
 
   of(id: number): ChildDescription[] {
@@ -54,7 +56,7 @@ function managed(): Managed {
   const launcher = new FakeLauncher();
   const manager = new Manager({
     runtime: new Runtime(identity, segment, doorbells, logger),
-    ...{ application, settings, launcher, doorbellCount: 0, portCount: 0, pipeCount: 0 },
+    ...{ application, settings, launcher },
     ...{ workersOwnSockets: false, again: false, onEnd: () => {}, onShutdownRequest: () => {} },
   });
   manager.run();

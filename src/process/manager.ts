@@ -19,7 +19,7 @@ import { takeIncomingOfDead, takeTasksOfDead } from '../shm/tasks-in-hand.ts';
 import type { Application } from './application.ts';
 import type { ManagedRole } from './identity.ts';
 import { InboxWatch } from './inbox-watch.ts';
-import type { Child, Launcher } from './launcher.ts';
+import type { Child, ChildEnd, Launcher } from './launcher.ts';
 import { Letters } from './letters.ts';
 import { endOrphans } from './orphans.ts';
 import type { RoleSettings } from './role-settings.ts';
@@ -40,14 +40,12 @@ const NAMES_MAX = 20;
 interface Holder {
   id: number;
   generation: number;
-  /** The number of its start: what it says is known by it, for its pid may come again. */
-  life: number;
   child: Child;
   /** When it had taken its role; 0 before. One that has served is replaced at once when it dies. */
   readyAt: number;
   /** It takes no more work, and its replacement has been started: its end concerns nobody. */
   detached: boolean;
-  /** It was sent SIGTERM: one that dies of it, because it was too young to handle it, has not failed. */
+  /** It was asked to end. */
   told: boolean;
 }
 
@@ -62,9 +60,6 @@ export interface ManagerOptions {
   application: Application;
   settings: RoleSettings;
   launcher: Launcher;
-  doorbellCount: number;
-  portCount: number;
-  pipeCount: number;
   /** True in SWOOLE_BASE, where sockets live in workers: a replacement must wait for the end of the one before. */
   workersOwnSockets: boolean;
   /** True exactly when this manager replaces one that died. */
@@ -136,7 +131,7 @@ export class Manager {
     switch (kind) {
       case WORKER_READY: {
         const holder = this.current[a];
-        if (holder?.life !== b) break;
+        if (holder?.child.life !== b) break;
         holder.readyAt = Date.now();
         if (this.role(a) !== 'user') this.failures[a] = 0;
         break;
@@ -180,24 +175,12 @@ export class Manager {
     const { runtime, options } = this;
     const lane = workerLane(runtime.segment.layout, id, generation);
     const life = runtime.segment.nextLife();
-    const { doorbellCount, portCount, pipeCount } = options;
-    const description = {
-      role: this.role(id),
-      id,
-      lane,
-      life,
-      parent: process.pid,
-      doorbellCount,
-      portCount,
-      pipeCount,
-      again,
-    } as const;
     let started: Holder | null = null;
     try {
-      const child = options.launcher.launch(description, (code, signal) => {
-        if (started !== null) this.exited(started, code, signal);
+      const child = options.launcher.launch({ role: this.role(id), id, lane, life, again }, (end) => {
+        if (started !== null) this.exited(started, end);
       });
-      started = { id, generation, life, child, readyAt: 0, detached: false, told: false };
+      started = { id, generation, child, readyAt: 0, detached: false, told: false };
     } catch (error) {
       runtime.logger.log(SWOOLE_LOG_ERROR, `cannot start ${this.nameOf(id)}: ${(error as Error).message}`);
       this.spawnLater(id);
@@ -234,7 +217,7 @@ export class Manager {
   private replaceStopping(id: number, life: number): void {
     const holder = this.current[id];
     // What it says may come after its end, when the next one has its place already.
-    if (holder?.life !== life || !this.mayStart(id)) return;
+    if (holder?.child.life !== life || !this.mayStart(id)) return;
     if (this.options.workersOwnSockets && this.role(id) === 'worker') return;
     holder.detached = true;
     this.current[id] = null;
@@ -244,7 +227,7 @@ export class Manager {
     setTimeout(() => this.killLate(holder), this.settings.maxWaitMs + KILL_GRACE_MS).unref();
   }
 
-  private exited(ended: Holder, exitCode: number, signalName: string | null): void {
+  private exited(ended: Holder, { exitCode, signal: signalName, byStop }: ChildEnd): void {
     const { runtime } = this;
     const { id } = ended;
     this.holders.delete(ended);
@@ -255,11 +238,11 @@ export class Manager {
     endLife(runtime.segment, lane, runtime.counters);
     if (!this.options.workersOwnSockets) endOrphans(runtime, lane);
     if (this.role(id) === 'task') this.tellLostTasks(id, lane);
-    const signal = signalName === null ? 0 : (constants.signals[signalName as NodeJS.Signals] ?? 0);
+    const signal = signalName === null ? 0 : constants.signals[signalName];
     const wasCurrent = this.current[id] === ended;
     if (wasCurrent) this.current[id] = null;
-    const failed = (exitCode !== 0 || signal !== 0) && !(ended.told && signal === constants.signals.SIGTERM);
-    if (!ended.detached && failed) {
+    const failed = exitCode !== 0 || signal !== 0;
+    if (!ended.detached && failed && !byStop) {
       runtime.counters.add(CRASHES, 1);
       runtime.logger.log(
         SWOOLE_LOG_WARNING,
@@ -367,7 +350,7 @@ export class Manager {
 
   private end(holder: Holder): void {
     holder.told = true;
-    holder.child.kill('SIGTERM');
+    holder.child.stop();
   }
 
   private killRest(reload: Reload): void {
@@ -381,7 +364,7 @@ export class Manager {
       `${this.nameOf(holder.id)} did not end within max_wait_time and is killed`,
     );
     this.runtime.counters.add(KILLS, 1);
-    holder.child.kill('SIGKILL');
+    holder.child.kill();
   }
 
   private endReload(): void {
@@ -403,7 +386,7 @@ export class Manager {
     if (this.settings.maxWaitMs > 0) {
       setTimeout(() => {
         this.runtime.counters.add(KILLS, this.holders.size);
-        for (const holder of this.holders) holder.child.kill('SIGKILL');
+        for (const holder of this.holders) holder.child.kill();
       }, 2 * this.settings.maxWaitMs).unref();
     }
     this.stopNext();

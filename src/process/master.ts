@@ -10,8 +10,6 @@ import { LANES_PER_WORKER, MANAGER_INBOX, MANAGER_LANE, MASTER_INBOX, workerInbo
 import { announceLane, Inbox, releaseInboxOfDead } from '../shm/mailbox.ts';
 import { MANAGER_READY, RELOAD, REOPEN_LOG, SHUTDOWN, TASK } from '../shm/messages.ts';
 import { STATE_RUNNING, STATE_STOPPING, WORD_MANAGER_PID, WORD_STATE } from '../shm/segment.ts';
-import { reapOrphan } from '../sys/process.ts';
-import { isAlive } from './alive.ts';
 import type { Application } from './application.ts';
 import { InboxWatch } from './inbox-watch.ts';
 import type { Child, Launcher } from './launcher.ts';
@@ -36,9 +34,6 @@ export interface MasterOptions {
   settings: RoleSettings;
   launcher: Launcher;
   reactors: ReactorThreads;
-  doorbellCount: number;
-  portCount: number;
-  pipeCount: number;
   /** Everybody has ended; sockets are still to be closed. */
   onEnd(): void;
 }
@@ -105,7 +100,6 @@ export class Master {
   // ---- the manager ------------------------------------------------------------------------------------------------
 
   private startManager(again: boolean): void {
-    const { launcher, doorbellCount, portCount, pipeCount } = this.options;
     let exited: () => void = () => {};
     this.managerExit = new Promise((resolve) => {
       exited = resolve;
@@ -115,17 +109,13 @@ export class Master {
       id: -1,
       lane: MANAGER_LANE,
       life: this.runtime.segment.nextLife(),
-      parent: process.pid,
-      doorbellCount,
-      portCount,
-      pipeCount,
       again,
     } as const;
     try {
-      this.manager = launcher.launch(description, (code, signal) => {
+      this.manager = this.options.launcher.launch(description, ({ exitCode, signal }) => {
         this.manager = null;
         exited();
-        if (!this.stopping) void this.managerDied(code, signal);
+        if (!this.stopping) void this.managerDied(exitCode, signal);
       });
     } catch (error) {
       this.runtime.logger.log(SWOOLE_LOG_ERROR, `cannot start the manager: ${(error as Error).message}`);
@@ -137,7 +127,7 @@ export class Master {
     if (again) this.runtime.counters.add(MANAGER_RESTARTS, 1);
   }
 
-  /** Its workers die with it, by the kernel's hand; connections live here and stay. */
+  /** Its workers die with it; connections live here and stay. */
   private async managerDied(code: number, signal: string | null): Promise<void> {
     const { runtime } = this;
     runtime.segment.store(WORD_MANAGER_PID, 0);
@@ -162,8 +152,7 @@ export class Master {
     const limit = Date.now() + DEAD_WORKERS_WAIT_MS;
     for (let id = 0; id < layout.workerIdCount; id++) {
       const pid = workers.pid(id);
-      // As the first process of a container the master has inherited it, and Node takes the ends of its own children only.
-      while (pid !== 0 && (isAlive(pid) || !reapOrphan(pid)) && Date.now() < limit) await delay(2);
+      if (pid !== 0) await this.options.launcher.orphanEnded(pid, limit);
       // Then the server may have ended: doorbells are closed, and their numbers may be those of others.
       if (this.stopping) return;
       for (let generation = 0; generation < LANES_PER_WORKER; generation++) {
@@ -202,7 +191,7 @@ export class Master {
     application.beforeShutdown();
     runtime.segment.store(WORD_STATE, STATE_STOPPING);
     reactors.stopAccepting();
-    this.manager?.kill('SIGTERM');
+    this.manager?.stop();
     const { maxWaitMs } = settings;
     const killer = maxWaitMs === 0 ? null : setTimeout(() => this.killManager(), 2 * maxWaitMs + MANAGER_END_MS);
     await this.managerExit;
@@ -215,7 +204,7 @@ export class Master {
   /** Its children die with it. */
   private killManager(): void {
     this.runtime.logger.log(SWOOLE_LOG_WARNING, 'the manager did not end within twice max_wait_time and is killed');
-    this.manager?.kill('SIGKILL');
+    this.manager?.kill();
   }
 }
 

@@ -3,13 +3,9 @@ import { Worker } from 'node:worker_threads';
 import type { ReactorThreadConfig } from '../reactor/thread.ts';
 import { reactorInbox } from '../shm/layout.ts';
 import { FINISH, REOPEN_LOG, START_ACCEPTING, STOP_ACCEPTING } from '../shm/messages.ts';
-import { childDirectory } from './launcher.ts';
+import { childDirectory } from './run-again.ts';
 import type { Runtime } from './runtime.ts';
-
-/** How a thread that runs the user's script knows that it is a reactor. */
-export interface ReactorScriptData {
-  tswooleReactor: ReactorThreadConfig;
-}
+import type { ThreadData } from './this-process.ts';
 
 export interface ReactorThreadsOptions {
   runtime: Runtime;
@@ -60,7 +56,7 @@ export class ReactorThreads {
   }
 
   private startScript(script: string, config: ReactorThreadConfig): Worker {
-    const data: ReactorScriptData = { tswooleReactor: config };
+    const data: ThreadData = { tswoole: { kind: 'reactor', config } };
     return new Worker(script, { workerData: data, argv: process.argv.slice(2) });
   }
 

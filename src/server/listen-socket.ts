@@ -5,10 +5,12 @@
  * The script runs again in every process, but the socket is one: what is set before start() is set by the first process.
  * In the others the same calls answer true and change nothing, so that `if (!socket.addMembership(…)) throw …` holds there too.
  */
+
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { SWOOLE_SOCK_TCP6, SWOOLE_SOCK_UDP6 } from '../constants.ts';
 import { badArgument } from '../errors.ts';
+import { isFirst } from '../process/this-process.ts';
 import {
   MCAST_JOIN_GROUP,
   MCAST_JOIN_SOURCE_GROUP,
@@ -19,7 +21,7 @@ import { changeGroup, interfaceIndex } from '../sys/datagram.ts';
 import { readOption, setOption } from '../sys/socket.ts';
 import { SOCKET_OPTIONS, type SocketOptionName, type SocketOptionNumbers } from '../sys/socket-options.ts';
 import type { PortState } from './ports/port-state.ts';
-import { daemonAttempts, isFirst } from './state/boot-record.ts';
+import { daemonAttempts } from './state/boot-record.ts';
 import { fail, type Script } from './state/script.ts';
 import { STAYS } from './stays.ts';
 
@@ -127,7 +129,7 @@ export class ListenSocket {
   /** True exactly when another process has done the same already, to the same socket. */
   #isReplay(): boolean {
     const script = this.#script;
-    return !script.started && !(isFirst(script) && daemonAttempts(script.place) === null);
+    return !script.started && !(isFirst() && daemonAttempts(script.place) === null);
   }
 
   #answer(error: number): boolean {

@@ -10,7 +10,6 @@ import { describeValue, LastError, TswooleError } from '../errors.ts';
 import { Logger } from '../log/log.ts';
 import { Event } from '../loop/event.ts';
 import { Timer } from '../loop/timer.ts';
-import { inherited } from '../process/environment.ts';
 import { WORD_MANAGER_PID, WORD_MASTER_PID } from '../shm/segment.ts';
 import { readStats, type Stats } from '../shm/stats.ts';
 import { Callbacks } from './callbacks/callbacks.ts';
@@ -31,7 +30,6 @@ import { sendTo } from './connections/datagrams.ts';
 import { send } from './connections/send.ts';
 import { sendFile, sendWait } from './connections/send-file.ts';
 import { connectionPage, openSlot } from './connections/visible.ts';
-import { openState } from './internal.ts';
 import type { ListenSocket } from './listen-socket.ts';
 import { addCommand } from './messages/add-command.ts';
 import { type CommandCallback as CommandCallbackOf, CommandTable } from './messages/command-table.ts';
@@ -66,10 +64,6 @@ let count = 0;
  * `Swoole\Server` holds here. The script that makes it runs once in every process, and `start()` there takes the role.
  */
 export class Server {
-  static {
-    openState((server) => (server as Server).#state);
-  }
-
   readonly #state: ServerState;
   readonly #ports: PortOf<this>[];
   /** The connections that this process can see; iterate over it, or ask `count()`. */
@@ -110,7 +104,6 @@ export class Server {
       commands: new CommandTable(),
       processes: [],
       logger: new Logger(),
-      inherited: inherited(),
       setting: {},
       lastError: new LastError(),
       workerPid: 0,

@@ -66,8 +66,6 @@ export const PIPE_MESSAGE = 52;
 export const COMMAND = 53;
 /** a: number of the request. */
 export const COMMAND_REPLY = 54;
-/** From a worker to the next one of its id, before that reads anything else: what it must know of its connections. */
-export const SESSIONS = 56;
 
 /** To a task worker, without payload: there is something in the message queue. */
 export const TASK_QUEUED = 55;

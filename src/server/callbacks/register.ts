@@ -1,6 +1,7 @@
 /** on(): of a server, whose other events are its own port's, and of a port. */
+
+import { isFirst } from '../../process/this-process.ts';
 import type { PortState } from '../ports/port-state.ts';
-import { isFirst } from '../state/boot-record.ts';
 import { type Script, warn } from '../state/script.ts';
 import { checkEventName, unknownEvent } from './callbacks.ts';
 import type { AnyCallback } from './events.ts';
@@ -18,7 +19,7 @@ export function registerForPort(script: Script, port: PortState, event: string, 
   if (isTooLate(script, event)) return false;
   if (!port.callbacks.knows(event)) {
     // The same script runs in every process: what it does wrong is told once.
-    if (isFirst(script)) warn(script, unknownEvent(event));
+    if (isFirst()) warn(script, unknownEvent(event));
     return false;
   }
   port.callbacks.set(event, callback);

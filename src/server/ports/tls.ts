@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { accessSync, constants } from 'node:fs';
 import { resolve } from 'node:path';
 import { TswooleError } from '../../errors.ts';
+import { thisProcess } from '../../process/this-process.ts';
 import type { TlsConfig } from '../../reactor/tls-context.ts';
 import { TICKET_KEY_BYTES } from '../../sys/openssl.ts';
 import type { NormalisedSettings, ResolvedSslSettings } from '../settings/settings.ts';
@@ -11,9 +12,9 @@ import type { Script } from '../state/script.ts';
 import type { TlsBasis } from './tls-basis.ts';
 
 /** Null where no port uses TLS, or this process serves none. To be asked before the process changes its directory. */
-export function tlsBasis({ ports, inherited }: Script): TlsBasis | null {
+export function tlsBasis({ ports }: Script): TlsBasis | null {
   if (!ports.some((port) => port.ssl)) return null;
-  if (inherited !== null) return bootRecord(inherited).tls;
+  if ('inheritance' in thisProcess()) return bootRecord().tls;
   return { directory: process.cwd(), ticketKeys: randomBytes(TICKET_KEY_BYTES).toString('base64') };
 }
 

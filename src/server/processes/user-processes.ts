@@ -4,10 +4,10 @@ import { Process, serverSideOf } from '../../child/process.ts';
 import { SWOOLE_LOG_ERROR } from '../../constants.ts';
 import { describeValue, TswooleError } from '../../errors.ts';
 import type { Runtime } from '../../process/runtime.ts';
+import { isFirst } from '../../process/this-process.ts';
 import { SystemError } from '../../sys/error.ts';
 import { closeDescriptor } from '../../sys/socket.ts';
 import { duplicate } from '../../sys/socket-pair.ts';
-import { isFirst } from '../state/boot-record.ts';
 import type { Pipe } from '../state/member.ts';
 import type { Plan } from '../state/plan.ts';
 import { type Script, warn } from '../state/script.ts';
@@ -20,7 +20,7 @@ export function addProcess(script: Script, process: Process): number | false {
   }
   // The same script runs in every process: what it does wrong before start() is told once.
   const refuse = (text: string): false => {
-    if (script.started || isFirst(script)) warn(script, `addProcess(): ${text}`);
+    if (script.started || isFirst()) warn(script, `addProcess(): ${text}`);
     return false;
   };
   if (script.started) return refuse('it must come before start()');

@@ -1,9 +1,9 @@
 /** set(): of a server and of a port. */
 import { SWOOLE_LOG_NOTICE } from '../../constants.ts';
 import { describeValue, TswooleError } from '../../errors.ts';
+import { isFirst } from '../../process/this-process.ts';
 import type { PortState } from '../ports/port-state.ts';
 import { checkSslFiles } from '../ports/tls.ts';
-import { isFirst } from '../state/boot-record.ts';
 import { type Script, warn } from '../state/script.ts';
 import {
   type NormalisedSettings,
@@ -49,7 +49,7 @@ function accept(
   }
   const { values, notices } = validateSettings(settings, of);
   // The same script runs in every process: what it does wrong is told once.
-  if (!isFirst(script)) return values;
+  if (!isFirst()) return values;
   checkSslFiles(values);
   for (const notice of notices) script.logger.once(`notice:${notice}`, SWOOLE_LOG_NOTICE, notice);
   return values;

@@ -1,4 +1,4 @@
-/** What every process of a running server does at its start: take the role, and listen to signals. */
+/** What every process of a running server does at its start: it takes its role. */
 
 import { joinServer } from '../../child/server-part.ts';
 import { SWOOLE_IPC_UNSOCK, SWOOLE_PROCESS } from '../../constants.ts';
@@ -9,7 +9,6 @@ import { RingRoute, type TaskRoute, TaskSender } from '../../process/task-sender
 import { MANAGER_INBOX, MASTER_INBOX } from '../../shm/layout.ts';
 import { RELOAD, SHUTDOWN } from '../../shm/messages.ts';
 import { WORD_RELOADING } from '../../shm/segment.ts';
-import { onSigrtmin } from '../../sys/signal.ts';
 import { ServerApplication } from '../callbacks/application.ts';
 import { CallbackRunner } from '../callbacks/callback-runner.ts';
 import { Certificates } from '../connections/certificates.ts';
@@ -20,11 +19,9 @@ import type { Plan } from '../state/plan.ts';
 import type { Control, Equipped, Running, ServerState } from '../state/running.ts';
 import { Tasks } from '../tasks/tasks.ts';
 import { makeDispatcher } from './prepare.ts';
+import { SIGNALS } from './signals.ts';
 
 const SYMBOLS = { master: '#', manager: '$', worker: '*', task: '^', user: '@' } as const;
-
-/** Those that mean something to a server. */
-const SIGNALS = ['SIGTERM', 'SIGUSR1', 'SIGUSR2', 'SIGHUP', 'SIGWINCH'] as const satisfies NodeJS.Signals[];
 
 /** The process takes its role. Once it is told how to stop (`Running.control`), the Server's methods work. */
 export function enter(plan: Plan, shared: Shared, identity: Identity): Equipped {
@@ -63,31 +60,6 @@ export function begin(state: ServerState, equipped: Equipped, control: Control):
   return running;
 }
 
-interface SignalHandlers {
-  onTerm(): void;
-  /** Null where reload signals are ignored. */
-  onReload: ((taskWorkersOnly: boolean) => void) | null;
-  onReopen(): void;
-}
-
-export function handleSignals(handlers: SignalHandlers): { close(): void } {
-  const actions: Record<(typeof SIGNALS)[number], () => void> = {
-    SIGTERM: () => handlers.onTerm(),
-    SIGUSR1: () => handlers.onReload?.(false),
-    SIGUSR2: () => handlers.onReload?.(true),
-    SIGHUP: () => {},
-    SIGWINCH: () => handlers.onReopen(),
-  };
-  for (const name of SIGNALS) process.on(name, actions[name]);
-  const realtime = onSigrtmin(() => handlers.onReopen());
-  return {
-    close: () => {
-      for (const name of SIGNALS) process.off(name, actions[name]);
-      realtime.close();
-    },
-  };
-}
-
 /** What a process asks of the master or manager that it cannot do itself. */
 export function remoteControl({ script, runtime }: Member): Pick<Control, 'shutdown' | 'reload'> {
   const { segment } = runtime;
@@ -113,28 +85,23 @@ function makeTaskRoute(
   return new QueueRoute(runtime, taskQueueOf(runtime.segment), taskTmpdir, undeliverable);
 }
 
-/**
- * What stops a worker of any kind: a signal, or a call, which acts behind the current callback and never inside. Answers
- * what the server's methods ask.
- */
-export function makeStoppable(member: Member, stop: (graceful: boolean) => void): Control {
-  const { script, settings, runtime } = member;
-  let stopping = false;
-  const stopOnce = (graceful: boolean): void => {
-    if (stopping) return;
-    stopping = true;
+/** Stops a worker of any kind, once. That it may stop by itself meanwhile is no reason not to tell it. */
+export function stopOnce(runtime: Runtime, stop: (graceful: boolean) => void): (graceful: boolean) => void {
+  let told = false;
+  return (graceful) => {
+    if (told) return;
+    told = true;
     runtime.beginStop();
     stop(graceful);
   };
-  handleSignals({
-    onTerm: () => stopOnce(settings.reloadAsync),
-    onReload: null,
-    onReopen: () => script.logger.reopen(),
-  });
+}
+
+/** What the server's methods ask of a worker: it stops behind the current callback, and never inside. */
+export function workerControl(member: Member, stop: (graceful: boolean) => void): Control {
   return {
     ...remoteControl(member),
     stopSelf: (graceful) => {
-      setImmediate(() => stopOnce(graceful));
+      setImmediate(() => stop(graceful));
       return true;
     },
   };

@@ -1,18 +1,19 @@
 /** What a server takes over from the process before it, and leaves to the one behind it: its place, answers and sockets. */
 import { SWOOLE_BASE } from '../../constants.ts';
-import type { Inherited } from '../../process/environment.ts';
+import type { Inheritance } from '../../process/inheritance.ts';
+import { isFirst, thisProcess } from '../../process/this-process.ts';
 import { isDatagram } from '../../reactor/port.ts';
 import type { Address, Bound, ListenAttempt } from '../ports/address.ts';
-import { marksOf } from '../processes/user-processes.ts';
+import { marksOf, pipeDescriptors } from '../processes/user-processes.ts';
 import {
   type BootAttempt,
   type BootRecord,
   bootRecord,
   daemonAttempts,
   daemonRecord,
-  isFirst,
   type Place,
 } from '../state/boot-record.ts';
+import type { Shared } from '../state/member.ts';
 import type { Plan } from '../state/plan.ts';
 import type { Script } from '../state/script.ts';
 
@@ -45,7 +46,7 @@ export function placeOf(script: Script): Place {
 
 /** What start() answers at once, where this process is there for a later server; else null. */
 export function earlierAnswer(script: Script): boolean | null {
-  const place = isFirst(script) ? daemonRecord()?.place : bootRecord(script.inherited).place;
+  const place = isFirst() ? daemonRecord()?.place : bootRecord().place;
   return place !== undefined && script.place < place.server ? (place.before[script.place - 1] ?? false) : null;
 }
 
@@ -54,34 +55,42 @@ function isInherited(script: Script, type: number): boolean {
   return script.mode === SWOOLE_BASE || isDatagram(type);
 }
 
-/** The sockets that every child of this process gets, in the order of the record. */
-export function inheritedSockets(script: Script): number[] {
-  return script.ports.filter((port) => isInherited(script, port.type)).map((port) => port.fd);
+/** What every process of the server but the first one gets; its sockets in the order of the record. */
+export function makeInheritance(
+  script: Script,
+  { segment, doorbells, pipes }: Omit<Shared, 'inheritance'>,
+): Inheritance {
+  return {
+    segment: [segment.fd],
+    doorbells,
+    sockets: script.ports.filter((port) => isInherited(script, port.type)).map((port) => port.fd),
+    pipes: pipeDescriptors(pipes),
+  };
 }
 
 /**
  * The socket of the next port where it need not be bound: in a child, a daemon, a reactor thread. Null where it must.
  */
 export function inheritedPort(script: Script, address: Address): Bound | null {
-  const { inherited, attempts } = script;
+  const { attempts } = script;
   if (earlierAnswer(script) !== null) return { fd: -1, port: address.port, error: 0 };
-  if (isFirst(script)) return daemonAttempts(script.place)?.[attempts.length] ?? null;
-  const known = bootRecord(inherited).attempts[attempts.length];
+  if (isFirst()) return daemonAttempts(script.place)?.[attempts.length] ?? null;
+  const known = bootRecord().attempts[attempts.length];
   // A script that adds a port in some processes only: there is no socket for it here.
   if (known === undefined) return { fd: -1, port: address.port, error: 0 };
-  return { fd: socketOf(inherited, known), port: known.port, error: known.error };
+  return { fd: socketOf(known), port: known.port, error: known.error };
 }
 
 /** The sockets that the first process has from systemd, where this process is not the first; null in the first. */
 export function inheritedFromSystemd(script: Script): ListenAttempt[] | null {
-  if (isFirst(script)) return daemonAttempts(script.place)?.filter((attempt) => attempt.activated) ?? null;
-  const { inherited } = script;
-  return bootRecord(inherited)
+  if (isFirst()) return daemonAttempts(script.place)?.filter((attempt) => attempt.activated) ?? null;
+  return bootRecord()
     .attempts.filter((attempt) => attempt.activated)
-    .map((attempt) => ({ ...attempt, fd: socketOf(inherited, attempt) }));
+    .map((attempt) => ({ ...attempt, fd: socketOf(attempt) }));
 }
 
 /** -1 where this process has none; threads inherit nothing. */
-function socketOf(inherited: Inherited | null, attempt: BootAttempt): number {
-  return inherited?.listeners[attempt.inherited] ?? -1;
+function socketOf(attempt: BootAttempt): number {
+  const me = thisProcess();
+  return 'inheritance' in me ? (me.inheritance.sockets[attempt.inherited] ?? -1) : -1;
 }

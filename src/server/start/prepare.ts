@@ -3,13 +3,13 @@ import { setServers } from 'node:dns';
 import { SWOOLE_ERROR_SERVER_INVALID_CALLBACK, SWOOLE_LOG_WARNING, SWOOLE_PROCESS } from '../../constants.ts';
 import { TswooleError } from '../../errors.ts';
 import type { Runtime } from '../../process/runtime.ts';
+import { isFirst } from '../../process/this-process.ts';
 import { Dispatcher, deliversEvents } from '../../reactor/dispatch.ts';
 import { isDatagram, isUnix, type ReactorPort } from '../../reactor/port.ts';
 import { cpuCount, raiseFileLimit } from '../../sys/process.ts';
 import { guardedLength } from '../callbacks/user-functions.ts';
 import { tlsBasis, tlsConfig } from '../ports/tls.ts';
 import { resolvePortSettings, resolveServerSettings, settleHeartbeat } from '../settings/settings.ts';
-import { isFirst } from '../state/boot-record.ts';
 import type { Plan } from '../state/plan.ts';
 import type { Script } from '../state/script.ts';
 
@@ -51,7 +51,7 @@ export function adopt({ script, settings, portSettings }: Plan): void {
   };
   script.logger.configure(settings.log);
   if (settings.dnsServer !== null) setServers([settings.dnsServer]);
-  if (!isFirst(script)) return;
+  if (!isFirst()) return;
   const warnings = [...settings.warnings, ...portSettings.flatMap((port) => port.warnings)];
   for (const warning of warnings) script.logger.once(`warning:${warning}`, SWOOLE_LOG_WARNING, warning);
 }
@@ -61,7 +61,6 @@ export function checkCallbacks(plan: Plan): void {
   const { script, settings } = plan;
   const primary = script.ports[0].callbacks;
   script.ports.forEach((port, index) => {
-    if (port.speaker !== null) return;
     const key = isDatagram(port.type) ? 'packet' : 'receive';
     if ((port.callbacks.get(key) ?? primary.get(key)) !== null) return;
     const which = index === 0 ? 'the server' : `port ${isUnix(port.type) ? port.host : `${port.host}:${port.port}`}`;
@@ -83,7 +82,7 @@ export function checkCallbacks(plan: Plan): void {
 /** Some modes have no worker for a connection, and so no events of it. */
 function warnOfUncalled({ script, settings }: Plan): void {
   const { dispatchMode, enableUnsafeEvent } = settings;
-  if (script.mode !== SWOOLE_PROCESS || deliversEvents(dispatchMode, enableUnsafeEvent) || !isFirst(script)) return;
+  if (script.mode !== SWOOLE_PROCESS || deliversEvents(dispatchMode, enableUnsafeEvent) || !isFirst()) return;
   const uncalled = (['connect', 'close', 'bufferFull', 'bufferEmpty'] as const).filter((event) =>
     script.ports.some((port) => port.callbacks.get(event) !== null),
   );

@@ -8,9 +8,10 @@ import type { Plan } from '../state/plan.ts';
 import type { Running, ServerState } from '../state/running.ts';
 import { fail, warn } from '../state/script.ts';
 import { keepStatsFile } from '../status/stats-file.ts';
-import { begin, enter, handleSignals } from './enter.ts';
+import { begin, enter } from './enter.ts';
 import { writePidFile } from './pid-file.ts';
 import { reactorPorts } from './prepare.ts';
+import { handleSignals } from './signals.ts';
 
 /** SWOOLE_BASE with one worker and nothing to manage: this process is the worker. */
 export function runAlone(state: ServerState, plan: Plan, shared: Shared): Promise<Running> {

@@ -1,41 +1,32 @@
 import { flushCompileCache } from 'node:module';
-import type { ChildDescription } from '../../process/environment.ts';
-import { ProcessLauncher, scriptOf } from '../../process/launcher.ts';
 import { Manager } from '../../process/manager.ts';
+import { ProcessLauncher } from '../../process/process-launcher.ts';
+import { scriptOf } from '../../process/run-again.ts';
+import type { StartedChild } from '../../process/this-process.ts';
 import { MANAGER_LANE, MASTER_INBOX, reactorInbox } from '../../shm/layout.ts';
 import { RELOAD_CERTIFICATES, SHUTDOWN } from '../../shm/messages.ts';
 import { STATE_STOPPING, WORD_MANAGER_PID, WORD_STATE } from '../../shm/segment.ts';
-import { pipeDescriptors } from '../processes/user-processes.ts';
 import type { Shared } from '../state/member.ts';
 import type { Plan } from '../state/plan.ts';
 import type { Running, ServerState } from '../state/running.ts';
-import { begin, enter, handleSignals } from './enter.ts';
-import { inheritedSockets } from './inherit.ts';
+import { begin, enter } from './enter.ts';
 import { writePidFile } from './pid-file.ts';
+import { handleSignals } from './signals.ts';
 
 /** The first process in SWOOLE_BASE, when there is something to manage. Resolves when everything has ended. */
 export async function runBaseManager(state: ServerState, plan: Plan, shared: Shared, path: string): Promise<Running> {
   const certificates = plan.tls === null ? null : await import('../ports/tls-check.ts');
   const { settings } = plan;
-  const { segment, doorbells } = shared;
+  const { segment, inheritance } = shared;
   const equipped = enter(plan, shared, { role: 'manager', id: -1, lane: MANAGER_LANE, life: segment.nextLife() });
   const { runtime, application } = equipped;
   segment.store(WORD_MANAGER_PID, process.pid);
   return new Promise((resolve) => {
-    const sockets = inheritedSockets(plan.script);
-    const pipes = pipeDescriptors(shared.pipes);
     const manager: Manager = new Manager({
       runtime,
       application,
       settings,
-      launcher: new ProcessLauncher({
-        script: path,
-        fds: [segment.fd, ...doorbells, ...sockets, ...pipes],
-        inspectOffset: 0,
-      }),
-      doorbellCount: doorbells.length,
-      portCount: sockets.length,
-      pipeCount: pipes.length,
+      launcher: new ProcessLauncher({ script: path, inheritance, inspectOffset: 0 }),
       workersOwnSockets: true,
       again: false,
       onEnd: () => {
@@ -60,25 +51,16 @@ export async function runBaseManager(state: ServerState, plan: Plan, shared: Sha
 }
 
 /** The manager of SWOOLE_PROCESS. */
-export function runManager(state: ServerState, plan: Plan, shared: Shared, description: ChildDescription): void {
+export function runManager(state: ServerState, plan: Plan, shared: Shared, { description }: StartedChild): void {
   const { script, settings } = plan;
-  const { segment, doorbells } = shared;
+  const { segment, inheritance } = shared;
   const equipped = enter(plan, shared, description);
   const { runtime, application } = equipped;
-  const sockets = inheritedSockets(script);
-  const pipes = pipeDescriptors(shared.pipes);
   const manager: Manager = new Manager({
     runtime,
     application,
     settings,
-    launcher: new ProcessLauncher({
-      script: scriptOf(settings.entryScript),
-      fds: [segment.fd, ...doorbells, ...sockets, ...pipes],
-      inspectOffset: 100,
-    }),
-    doorbellCount: doorbells.length,
-    portCount: sockets.length,
-    pipeCount: pipes.length,
+    launcher: new ProcessLauncher({ script: scriptOf(settings.entryScript), inheritance, inspectOffset: 100 }),
     workersOwnSockets: false,
     again: description.again,
     onEnd: () => process.exit(0),

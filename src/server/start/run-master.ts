@@ -1,29 +1,26 @@
-import { ProcessLauncher } from '../../process/launcher.ts';
 import { Master } from '../../process/master.ts';
+import { ProcessLauncher } from '../../process/process-launcher.ts';
 import { ReactorThreads } from '../../process/reactor-threads.ts';
 import { MASTER_LANE } from '../../shm/layout.ts';
 import { WORD_RELOADING } from '../../shm/segment.ts';
-import { pipeDescriptors } from '../processes/user-processes.ts';
 import type { Shared } from '../state/member.ts';
 import type { Plan } from '../state/plan.ts';
 import type { Running, ServerState } from '../state/running.ts';
-import { begin, enter, handleSignals } from './enter.ts';
-import { inheritedSockets } from './inherit.ts';
+import { begin, enter } from './enter.ts';
 import { writePidFile } from './pid-file.ts';
 import { reactorPorts } from './prepare.ts';
+import { handleSignals } from './signals.ts';
 
 /** The first process in SWOOLE_PROCESS. Resolves when everything has ended. */
 export function runMaster(state: ServerState, plan: Plan, shared: Shared, path: string): Promise<Running> {
   const { settings, portSettings } = plan;
-  const { segment, doorbells } = shared;
+  const { segment, doorbells, inheritance } = shared;
   const equipped = enter(plan, shared, { role: 'master', id: -1, lane: MASTER_LANE, life: segment.nextLife() });
   const { runtime, application } = equipped;
   const userFunctions =
     settings.dispatchFunc !== null ||
     plan.script.commands.needReactors ||
     portSettings.some((port) => port.framing.kind === 'lengthFunction');
-  const sockets = inheritedSockets(plan.script);
-  const pipes = pipeDescriptors(shared.pipes);
   return new Promise((resolve, reject) => {
     const ports = reactorPorts(plan).map((port) =>
       port.framing.kind === 'lengthFunction' ? { ...port, framing: { kind: 'raw' } as const } : port,
@@ -53,15 +50,8 @@ export function runMaster(state: ServerState, plan: Plan, shared: Shared, path: 
       runtime,
       application,
       settings,
-      launcher: new ProcessLauncher({
-        script: path,
-        fds: [segment.fd, ...doorbells, ...sockets, ...pipes],
-        inspectOffset: 0,
-      }),
+      launcher: new ProcessLauncher({ script: path, inheritance, inspectOffset: 0 }),
       reactors,
-      doorbellCount: doorbells.length,
-      portCount: sockets.length,
-      pipeCount: pipes.length,
       onEnd: () => {
         signals.close();
         resolve(running);

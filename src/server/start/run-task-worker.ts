@@ -1,18 +1,18 @@
 import { SWOOLE_IPC_UNSOCK } from '../../constants.ts';
-import type { ChildDescription } from '../../process/environment.ts';
-import { applyPrivileges } from '../../process/privileges.ts';
 import { QueueReader, taskQueueOf } from '../../process/task-queue.ts';
 import { TaskWorker } from '../../process/task-worker.ts';
+import type { StartedChild } from '../../process/this-process.ts';
 import type { Shared } from '../state/member.ts';
 import type { Plan } from '../state/plan.ts';
 import type { ServerState } from '../state/running.ts';
 import { warn } from '../state/script.ts';
-import { begin, enter, makeStoppable } from './enter.ts';
+import { begin, enter, stopOnce, workerControl } from './enter.ts';
+import { ownProcess } from './own-process.ts';
 
-export function runTaskWorker(state: ServerState, plan: Plan, shared: Shared, description: ChildDescription): void {
+export function runTaskWorker(state: ServerState, plan: Plan, shared: Shared, child: StartedChild): void {
   const { script, settings } = plan;
-  const { id } = description;
-  const equipped = enter(plan, shared, description);
+  const { id } = child.description;
+  const equipped = enter(plan, shared, child.description);
   const { runtime, application } = equipped;
   runtime.counters.beginLife();
   const queue =
@@ -22,11 +22,8 @@ export function runTaskWorker(state: ServerState, plan: Plan, shared: Shared, de
           warn(script, text),
         );
   const worker = new TaskWorker(runtime, application, settings, queue);
-  begin(
-    state,
-    equipped,
-    makeStoppable(equipped, (graceful) => worker.stop(graceful)),
-  );
-  applyPrivileges(settings, runtime, description.parent);
+  const stop = stopOnce(runtime, (graceful) => worker.stop(graceful));
+  begin(state, equipped, workerControl(equipped, stop));
+  if (child.parent !== null) ownProcess(equipped, child.parent, stop);
   worker.run();
 }

@@ -1,9 +1,9 @@
 import { serverSideOf } from '../../child/process.ts';
 import { SWOOLE_LOG_ERROR } from '../../constants.ts';
 import { describeError } from '../../errors.ts';
-import type { ChildDescription } from '../../process/environment.ts';
 import { InboxWatch } from '../../process/inbox-watch.ts';
 import { Letters } from '../../process/letters.ts';
+import type { StartedChild } from '../../process/this-process.ts';
 import { flushOutbox } from '../../process/worker-life.ts';
 import { MANAGER_INBOX, workerInbox } from '../../shm/layout.ts';
 import { Inbox } from '../../shm/mailbox.ts';
@@ -23,7 +23,7 @@ export async function runUserProcess(
   state: ServerState,
   plan: Plan,
   shared: Shared,
-  description: ChildDescription,
+  { description }: StartedChild,
 ): Promise<void> {
   const { script } = plan;
   const { id, lane } = description;

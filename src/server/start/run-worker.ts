@@ -1,6 +1,5 @@
 import { SWOOLE_BASE, SWOOLE_LOG_ERROR } from '../../constants.ts';
-import type { ChildDescription } from '../../process/environment.ts';
-import { applyPrivileges } from '../../process/privileges.ts';
+import type { StartedChild } from '../../process/this-process.ts';
 import { keepsWorker } from '../../reactor/dispatch.ts';
 import { STATE_RUNNING, STATE_STARTING, STATE_STOPPING, WORD_MASTER_PID, WORD_STATE } from '../../shm/segment.ts';
 import { closeDescriptor } from '../../sys/socket.ts';
@@ -9,32 +8,28 @@ import type { Shared } from '../state/member.ts';
 import type { Plan } from '../state/plan.ts';
 import type { Equipped, ServerState } from '../state/running.ts';
 import { keepStatsFile } from '../status/stats-file.ts';
-import { begin, enter, makeStoppable } from './enter.ts';
+import { begin, enter, stopOnce, workerControl } from './enter.ts';
+import { ownProcess } from './own-process.ts';
 import { reactorPorts } from './prepare.ts';
 
 /** An event worker. */
-export async function runWorker(
-  state: ServerState,
-  plan: Plan,
-  shared: Shared,
-  description: ChildDescription,
-): Promise<void> {
-  const { script, settings } = plan;
+export async function runWorker(state: ServerState, plan: Plan, shared: Shared, child: StartedChild): Promise<void> {
+  const { script } = plan;
   const { segment } = shared;
-  const { id, parent } = description;
+  const { id } = child.description;
   const base = script.mode === SWOOLE_BASE;
   const make = await (base ? baseWorkerMaker() : eventWorkerMaker());
-  const equipped = enter(plan, shared, description);
+  const equipped = enter(plan, shared, child.description);
   const { runtime, application } = equipped;
   runtime.counters.beginLife();
   const worker = make(equipped);
 
-  const control = makeStoppable(equipped, (graceful) => {
+  const stop = stopOnce(runtime, (graceful) => {
     if (base && id === 0 && segment.load(WORD_STATE) === STATE_STOPPING) application.beforeShutdown();
     worker.stop(graceful);
   });
-  const running = begin(state, equipped, control);
-  applyPrivileges(settings, runtime, parent);
+  const running = begin(state, equipped, workerControl(equipped, stop));
+  if (child.parent !== null) ownProcess(equipped, child.parent, stop);
   if (base && id === 0) {
     segment.store(WORD_MASTER_PID, process.pid);
     // Also where the first worker 0 has died before it came so far.

@@ -1,6 +1,5 @@
 /** start(): what it means in the first process, in a child, and in a thread that runs the script beside the sockets. */
 
-import { ownRecord } from '../../child/replay.ts';
 import { leaveServer } from '../../child/server-part.ts';
 import {
   SWOOLE_BASE,
@@ -11,8 +10,9 @@ import {
 } from '../../constants.ts';
 import { TswooleError } from '../../errors.ts';
 import { Timer } from '../../loop/timer.ts';
-import type { Inherited } from '../../process/environment.ts';
+import { checkLength } from '../../process/inheritance.ts';
 import { discardTaskQueue, taskQueueOf } from '../../process/task-queue.ts';
+import { isFirst, type StartedChild, thisProcess } from '../../process/this-process.ts';
 import { SLOT_REST } from '../../reactor/limits.ts';
 import { Segment, WORD_MASTER_PID, WORD_MIN_FD, WORD_TASK_QUEUE } from '../../shm/segment.ts';
 import { errorText } from '../../sys/error.ts';
@@ -23,13 +23,13 @@ import { closeDescriptor } from '../../sys/socket.ts';
 import { bindListener, isSpread, listenFailure, startListening } from '../ports/listen.ts';
 import type { PortState } from '../ports/port-state.ts';
 import { removeSocketFile } from '../ports/socket-file.ts';
-import { closePipes, createPipes, inheritPipes } from '../processes/user-processes.ts';
-import { bootRecord, daemonAttempts, inheritedSegment, isFirst, reactorConfig } from '../state/boot-record.ts';
+import { closePipes, createPipes, inheritPipes, pipeDescriptors } from '../processes/user-processes.ts';
+import { bootRecord, daemonAttempts, inheritedSegment } from '../state/boot-record.ts';
 import type { Pipe, Shared } from '../state/member.ts';
 import { isAlone, type Plan } from '../state/plan.ts';
 import type { Running, ServerState } from '../state/running.ts';
 import { fail, type Script } from '../state/script.ts';
-import { earlierAnswer, makeBootRecord, rememberAnswer } from './inherit.ts';
+import { earlierAnswer, makeBootRecord, makeInheritance, rememberAnswer } from './inherit.ts';
 import { removePidFile } from './pid-file.ts';
 import { adopt, checkCallbacks, makePlan } from './prepare.ts';
 
@@ -49,9 +49,9 @@ export async function startServer(state: ServerState): Promise<boolean> {
     return rememberAnswer(script, earlier);
   }
   const plan = await checkedPlan(script);
-  const reactor = reactorConfig();
-  if (reactor !== null) (await import('./run-reactor.ts')).runReactor(plan, reactor);
-  else if (script.inherited !== null) await startChild(state, plan, script.inherited);
+  const me = thisProcess();
+  if (me.kind === 'reactor') (await import('./run-reactor.ts')).runReactor(plan, me.config);
+  else if ('inheritance' in me) await startChild(state, plan, me);
   else return rememberAnswer(script, await startFirst(state, plan));
   // A process that has taken a role does not come back from start().
   return new Promise<never>(() => {});
@@ -63,7 +63,7 @@ async function checkedPlan(script: Script): Promise<Plan> {
     const plan = makePlan(script);
     adopt(plan);
     checkCallbacks(plan);
-    if (plan.tls !== null && isFirst(script)) (await import('../ports/tls-check.ts')).checkCertificates(plan);
+    if (plan.tls !== null && isFirst()) (await import('../ports/tls-check.ts')).checkCertificates(plan);
     return plan;
   } catch (error) {
     script.started = false;
@@ -71,25 +71,38 @@ async function checkedPlan(script: Script): Promise<Plan> {
   }
 }
 
-async function startChild(state: ServerState, plan: Plan, inherited: Inherited): Promise<void> {
-  const { description, doorbells } = inherited;
+async function startChild(state: ServerState, plan: Plan, child: StartedChild): Promise<void> {
   // As after a fork: those that the script has made are the first process's.
   Timer.clearAll();
-  if (plan.settings.daemonize) await detach(plan.script);
-  const segment = inheritedSegment(inherited);
-  const pipes = inheritPipes(plan, inherited.pipes, bootRecord(inherited).processes);
-  const shared: Shared = { segment, doorbells, pipes };
-  if (description.role === 'manager') (await import('./run-manager.ts')).runManager(state, plan, shared, description);
-  else if (description.role === 'task')
-    (await import('./run-task-worker.ts')).runTaskWorker(state, plan, shared, description);
-  else if (description.role === 'user')
-    await (await import('./run-user-process.ts')).runUserProcess(state, plan, shared, description);
-  else await (await import('./run-worker.ts')).runWorker(state, plan, shared, description);
+  if (plan.settings.daemonize && child.parent !== null) await detach(plan.script);
+  const shared = takeOver(plan, child);
+  switch (child.kind) {
+    case 'manager':
+      return (await import('./run-manager.ts')).runManager(state, plan, shared, child);
+    case 'task':
+      return (await import('./run-task-worker.ts')).runTaskWorker(state, plan, shared, child);
+    case 'user':
+      return (await import('./run-user-process.ts')).runUserProcess(state, plan, shared, child);
+    case 'worker':
+      return (await import('./run-worker.ts')).runWorker(state, plan, shared, child);
+  }
+}
+
+/** What a child inherits, once it is known to be what the first process has told of. */
+function takeOver(plan: Plan, { inheritance }: StartedChild): Shared {
+  const segment = inheritedSegment();
+  const { attempts, processes } = bootRecord();
+  const { doorbells } = inheritance;
+  const pipes = inheritPipes(plan, inheritance.pipes, processes);
+  checkLength(inheritance, 'doorbells', segment.layout.inboxCount);
+  checkLength(inheritance, 'sockets', attempts.filter(({ inherited }) => inherited !== -1).length);
+  checkLength(inheritance, 'pipes', pipeDescriptors(pipes).length);
+  return { segment, doorbells, pipes, inheritance };
 }
 
 /** In every process of a daemon. What it prints follows the log to the next file. */
 async function detach(script: Script): Promise<void> {
-  (await import('../../process/launcher.ts')).leaveStartDirectory();
+  (await import('../../process/run-again.ts')).leaveStartDirectory();
   script.logger.onOpen = redirectOutput;
 }
 
@@ -100,14 +113,14 @@ async function startFirst(state: ServerState, plan: Plan): Promise<boolean> {
   const failed = script.ports.find((port) => port.bindError !== 0);
   if (failed !== undefined) return giveUp(script, [], failed, failed.bindError);
   const alone = isAlone(plan);
-  if (!alone && (ownRecord()?.path.length ?? 0) > 0) {
+  if (!alone && thisProcess().kind === 'replay') {
     script.started = false;
     throw new TswooleError(
       'ERR_UNSUPPORTED',
       'a server of several processes cannot start inside a Process: its children run the script from the beginning, and would not come to this place. Start it in a script of its own, as with child_process',
     );
   }
-  const path = alone ? '' : (await import('../../process/launcher.ts')).scriptOf(settings.entryScript);
+  const path = alone ? '' : (await import('../../process/run-again.ts')).scriptOf(settings.entryScript);
   if (settings.daemonize && daemonAttempts(script.place) === null) (await import('./daemon.ts')).becomeDaemon(script);
   if (settings.daemonize) await detach(script);
 
@@ -133,7 +146,8 @@ async function startFirst(state: ServerState, plan: Plan): Promise<boolean> {
     return giveUp(script, pipes, port, error);
   }
 
-  const shared: Shared = { segment, doorbells, pipes };
+  const inheritance = makeInheritance(script, { segment, doorbells, pipes });
+  const shared: Shared = { segment, doorbells, pipes, inheritance };
   await end(await runFirst(state, plan, shared, path));
   return true;
 }

@@ -1,3 +1,4 @@
+import type { Inheritance } from '../../process/inheritance.ts';
 import type { Runtime } from '../../process/runtime.ts';
 import type { Dispatcher } from '../../reactor/dispatch.ts';
 import type { Segment } from '../../shm/segment.ts';
@@ -15,6 +16,8 @@ export interface Pipe {
 export interface Shared {
   readonly segment: Segment;
   readonly doorbells: number[];
+  /** All of it as children get it. */
+  readonly inheritance: Inheritance;
   /** By user process; null where it has none. */
   readonly pipes: readonly (Pipe | null)[];
 }

@@ -2,7 +2,6 @@ import type { Process } from '../../child/process.ts';
 import { SWOOLE_LOG_WARNING } from '../../constants.ts';
 import type { LastError } from '../../errors.ts';
 import type { Logger } from '../../log/log.ts';
-import type { Inherited } from '../../process/environment.ts';
 import type { Callbacks } from '../callbacks/callbacks.ts';
 import type { CommandTable } from '../messages/command-table.ts';
 import type { ListenAttempt } from '../ports/address.ts';
@@ -21,8 +20,6 @@ export interface Script {
   readonly attempts: ListenAttempt[];
   readonly callbacks: Callbacks;
   readonly logger: Logger;
-  /** What this process inherits, when it is a child. */
-  readonly inherited: Inherited | null;
   readonly commands: CommandTable;
   /** User processes, in the order in which they were added. */
   readonly processes: Process[];

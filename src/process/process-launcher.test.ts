@@ -4,27 +4,33 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { within } from '../../test/support/until.ts';
-import { type ChildDescription, ROLE_VARIABLE } from './environment.ts';
-import { type Launcher, ProcessLauncher, scriptOf } from './launcher.ts';
+import { createEventfd } from '../sys/eventfd.ts';
+import { createMemoryFile } from '../sys/memory.ts';
+import type { ChildDescription } from './identity.ts';
+import type { Inheritance } from './inheritance.ts';
+import type { ChildEnd, Launcher } from './launcher.ts';
+import { ProcessLauncher } from './process-launcher.ts';
+import { scriptOf } from './run-again.ts';
+import { CHILD_VARIABLE } from './this-process.ts';
 
 const DESCRIPTION: ChildDescription = {
   role: 'worker',
   id: 3,
   lane: 7,
   life: 9,
-  parent: process.pid,
-  doorbellCount: 2,
-  portCount: 1,
-  pipeCount: 0,
   again: false,
 };
+
+function inherits(changes: Partial<Inheritance> = {}): Inheritance {
+  return { segment: [], doorbells: [], sockets: [], pipes: [], ...changes };
+}
 
 const directory = mkdtempSync(join(tmpdir(), 'tswoole-launcher-'));
 after(() => rmSync(directory, { recursive: true }));
 
 /** Stands in for Node: writes down how it was called, and ends with the code that its second argument tells, if any. */
 const FAKE_NODE = join(directory, 'node');
-writeFileSync(FAKE_NODE, `#!/bin/sh\nprintf '%s\\n' "$@" "$${ROLE_VARIABLE}" >&3\nexit 0\n`, { mode: 0o755 });
+writeFileSync(FAKE_NODE, `#!/bin/sh\nprintf '%s\\n' "$@" "$${CHILD_VARIABLE}" >&3\nexit 0\n`, { mode: 0o755 });
 
 /** Lets the process have other options and arguments for a moment. */
 function withProcess<T>(changes: Partial<Pick<NodeJS.Process, 'execPath' | 'execArgv' | 'argv'>>, run: () => T): T {
@@ -37,9 +43,9 @@ function withProcess<T>(changes: Partial<Pick<NodeJS.Process, 'execPath' | 'exec
   }
 }
 
-function launchAndWait(launcher: Launcher): Promise<[code: number, signal: string | null]> {
-  const ended = new Promise<[number, string | null]>((resolve) => {
-    launcher.launch(DESCRIPTION, (code, signal) => resolve([code, signal]));
+function launchAndWait(launcher: Launcher): Promise<ChildEnd> {
+  const ended = new Promise<ChildEnd>((resolve) => {
+    launcher.launch(DESCRIPTION, resolve);
   });
   return within(ended, 'the end of a child');
 }
@@ -55,7 +61,11 @@ async function launched(
   for (let i = 0; i < times; i++) {
     const fd = openSync(path, 'w');
     // The same launcher, which counts; only its descriptors change.
-    launcher ??= new ProcessLauncher({ script: '/app/server.ts', fds: [fd], inspectOffset });
+    launcher ??= new ProcessLauncher({
+      script: '/app/server.ts',
+      inheritance: inherits({ segment: [fd] }),
+      inspectOffset,
+    });
     const ended = withProcess({ execPath: FAKE_NODE, execArgv, argv: ['node', '/app/other.ts', ...args] }, () =>
       launchAndWait(launcher!),
     );
@@ -71,7 +81,11 @@ describe('a launched process', () => {
     const execArgv = ['--import', './hook.mjs', '--env-file=.env', '--conditions=dev', '--max-old-space-size=100'];
     const lines = await launched(execArgv, { args: ['--port', '80', 'a b'] });
     assert.deepEqual(lines.slice(0, -1), [...execArgv, '/app/server.ts', '--port', '80', 'a b']);
-    assert.deepEqual(JSON.parse(lines.at(-1)!), DESCRIPTION);
+    assert.deepEqual(JSON.parse(lines.at(-1)!), {
+      description: DESCRIPTION,
+      inherits: { segment: 1, doorbells: 0, sockets: 0, pipes: 0 },
+      parent: process.pid,
+    });
   });
 
   it('has the descriptors in their order, from 3 on', async () => {
@@ -83,7 +97,9 @@ describe('a launched process', () => {
     );
     const paths = ['a', 'b', 'c'].map((name) => join(directory, name));
     const fds = paths.map((path) => openSync(path, 'w'));
-    const launcher = new ProcessLauncher({ script, fds, inspectOffset: 0 });
+    const [segment, ...doorbells] = fds;
+    const inheritance = inherits({ segment: [segment], doorbells });
+    const launcher = new ProcessLauncher({ script, inheritance, inspectOffset: 0 });
     await withProcess({ execArgv: [] }, () => launchAndWait(launcher));
     for (const fd of fds) closeSync(fd);
     assert.deepEqual(
@@ -96,18 +112,64 @@ describe('a launched process', () => {
     const script = join(directory, 'end.mjs');
     writeFileSync(script, "process.argv[2] === 'kill' ? process.kill(process.pid, 'SIGKILL') : process.exit(9);");
     for (const [args, expected] of [
-      [[], [9, null]],
-      [['kill'], [0, 'SIGKILL']],
+      [[], { exitCode: 9, signal: null, byStop: false }],
+      [['kill'], { exitCode: 0, signal: 'SIGKILL', byStop: false }],
     ] as const) {
-      const launcher = new ProcessLauncher({ script, fds: [], inspectOffset: 0 });
+      const launcher = new ProcessLauncher({ script, inheritance: inherits(), inspectOffset: 0 });
       const argv = [process.argv[0], script, ...args];
       assert.deepEqual(await withProcess({ execArgv: [], argv }, () => launchAndWait(launcher)), expected);
     }
   });
 
+  it('ends when it is asked to, and when it is killed', async () => {
+    const script = join(directory, 'stay.mjs');
+    writeFileSync(script, 'setInterval(() => {}, 1000);');
+    const launcher = new ProcessLauncher({ script, inheritance: inherits(), inspectOffset: 0 });
+    for (const [how, signal, byStop] of [
+      ['stop', 'SIGTERM', true],
+      ['kill', 'SIGKILL', false],
+    ] as const) {
+      const ended = new Promise<ChildEnd>((resolve) => {
+        const child = withProcess({ execArgv: [] }, () => launcher.launch(DESCRIPTION, resolve));
+        assert.equal(child.life, DESCRIPTION.life);
+        child[how]();
+      });
+      assert.deepEqual(await within(ended, 'the end of a child'), { exitCode: 0, signal, byStop });
+    }
+  });
+
+  it('that has handed down what it inherits finds it again', async () => {
+    const script = join(directory, 'read.mjs');
+    const module = new URL('./this-process.ts', import.meta.url);
+    const told = join(directory, 'told');
+    writeFileSync(
+      script,
+      `import { writeFileSync } from 'node:fs';
+       import { isFirst, thisProcess } from ${JSON.stringify(module)};
+       writeFileSync(${JSON.stringify(told)}, JSON.stringify([isFirst(), thisProcess(), Object.keys(process.env)]));`,
+    );
+    const inheritance = inherits({
+      segment: [createMemoryFile('test', 1)],
+      doorbells: [createEventfd(), createEventfd()],
+    });
+    const launcher = new ProcessLauncher({ script, inheritance, inspectOffset: 0 });
+    const { exitCode } = await withProcess({ execArgv: [] }, () => launchAndWait(launcher));
+    for (const fd of [...inheritance.segment, ...inheritance.doorbells]) closeSync(fd);
+    assert.equal(exitCode, 0);
+    const [first, me, variables] = JSON.parse(readFileSync(told, 'utf8'));
+    assert.equal(first, false);
+    assert.deepEqual(me, {
+      kind: 'worker',
+      description: DESCRIPTION,
+      inheritance: { segment: [3], doorbells: [4, 5], sockets: [], pipes: [] },
+      parent: process.pid,
+    });
+    assert.ok(!variables.includes(CHILD_VARIABLE), 'its own children are free');
+  });
+
   it('that cannot be started is an error, at once', async () => {
     let ends = 0;
-    const launcher = new ProcessLauncher({ script: 'x', fds: [], inspectOffset: 0 });
+    const launcher = new ProcessLauncher({ script: 'x', inheritance: inherits(), inspectOffset: 0 });
     withProcess({ execPath: join(directory, 'nothing') }, () => {
       assert.throws(() => launcher.launch(DESCRIPTION, () => ends++), /nothing x does not start/);
     });

@@ -1,0 +1,71 @@
+/** Starts processes that run the user's script again in another role. They end by signals. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { reapOrphan } from '../sys/process.ts';
+import { isAlive } from './alive.ts';
+import { compileCacheVariables } from './compile-cache.ts';
+import type { ChildDescription } from './identity.ts';
+import { descriptorsOf, type Inheritance, lengthsOf } from './inheritance.ts';
+import type { Child, ChildEnd, Launcher } from './launcher.ts';
+import { carriedOptions, childDirectory } from './run-again.ts';
+import { CHILD_VARIABLE, type Order } from './this-process.ts';
+
+/** How often it is looked whether an orphan has ended. */
+const ORPHAN_LOOK_MS = 2;
+
+export interface ProcessLauncherOptions {
+  script: string;
+  inheritance: Inheritance;
+  /** Added to the parent's --inspect port, so that every process has one of its own. */
+  inspectOffset: number;
+}
+
+export class ProcessLauncher implements Launcher {
+  private readonly options: ProcessLauncherOptions;
+  private readonly cacheVariables = compileCacheVariables();
+  private launched = 0;
+
+  constructor(options: ProcessLauncherOptions) {
+    this.options = options;
+  }
+
+  launch(description: ChildDescription, onEnd: (end: ChildEnd) => void): Child {
+    this.launched++;
+    const { script, inheritance } = this.options;
+    const order: Order = { description, inherits: lengthsOf(inheritance), parent: process.pid };
+    const child: ChildProcess = spawn(
+      process.execPath,
+      [...carriedOptions(this.options.inspectOffset + this.launched), script, ...process.argv.slice(2)],
+      {
+        cwd: childDirectory(),
+        stdio: ['inherit', 'inherit', 'inherit', ...descriptorsOf(inheritance)],
+        env: { ...this.cacheVariables, ...process.env, [CHILD_VARIABLE]: JSON.stringify(order) },
+      },
+    );
+    // Node tells of a failed start twice: there is no pid, and an event that nobody may miss. The caller is told once. A
+    // signal that we may not send is such an event, too.
+    child.on('error', () => {});
+    if (child.pid === undefined)
+      throw new Error(
+        `${process.execPath} ${script} does not start: there may be too many processes or open files (ulimit -u, ulimit -n)`,
+      );
+    let stopped = false;
+    child.once('exit', (code, signal) =>
+      onEnd({ exitCode: code ?? 0, signal, byStop: stopped && signal === 'SIGTERM' }),
+    );
+    return {
+      life: description.life,
+      pid: child.pid,
+      stop: () => {
+        stopped = true;
+        child.kill('SIGTERM');
+      },
+      kill: () => child.kill('SIGKILL'),
+    };
+  }
+
+  async orphanEnded(pid: number, deadline: number): Promise<void> {
+    // As the first process of a container we have inherited it, and Node takes the ends of its own children only.
+    while ((isAlive(pid) || !reapOrphan(pid)) && Date.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, ORPHAN_LOOK_MS));
+  }
+}
