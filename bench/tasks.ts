@@ -7,7 +7,7 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type BarGroup, drawBars } from './chart.ts';
-import type { Turn, TurnResult } from './load/round-trips.ts';
+import type { TurnResult } from './load/round-trips.ts';
 import { FOREIGN_DISTURBS, printTable, thousands } from './report.ts';
 import { Asked } from './support/asked.ts';
 import { busySeconds, describeBuild, describeMachine, type Machine, printMachine } from './support/machine.ts';
@@ -15,47 +15,15 @@ import { treeCpuSeconds } from './support/process-tree.ts';
 import { LOAD_CPU, pinned, SERVER_CPU } from './support/server.ts';
 import { median, spread } from './support/statistics.ts';
 import { type Family, prepareTaskSubjects, type TaskSubject } from './support/task-subjects.ts';
+import { TASK_CASES, type TaskCase } from './task-cases.ts';
 
-interface TaskCase extends Omit<Turn, 'seconds'> {
-  name: string;
-  title: string;
-  /** Round trips per second, as a multiple of a peer's; nothing where the peer has nothing like it. */
-  targets: Partial<Record<Family, number>>;
-  /** Of one round trip at a time: the median, at most. */
-  medianUsMax: number | null;
-}
-
-const many = { form: 'text', bytes: 64, underWay: 64, medianUsMax: null } as const;
-const one = { form: 'text', bytes: 64, underWay: 1, targets: {} } as const;
-const CASES: readonly TaskCase[] = [
-  { ...many, name: 'task-64', title: 'task and result, 64 B', kind: 'task', targets: { ipc: 2, piscina: 6 } },
-  {
-    ...many,
-    ...{ name: 'task-16k', title: 'task and result, 16 KiB of text', kind: 'task', bytes: 16384 },
-    targets: { ipc: 3, piscina: 3 },
-  },
-  {
-    ...many,
-    ...{
-      name: 'task-16k-bytes',
-      title: 'task and result, Buffer of 16 KiB',
-      kind: 'task',
-      bytes: 16384,
-      form: 'bytes',
-    },
-    targets: { ipc: 3, piscina: 3 },
-  },
-  { ...many, name: 'message-64', title: 'message there and back, 64 B', kind: 'message', targets: { ipc: 2 } },
-  { ...one, name: 'taskwait', title: 'await taskwait(), one at a time', kind: 'taskwait', medianUsMax: 60 },
-  { ...one, name: 'taskwaitSync', title: 'taskwaitSync(), one at a time', kind: 'taskwaitSync', medianUsMax: 30 },
-];
 /** The subject that promises are kept by. */
 const PROMISING = 'process';
 const COLOURS: Readonly<Record<Family, string>> = { ipc: '#8792a2', piscina: '#c3cad4', ours: '#13a08b' };
 
 const { values } = parseArgs({
   options: {
-    cases: { type: 'string', default: CASES.map((test) => test.name).join(',') },
+    cases: { type: 'string', default: TASK_CASES.map((test) => test.name).join(',') },
     subjects: { type: 'string' },
     rounds: { type: 'string', default: '15' },
     duration: { type: 'string', default: '0.3' },
@@ -95,9 +63,9 @@ interface TaskResults {
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const RESULTS = fileURLToPath(new URL('results/', import.meta.url));
 const cases = values.cases.split(',').map((name) => {
-  const found = CASES.find((test) => test.name === name);
+  const found = TASK_CASES.find((test) => test.name === name);
   if (found === undefined)
-    throw new RangeError(`unknown case "${name}": choose from ${CASES.map((test) => test.name).join(', ')}`);
+    throw new RangeError(`unknown case "${name}": choose from ${TASK_CASES.map((test) => test.name).join(', ')}`);
   return found;
 });
 const rounds = Number(values.rounds);
@@ -130,7 +98,7 @@ for (const test of cases) {
   report(result);
 }
 console.log('\nvs: the median of the ratios within each round, to the fastest set-up of that peer.');
-if (values.save || (cases.length === CASES.length && values.subjects === undefined)) save();
+if (values.save || (cases.length === TASK_CASES.length && values.subjects === undefined)) save();
 if (results.cases.some((result) => Object.keys(result.failures).length > 0)) process.exitCode = 1;
 
 async function runCase(test: TaskCase): Promise<TaskCaseResult> {
