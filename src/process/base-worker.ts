@@ -14,7 +14,7 @@ import { FLAG_CLOSE_TAKEN, FLAGS, RECEIVE_TIME, TAKEN_TIME } from '../shm/connec
 import { DISPATCHES, LATE_PACKAGES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS } from '../shm/counters.ts';
 import { MANAGER_INBOX, workerInbox } from '../shm/layout.ts';
 import { Inbox } from '../shm/mailbox.ts';
-import { CLOSE_REQUEST, REOPEN_LOG, RESET_REQUEST, STOP_WORKER, TASK, WORKER_READY } from '../shm/messages.ts';
+import { CLOSE_REQUEST, isLetter, REOPEN_LOG, RESET_REQUEST, STOP_WORKER, WORKER_READY } from '../shm/messages.ts';
 import type { Message } from '../shm/ring.ts';
 import { WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
 import { peerAddressText, peerPort } from '../sys/datagram.ts';
@@ -215,7 +215,7 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
   private handle(reader: Message): void {
     if (handleOwnerMessage(this.reactor, reader)) return;
     const { kind, a, b } = reader;
-    if (kind > TASK) {
+    if (isLetter(kind)) {
       this.letters.handle(reader);
       return;
     }

@@ -20,11 +20,11 @@ import {
   CLOSE_REQUEST,
   CONNECT,
   DATA,
+  isLetter,
   PACKET,
   REOPEN_LOG,
   RESET_REQUEST,
   STOP_WORKER,
-  TASK,
 } from '../shm/messages.ts';
 import { type PacketView, readPacket } from '../shm/packet-message.ts';
 import { BROKEN, type Message } from '../shm/ring.ts';
@@ -151,11 +151,11 @@ export class EventWorker {
       this.packet(reader);
       return;
     }
-    if (kind > TASK) {
-      if (kind === BROKEN && reader.brokenKind === DATA) this.lost(a, b, reader.brokenLength);
+    if (isLetter(kind)) {
       this.letters.handle(reader);
       return;
     }
+    if (kind === BROKEN && reader.brokenKind === DATA) this.lost(a, b, reader.brokenLength);
     const certificate = kind === CONNECT ? textOf(reader) : null;
     reader.release();
     const { application } = this;

@@ -1,6 +1,6 @@
 /** What every process does with values from other processes: they are read here and given to the application. */
 import { emptyLetter, readLetter } from '../shm/letter.ts';
-import { COMMAND, COMMAND_REPLY, PIPE_MESSAGE, RESULT } from '../shm/messages.ts';
+import { COMMAND, COMMAND_REPLY, isLetter, PIPE_MESSAGE, RESULT } from '../shm/messages.ts';
 import type { Message } from '../shm/ring.ts';
 import type { Application } from './application.ts';
 
@@ -16,7 +16,7 @@ export class Letters {
   handle(message: Message): void {
     const { application, letter } = this;
     const { kind, a, b } = message;
-    const known = kind >= RESULT && kind <= COMMAND_REPLY;
+    const known = isLetter(kind);
     if (known) readLetter(message, letter);
     message.release();
     if (!known) return;

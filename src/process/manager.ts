@@ -13,7 +13,15 @@ import { CRASHES, KILLS, RELOADS, RELOADS_REFUSED, RESTARTS, STARTS_FAILED, TASK
 import { endLife } from '../shm/lanes.ts';
 import { LANES_PER_WORKER, MANAGER_INBOX, MASTER_INBOX, workerInbox, workerLane } from '../shm/layout.ts';
 import { announceLane, Inbox, releaseInboxOfDead } from '../shm/mailbox.ts';
-import { MANAGER_READY, RELOAD, REOPEN_LOG, SHUTDOWN, TASK, WORKER_READY, WORKER_STOPPING } from '../shm/messages.ts';
+import {
+  isLetter,
+  MANAGER_READY,
+  RELOAD,
+  REOPEN_LOG,
+  SHUTDOWN,
+  WORKER_READY,
+  WORKER_STOPPING,
+} from '../shm/messages.ts';
 import { WORD_RELOADING } from '../shm/segment.ts';
 import { takeIncomingOfDead, takeTasksOfDead } from '../shm/tasks-in-hand.ts';
 import type { Application } from './application.ts';
@@ -103,7 +111,7 @@ export class Manager {
     const letters = new Letters(options.application);
     this.watch = new InboxWatch(options.runtime, inbox, (message) => {
       const { kind, a, b } = message;
-      if (kind > TASK) {
+      if (isLetter(kind)) {
         letters.handle(message);
         return;
       }

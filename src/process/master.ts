@@ -8,7 +8,7 @@ import { MANAGER_RESTARTS } from '../shm/counters.ts';
 import { endLife } from '../shm/lanes.ts';
 import { LANES_PER_WORKER, MANAGER_INBOX, MANAGER_LANE, MASTER_INBOX, workerInbox, workerLane } from '../shm/layout.ts';
 import { announceLane, Inbox, releaseInboxOfDead } from '../shm/mailbox.ts';
-import { MANAGER_READY, RELOAD, REOPEN_LOG, SHUTDOWN, TASK } from '../shm/messages.ts';
+import { isLetter, MANAGER_READY, RELOAD, REOPEN_LOG, SHUTDOWN } from '../shm/messages.ts';
 import { STATE_RUNNING, STATE_STOPPING, WORD_MANAGER_PID, WORD_STATE } from '../shm/segment.ts';
 import type { Application } from './application.ts';
 import { InboxWatch } from './inbox-watch.ts';
@@ -58,7 +58,7 @@ export class Master {
     const letters = new Letters(options.application);
     this.watch = new InboxWatch(this.runtime, inbox, (message) => {
       const { kind } = message;
-      if (kind > TASK) {
+      if (isLetter(kind)) {
         letters.handle(message);
         return;
       }

@@ -1,6 +1,6 @@
 import { SENDS_LATE } from '../shm/counters.ts';
 import { decodeFileMessage } from '../shm/file-message.ts';
-import { FINISH_CLOSE, PAUSE, RESET, RESUME, SEND, SENDFILE } from '../shm/messages.ts';
+import { FINISH_CLOSE, isForOwner, PAUSE, RESET, RESUME, SEND, SENDFILE } from '../shm/messages.ts';
 import type { Message } from '../shm/ring.ts';
 import type { Reactor } from './reactor.ts';
 
@@ -10,7 +10,7 @@ import type { Reactor } from './reactor.ts';
  */
 export function handleOwnerMessage(reactor: Reactor, message: Message): boolean {
   const { kind, a: slot, b: serial } = message;
-  if (kind < SEND || kind > SENDFILE) return false;
+  if (!isForOwner(kind)) return false;
   const connection = reactor.find(slot, serial);
   if (connection === null) {
     if (kind === SEND || kind === SENDFILE) reactor.counters.add(SENDS_LATE, 1);

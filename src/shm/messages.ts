@@ -1,6 +1,8 @@
 /**
  * What processes tell each other through rings. In messages about a connection, a is its slot and b its serial: who finds
  * another serial in the slot knows that the connection has ended meanwhile, and ignores the message.
+ *
+ * The tens of a kind say what it is about: see isForOwner and isLetter. Besides, the order of the numbers means nothing.
  */
 
 // From the owner of connections to an event worker.
@@ -24,6 +26,10 @@ export const PAUSE = 13;
 export const RESUME = 14;
 /** A part of a file, in order with what is sent otherwise; the payload is that of file-message.ts. */
 export const SENDFILE = 15;
+
+export function isForOwner(kind: number): boolean {
+  return kind >= SEND && kind < SEND + 10;
+}
 
 // From anybody to the event worker that runs a connection's callbacks.
 export const CLOSE_REQUEST = 20;
@@ -54,6 +60,8 @@ export const SHUTDOWN = 44;
 export const REOPEN_LOG = 45;
 /** To the master: the manager has spawned everybody. */
 export const MANAGER_READY = 46;
+/** To a task worker: there is something in the message queue. */
+export const TASK_QUEUED = 47;
 
 // Letters (letter.ts): values from process to process.
 /** To a task worker. a: task id, b: worker id of the source; -1 where nobody waits for an answer. */
@@ -67,5 +75,7 @@ export const COMMAND = 53;
 /** a: number of the request. */
 export const COMMAND_REPLY = 54;
 
-/** To a task worker, without payload: there is something in the message queue. */
-export const TASK_QUEUED = 55;
+/** A value, to be read with letter.ts. Every process gets letters; a TASK is for a task worker only. */
+export function isLetter(kind: number): boolean {
+  return kind >= TASK && kind < TASK + 10;
+}
