@@ -11,12 +11,11 @@ import { handleOwnerMessage } from '../reactor/owner-messages.ts';
 import type { ReactorPort } from '../reactor/port.ts';
 import { Reactor } from '../reactor/reactor.ts';
 import { FLAG_CLOSE_TAKEN, FLAGS, RECEIVE_TIME, TAKEN_TIME } from '../shm/connections.ts';
-import { DISPATCHES, LATE_PACKAGES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS } from '../shm/counters.ts';
+import { LATE_PACKAGES } from '../shm/counters.ts';
 import { MANAGER_INBOX, workerInbox } from '../shm/layout.ts';
 import { Inbox } from '../shm/mailbox.ts';
 import { CLOSE_REQUEST, isLetter, REOPEN_LOG, RESET_REQUEST, STOP_WORKER, WORKER_READY } from '../shm/messages.ts';
 import type { Message } from '../shm/ring.ts';
-import { WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
 import { peerAddressText, peerPort } from '../sys/datagram.ts';
 import { runNextTicks, type Watch, watchReadable } from '../sys/libc.ts';
 import { yieldProcessor } from '../sys/process.ts';
@@ -24,7 +23,7 @@ import { Slab } from '../sys/slab.ts';
 import type { Application } from './application.ts';
 import { InboxWatch } from './inbox-watch.ts';
 import { Letters } from './letters.ts';
-import { requestLimit } from './request-limit.ts';
+import { Requests } from './requests.ts';
 import type { RoleSettings } from './role-settings.ts';
 import type { Runtime, TurnEnd } from './runtime.ts';
 import type { Wire } from './wire.ts';
@@ -32,10 +31,6 @@ import { flushOutbox, WorkerLife } from './worker-life.ts';
 
 /** However much the sockets bring: the rest of Node's loop has its turn this often. */
 const TURN_MS = 1;
-/** Output is handed to the kernel at the end of a turn, but no later than this. */
-const FLUSH_MS = 2;
-/** Looking at the clock costs: only every so many messages. */
-const CLOCK_EVERY = 4;
 
 export interface BaseWorkerOptions {
   runtime: Runtime;
@@ -60,16 +55,11 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
   private readonly inboxWatch: InboxWatch;
   private readonly letters: Letters;
   private readonly life: WorkerLife;
+  private readonly requests: Requests;
   private watch: Watch | null = null;
   private ticker: NodeJS.Timeout | null = null;
   private readonly words: Int32Array;
   private readonly numbers: Float64Array;
-  private readonly counters: number;
-  private readonly statusWord: number;
-  private readonly requestsMax: number;
-  private requests = 0;
-  private sinceClock = 0;
-  private flushedAt = 0;
   /** Goes on where a turn has left something. */
   private again: NodeJS.Immediate | null = null;
   private readonly pollAgain = (): void => {
@@ -85,9 +75,6 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
     this.hasManager = options.hasManager;
     this.words = runtime.segment.words;
     this.numbers = runtime.segment.numbers;
-    this.counters = runtime.counters.base;
-    this.statusWord = runtime.workers.statusWord(runtime.workerId);
-    this.requestsMax = requestLimit(settings.maxRequest, settings.maxRequestGrace);
     this.reactor = new Reactor({
       owner: runtime.workerId,
       reactorCount: 1,
@@ -117,13 +104,23 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
       finish: (deadline) => this.finish(deadline),
       onEnd: options.onEnd,
     });
+    this.requests = new Requests({
+      runtime,
+      settings,
+      life: this.life,
+      flush: () => {
+        this.reactor.flushOutput();
+        runtime.outbox.flush();
+      },
+      onLimit: () => this.stop(settings.reloadAsync),
+    });
   }
 
   run(): void {
     const { runtime, reactor } = this;
     this.application.workerStart(runtime.workerId);
     if (this.life.stopping) return;
-    this.words[this.statusWord] = WORKER_IDLE;
+    this.requests.open();
     this.inbox.take(runtime.lane);
     this.inboxWatch.start();
     // The first message may have been to stop: nothing is to be watched then, or the loop would never become empty.
@@ -262,47 +259,23 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
   }
 
   private receive(connection: Connection, data: Buffer): void {
-    const { words, numbers, counters } = this;
+    const { numbers } = this;
     numbers[connection.numberBase + TAKEN_TIME] = numbers[connection.numberBase + RECEIVE_TIME];
-    words[this.statusWord] = WORKER_BUSY;
-    numbers[counters + DISPATCHES]++;
-    numbers[counters + LIFE_DISPATCHES]++;
+    this.requests.begin();
     this.application.receive(connection.slot, connection.serial, data);
-    this.served();
+    this.requests.end();
   }
 
   packet({ port, batch, next }: PacketSource, nowMs: number): boolean {
-    const { words, numbers, counters } = this;
     const { u8 } = batch.memory;
     const addressAt = batch.addressAt(next);
     const addressLength = batch.addressLength(next);
     const data = this.slab.copy(u8, batch.dataAt(next), batch.length(next));
     const address = peerAddressText(u8, addressAt, addressLength);
-    words[this.statusWord] = WORKER_BUSY;
-    numbers[counters + DISPATCHES]++;
-    numbers[counters + LIFE_DISPATCHES]++;
+    this.requests.begin();
     this.application.packet(port.index, data, address, peerPort(u8, addressAt, addressLength), nowMs / 1000);
-    this.served();
+    this.requests.end();
     return true;
-  }
-
-  /** The callback of a request has returned. */
-  private served(): void {
-    const { words, numbers, counters } = this;
-    numbers[counters + REQUESTS]++;
-    numbers[counters + LIFE_REQUESTS]++;
-    if (!this.life.stopping) words[this.statusWord] = WORKER_IDLE;
-    if (++this.sinceClock === CLOCK_EVERY) this.checkClock();
-    if (++this.requests === this.requestsMax) this.stop(this.settings.reloadAsync);
-  }
-
-  private checkClock(): void {
-    this.sinceClock = 0;
-    const now = Date.now();
-    if (now - this.flushedAt < FLUSH_MS) return;
-    this.flushedAt = now;
-    this.reactor.flushOutput();
-    this.runtime.outbox.flush();
   }
 
   canTake(): boolean {

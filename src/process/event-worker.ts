@@ -12,7 +12,7 @@ import {
   TAKEN_BYTES,
   TAKEN_TIME,
 } from '../shm/connections.ts';
-import { DISPATCHES, LATE_PACKAGES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS } from '../shm/counters.ts';
+import { LATE_PACKAGES } from '../shm/counters.ts';
 import {
   BUFFER_EMPTY,
   BUFFER_FULL,
@@ -29,21 +29,16 @@ import {
 import { type PacketView, readPacket } from '../shm/packet-message.ts';
 import { BROKEN, type Message } from '../shm/ring.ts';
 import { STATE_STOPPING, WORD_STATE } from '../shm/segment.ts';
-import { WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
 import { peerAddressText, peerPort } from '../sys/datagram.ts';
 import { Slab } from '../sys/slab.ts';
 import type { Application } from './application.ts';
 import { HandedInbox } from './handed-inbox.ts';
 import { Letters } from './letters.ts';
-import { requestLimit } from './request-limit.ts';
+import { Requests } from './requests.ts';
 import type { RoleSettings } from './role-settings.ts';
 import type { Runtime } from './runtime.ts';
 import { flushOutbox, WorkerLife } from './worker-life.ts';
 
-/** Output is handed on at the end of a batch, but no later than this. */
-const FLUSH_MS = 2;
-/** Looking at the clock costs: only every so many messages. */
-const CLOCK_EVERY = 4;
 /** How often a worker that is told to stop looks whether everything is served. */
 const STOP_RETRY_MS = 2;
 
@@ -54,19 +49,14 @@ export class EventWorker {
   private readonly inbox: HandedInbox;
   private readonly letters: Letters;
   private readonly life: WorkerLife;
+  private readonly requests: Requests;
   private readonly words: Int32Array;
   private readonly numbers: Float64Array;
-  private readonly counters: number;
-  private readonly statusWord: number;
   private readonly slab = new Slab();
   /** Without close events the end of a connection overtakes its data, which is delivered all the same. */
   private readonly deliversLate: boolean;
-  private readonly requestsMax: number;
   /** The server ends, and everything was served: what still comes is results of tasks and the like. */
   private servedAll = false;
-  private requests = 0;
-  private sinceClock = 0;
-  private flushedAt = 0;
   private readonly view: PacketView = {
     bytes: new Uint8Array(0),
     seconds: 0,
@@ -83,9 +73,6 @@ export class EventWorker {
     this.deliversLate = !keepsWorker && !settings.discardTimeoutRequest;
     this.words = runtime.segment.words;
     this.numbers = runtime.segment.numbers;
-    this.counters = runtime.counters.base;
-    this.statusWord = runtime.workers.statusWord(runtime.workerId);
-    this.requestsMax = requestLimit(settings.maxRequest, settings.maxRequestGrace);
     this.letters = new Letters(application);
     this.inbox = new HandedInbox({
       runtime,
@@ -108,12 +95,19 @@ export class EventWorker {
       },
       onEnd: () => process.exit(0),
     });
+    this.requests = new Requests({
+      runtime,
+      settings,
+      life: this.life,
+      flush: () => runtime.outbox.flush(),
+      onLimit: () => this.stop(settings.reloadAsync),
+    });
   }
 
   run(): void {
     this.application.workerStart(this.runtime.workerId);
     if (this.life.stopping) return;
-    this.words[this.statusWord] = WORKER_IDLE;
+    this.requests.open();
     this.inbox.take();
   }
 
@@ -193,7 +187,7 @@ export class EventWorker {
   private receive(reader: Message): void {
     const { a: slot, b: serial, length } = reader;
     const data = reader.bytes ?? this.slab.copy(reader.data.u8, reader.offset, length);
-    const { words, numbers, counters } = this;
+    const { words, numbers } = this;
     const base = this.runtime.connections.wordBase(slot);
     const live = words[base + SERIAL] === serial && words[base + STATE] !== STATE_FREE;
     if (live) {
@@ -208,11 +202,9 @@ export class EventWorker {
       this.dropped(serial);
       return;
     }
-    words[this.statusWord] = WORKER_BUSY;
-    numbers[counters + DISPATCHES]++;
-    numbers[counters + LIFE_DISPATCHES]++;
+    this.requests.begin();
     this.application.receive(slot, serial, data);
-    this.served();
+    this.requests.end();
   }
 
   /** Data that died with the process before us is on its way no longer. */
@@ -232,7 +224,7 @@ export class EventWorker {
   }
 
   private packet(reader: Message): void {
-    const { view, words, numbers, counters } = this;
+    const { view } = this;
     const { a: portIndex } = reader;
     readPacket(reader, view);
     const { bytes, addressAt, addressLength, seconds } = view;
@@ -240,29 +232,9 @@ export class EventWorker {
     const address = peerAddressText(bytes, addressAt, addressLength);
     const port = peerPort(bytes, addressAt, addressLength);
     reader.release();
-    words[this.statusWord] = WORKER_BUSY;
-    numbers[counters + DISPATCHES]++;
-    numbers[counters + LIFE_DISPATCHES]++;
+    this.requests.begin();
     this.application.packet(portIndex, data, address, port, seconds);
-    this.served();
-  }
-
-  /** The callback of a request has returned. */
-  private served(): void {
-    const { words, numbers, counters } = this;
-    numbers[counters + REQUESTS]++;
-    numbers[counters + LIFE_REQUESTS]++;
-    if (!this.life.stopping) words[this.statusWord] = WORKER_IDLE;
-    if (++this.sinceClock === CLOCK_EVERY) this.checkClock();
-    if (++this.requests === this.requestsMax) this.stop(this.settings.reloadAsync);
-  }
-
-  private checkClock(): void {
-    this.sinceClock = 0;
-    const now = Date.now();
-    if (now - this.flushedAt < FLUSH_MS) return;
-    this.flushedAt = now;
-    this.runtime.outbox.flush();
+    this.requests.end();
   }
 }
 
