@@ -1,4 +1,4 @@
-import { reactorInbox } from '../shm/layout.ts';
+import { ownerInbox } from '../shm/layout.ts';
 import { RESET } from '../shm/messages.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -16,7 +16,7 @@ export function endOrphans(runtime: Runtime, lane: number): void {
   setTimeout(() => {
     for (const { slot, serial } of orphans) {
       if (!connections.isClosing(slot, serial)) continue;
-      runtime.tell(reactorInbox(Math.floor(slot / segment.layout.slotsPerOwner)), RESET, slot, serial);
+      runtime.tell(ownerInbox(segment.layout, slot), RESET, slot, serial);
     }
   }, ORPHAN_WAIT_MS);
 }

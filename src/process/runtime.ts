@@ -66,7 +66,7 @@ export class Runtime {
     // Tasks, and what user processes do, may keep the thread for long. Only event workers have so much to send that a
     // gathered announcement pays.
     if (role !== 'worker') this.turn.announce = () => this.outbox.flush();
-    this.wire = new RingWire(segment.layout, this.outbox, this.turn);
+    this.wire = new RingWire(this.outbox, this.turn);
   }
 
   /** From here on each turn ends with this, too. */

@@ -4,7 +4,6 @@ import {
   SWOOLE_ERROR_TASK_DISPATCH_FAIL,
   SWOOLE_TASK_NOREPLY,
 } from '../constants.ts';
-import { workerInbox } from '../shm/layout.ts';
 import { type Letter, postLetter } from '../shm/letter.ts';
 import { RESULT } from '../shm/messages.ts';
 import type { RingWriter } from '../shm/ring.ts';
@@ -21,8 +20,7 @@ export function tellTaskDied(
   { taskId, source, life, flags }: TaskInTable,
 ): void {
   if (!isAnswerable(runtime, source, flags)) return;
-  const { outbox, segment } = runtime;
-  const writer = outbox.to(workerInbox(segment.layout, source));
+  const writer = runtime.outbox.toWorker(source);
   const code = SWOOLE_ERROR_SERVER_WORKER_TERMINATED;
   postLetter(writer, RESULT, taskId, taskWorkerId, life, flags | TASK_FAILED, code, '');
   runtime.sent();
@@ -102,6 +100,6 @@ export class TaskInHand {
 
   /** The ring that its answers go through. */
   writer(): RingWriter {
-    return this.runtime.outbox.to(workerInbox(this.runtime.segment.layout, this.sourceId));
+    return this.runtime.outbox.toWorker(this.sourceId);
   }
 }

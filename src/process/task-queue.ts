@@ -11,7 +11,6 @@ import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } f
 import { basename, dirname, join, resolve } from 'node:path';
 import { SWOOLE_IPC_PREEMPTIVE, SWOOLE_TASK_TMPFILE } from '../constants.ts';
 import { SWOOLE_IPC_BYTES } from '../protocol/swoole-limits.ts';
-import { workerInbox } from '../shm/layout.ts';
 import { decodeLetter } from '../shm/letter.ts';
 import { TASK_QUEUED } from '../shm/messages.ts';
 import { decodeTask, encodeTask, letterOfTask, type QueuedTask } from '../shm/queued-task.ts';
@@ -95,10 +94,9 @@ export class QueueRoute implements TaskRoute, Backlog {
 
   /** Answers 0 or an errno; EAGAIN: the queue is full, try again. */
   private send(task: Outgoing): number {
-    const { segment, outbox } = this.runtime;
     let error = task.bytes.length > MESSAGE_BYTES_MAX ? this.putIntoFile(task) : 0;
     if (error === 0) error = sendMessage(this.queue, task.workerId + 1, task.bytes);
-    if (error === 0) outbox.to(workerInbox(segment.layout, task.workerId)).post(TASK_QUEUED, 0, 0);
+    if (error === 0) this.runtime.outbox.toWorker(task.workerId).post(TASK_QUEUED, 0, 0);
     else if (error !== EAGAIN && task.path !== '') rmSync(task.path, { force: true });
     return error;
   }

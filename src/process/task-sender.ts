@@ -1,7 +1,6 @@
 /** The way to task workers: chooses one, and puts the task into its ring or into the message queue. */
 import { SWOOLE_ERROR_SERVER_NO_IDLE_WORKER, SWOOLE_LOG_WARNING } from '../constants.ts';
 import { TASKS_SENT, TASKS_UNIDLE } from '../shm/counters.ts';
-import { workerInbox } from '../shm/layout.ts';
 import { postLetter } from '../shm/letter.ts';
 import { someStart } from '../shm/mailbox.ts';
 import { TASK } from '../shm/messages.ts';
@@ -27,8 +26,8 @@ export class RingRoute implements TaskRoute {
   }
 
   post(workerId: number, taskId: number, sourceId: number, flags: number, data: unknown): number {
-    const { outbox, segment, life } = this.runtime;
-    const writer = outbox.to(workerInbox(segment.layout, workerId));
+    const { outbox, life } = this.runtime;
+    const writer = outbox.toWorker(workerId);
     postLetter(writer, TASK, taskId, sourceId, life, flags, data, 'the data of a task');
     if (writer.blocked) this.runtime.holdTask();
     return 0;

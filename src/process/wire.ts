@@ -4,7 +4,6 @@
  */
 
 import { encodeFileMessage } from '../shm/file-message.ts';
-import { type Layout, reactorInbox, workerInbox } from '../shm/layout.ts';
 import type { Outbox } from '../shm/mailbox.ts';
 import { FINISH_CLOSE, PAUSE, RESET, RESUME, SEND, SENDFILE } from '../shm/messages.ts';
 import { RECORD_MAX, type RingWriter } from '../shm/ring.ts';
@@ -33,29 +32,16 @@ export interface Wire {
 const TEXT_IN_PLACE = RECORD_MAX / 3 - 8;
 
 export class RingWire implements Wire {
-  private readonly layout: Layout;
   private readonly outbox: Outbox;
   private readonly turn: Turn;
-  private readonly writers: (RingWriter | undefined)[] = [];
 
-  constructor(layout: Layout, outbox: Outbox, turn: Turn) {
-    this.layout = layout;
+  constructor(outbox: Outbox, turn: Turn) {
     this.outbox = outbox;
     this.turn = turn;
   }
 
-  private writerTo(slot: number): RingWriter {
-    const owner = Math.floor(slot / this.layout.slotsPerOwner);
-    const writer = this.writers[owner];
-    if (writer !== undefined) return writer;
-    const inbox = this.layout.reactorCount > 0 ? reactorInbox(owner) : workerInbox(this.layout, owner);
-    const created = this.outbox.to(inbox);
-    this.writers[owner] = created;
-    return created;
-  }
-
   send(slot: number, serial: number, data: string | Uint8Array): void {
-    const writer = this.writerTo(slot);
+    const writer = this.outbox.toOwner(slot);
     if (typeof data === 'string') this.sendText(writer, slot, serial, data);
     else writer.post(SEND, slot, serial, data);
     this.turn.touch();
@@ -72,7 +58,7 @@ export class RingWire implements Wire {
   }
 
   sendFile(slot: number, serial: number, path: string, offset: number, length: number): void {
-    this.writerTo(slot).post(SENDFILE, slot, serial, encodeFileMessage(path, offset, length), true);
+    this.outbox.toOwner(slot).post(SENDFILE, slot, serial, encodeFileMessage(path, offset, length), true);
     this.turn.touch();
   }
 
@@ -93,12 +79,12 @@ export class RingWire implements Wire {
   }
 
   private control(kind: number, slot: number, serial: number): void {
-    this.writerTo(slot).post(kind, slot, serial);
+    this.outbox.toOwner(slot).post(kind, slot, serial);
     this.turn.touch();
   }
 
   waitingBytes(slot: number): number {
-    const writer = this.writerTo(slot);
+    const writer = this.outbox.toOwner(slot);
     return writer.blocked ? writer.waitingFor(slot) : 0;
   }
 }

@@ -10,7 +10,6 @@ import { SWOOLE_IPC_BYTES } from '../protocol/swoole-limits.ts';
 import { type ConnectionTable, DISPATCHED_BYTES, TAKEN_BYTES } from '../shm/connections.ts';
 import { DISPATCHES_DISCARDED } from '../shm/counters.ts';
 import type { LaneCounters } from '../shm/lanes.ts';
-import { type Layout, workerInbox } from '../shm/layout.ts';
 import type { Outbox } from '../shm/mailbox.ts';
 import { BUFFER_EMPTY, BUFFER_FULL, CLOSE, CONNECT, DATA } from '../shm/messages.ts';
 import { RECORD_MAX, type RingWriter } from '../shm/ring.ts';
@@ -28,7 +27,6 @@ const TYPE_CLOSE = 4;
 const TYPE_CONNECT = 5;
 
 export interface RingDeliveryOptions {
-  layout: Layout;
   outbox: Outbox;
   dispatcher: Dispatcher;
   connections: ConnectionTable;
@@ -45,10 +43,10 @@ const DROP = -1;
 export class RingDelivery implements Delivery {
   address = 0;
   private readonly options: RingDeliveryOptions;
+  private readonly outbox: Outbox;
   private readonly dispatcher: Dispatcher;
   private readonly connections: ConnectionTable;
   private readonly words: Int32Array;
-  private readonly writers: (RingWriter | undefined)[] = [];
   /** The ring that the pending reserve() chose, and where a connection that waits is looked at again. */
   private chosen: RingWriter | null = null;
   private chosenWorker = 0;
@@ -57,24 +55,17 @@ export class RingDelivery implements Delivery {
 
   constructor(options: RingDeliveryOptions) {
     this.options = options;
+    this.outbox = options.outbox;
     this.dispatcher = options.dispatcher;
     this.connections = options.connections;
     this.words = options.connections.words;
-  }
-
-  private writerTo(worker: number): RingWriter {
-    const writer = this.writers[worker];
-    if (writer !== undefined) return writer;
-    const created = this.options.outbox.to(workerInbox(this.options.layout, worker));
-    this.writers[worker] = created;
-    return created;
   }
 
   reserve(connection: Connection): number {
     if (this.options.askUser !== null) return this.reserveForUser(connection);
     if (this.options.maxQueuedBytes > 0 && this.queuedBytes(connection) > this.options.maxQueuedBytes) return -1;
     const worker = this.dispatcher.choose(connection.slot);
-    const writer = this.writerTo(worker);
+    const writer = this.outbox.toWorker(worker);
     const room = writer.claim(READ_BYTES, READ_LEAST_BYTES);
     if (room < 0) return -1;
     this.chosen = writer;
@@ -102,7 +93,7 @@ export class RingDelivery implements Delivery {
     }
     if (this.options.maxQueuedBytes > 0 && this.queuedBytes(connection) > this.options.maxQueuedBytes) return false;
     const worker = this.dispatcher.choose(connection.slot);
-    const writer = this.writerTo(worker);
+    const writer = this.outbox.toWorker(worker);
     // One package may wait in our own memory; with it there, the ring counts as full.
     if (writer.blocked && !writer.pump()) return false;
     this.words[connection.base + DISPATCHED_BYTES] += length;
@@ -111,7 +102,7 @@ export class RingDelivery implements Delivery {
   }
 
   private post(worker: number, connection: Connection, bytes: Uint8Array, start: number, length: number): void {
-    const writer = this.writerTo(worker);
+    const writer = this.outbox.toWorker(worker);
     if (length <= RECORD_MAX && writer.claim(length, length) === length) {
       const at = writer.payloadOffset();
       const target = writer.data.u8;
@@ -128,19 +119,21 @@ export class RingDelivery implements Delivery {
     this.untoldBytes += length;
     if (this.untoldBytes < TELL_BYTES) return;
     this.untoldBytes = 0;
-    this.options.outbox.flush();
+    this.outbox.flush();
   }
 
   canTake(connection: Connection): boolean {
     if (this.options.maxQueuedBytes > 0 && this.queuedBytes(connection) > this.options.maxQueuedBytes) return false;
     if (this.options.askUser === null && this.dispatcher.events)
-      return this.hasRoom(this.writerTo(this.dispatcher.owner(connection.slot)));
+      return this.hasRoom(this.dispatcher.owner(connection.slot));
     // The next package may go anywhere.
-    return this.writers.every((writer) => writer === undefined || this.hasRoom(writer));
+    for (let worker = 0; worker < this.dispatcher.workerCount; worker++) if (!this.hasRoom(worker)) return false;
+    return true;
   }
 
-  private hasRoom(writer: RingWriter): boolean {
-    return (!writer.blocked || writer.pump()) && writer.claim(READ_BYTES, READ_LEAST_BYTES) >= 0;
+  private hasRoom(worker: number): boolean {
+    const writer = this.outbox.openedToWorker(worker);
+    return writer === null || ((!writer.blocked || writer.pump()) && writer.claim(READ_BYTES, READ_LEAST_BYTES) >= 0);
   }
 
   private queuedBytes(connection: Connection): number {
@@ -200,7 +193,7 @@ export class RingDelivery implements Delivery {
     if (!this.dispatcher.events) return null;
     const worker = this.workerByUser(connection, type, null);
     if (worker === DROP) return null;
-    const writer = this.writerTo(worker);
+    const writer = this.outbox.toWorker(worker);
     writer.post(kind, connection.slot, connection.serial, payload, true);
     this.dispatcher.sent(worker, writer);
     if (kind === CLOSE) connection.closeWorker = worker;

@@ -4,7 +4,6 @@ import { SWOOLE_DISPATCH_RESULT_USERFUNC_FALLBACK, SWOOLE_LOG_WARNING } from '..
 import { SWOOLE_IPC_BYTES } from '../protocol/swoole-limits.ts';
 import { DATAGRAMS_DROPPED, DISPATCHES_DISCARDED } from '../shm/counters.ts';
 import type { LaneCounters } from '../shm/lanes.ts';
-import { type Layout, workerInbox } from '../shm/layout.ts';
 import type { Outbox } from '../shm/mailbox.ts';
 import { PACKET } from '../shm/messages.ts';
 import { packetDataOffset, writePacketHead } from '../shm/packet-message.ts';
@@ -21,7 +20,6 @@ const TYPE_PACKET = 1;
 const DROP = -1;
 
 export interface RingPacketsOptions {
-  layout: Layout;
   outbox: Outbox;
   dispatcher: Dispatcher;
   counters: LaneCounters;
@@ -32,7 +30,6 @@ export interface RingPacketsOptions {
 export class RingPackets implements PacketDelivery {
   private readonly options: RingPacketsOptions;
   private readonly dispatcher: Dispatcher;
-  private readonly writers: (RingWriter | undefined)[] = [];
   /** By worker: since when its ring has been full, in ms; 0 = it is not. */
   private readonly fullSince: number[];
   private dropped = 0;
@@ -54,7 +51,7 @@ export class RingPackets implements PacketDelivery {
         this.options.counters.add(DISPATCHES_DISCARDED, 1);
         return true;
       }
-      const writer = this.writerTo(worker);
+      const writer = this.options.outbox.toWorker(worker);
       if (this.post(source, writer, nowMs)) {
         this.dispatcher.sent(worker, writer);
         this.fullSince[worker] = 0;
@@ -150,13 +147,5 @@ export class RingPackets implements PacketDelivery {
     bytes.set(source.subarray(from, from + batch.length(next)), dataOffset);
     writer.post(PACKET, port, addressLength, bytes, true);
     return true;
-  }
-
-  private writerTo(worker: number): RingWriter {
-    const writer = this.writers[worker];
-    if (writer !== undefined) return writer;
-    const created = this.options.outbox.to(workerInbox(this.options.layout, worker));
-    this.writers[worker] = created;
-    return created;
   }
 }

@@ -101,7 +101,6 @@ class ReactorThread {
     this.dispatcher = dispatcher;
     const counters = new LaneCounters(segment, reactorLane(config.id));
     const delivery = new RingDelivery({
-      layout: segment.layout,
       outbox,
       dispatcher,
       connections,
@@ -125,10 +124,7 @@ class ReactorThread {
       heartbeatCheckMs: config.heartbeatCheckMs,
       log,
       // One thread is enough, and so the packets of a peer stay in order.
-      packets:
-        config.id === 0
-          ? new RingPackets({ layout: segment.layout, outbox, dispatcher, counters, askUser, log })
-          : null,
+      packets: config.id === 0 ? new RingPackets({ outbox, dispatcher, counters, askUser, log }) : null,
       handOver: (reactor, fd, portIndex, serial, address) => {
         handedOver.writeInt32LE(serial, 0);
         handedOver.set(address, 4);

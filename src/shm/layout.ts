@@ -139,6 +139,10 @@ export function reactorInbox(reactorId: number): number {
 export function workerInbox(layout: Layout, workerId: number): number {
   return FIRST_REACTOR + layout.reactorCount + workerId;
 }
+/** Of the owner of a connection: a reactor, or in SWOOLE_BASE, where there are none before them, a worker. */
+export function ownerInbox(layout: Layout, slot: number): number {
+  return FIRST_REACTOR + Math.floor(slot / layout.slotsPerOwner);
+}
 /** The worker id that a lane belongs to, or -1 where it is a master's, manager's or reactor's. */
 export function workerOfLane(layout: Layout, lane: number): number {
   const firstWorker = FIRST_REACTOR + layout.reactorCount;

@@ -15,7 +15,7 @@
 import { ringEventfd } from '../sys/eventfd.ts';
 import { DOORBELLS, SLEEPS_SKIPPED } from './counters.ts';
 import { endsWord, LaneCounters } from './lanes.ts';
-import { INBOX_BYTES, inboxOfLane, workerInbox } from './layout.ts';
+import { INBOX_BYTES, inboxOfLane, ownerInbox, workerInbox } from './layout.ts';
 import { RingReader, RingWriter, ringIsIdle } from './ring.ts';
 import type { Segment } from './segment.ts';
 
@@ -228,6 +228,20 @@ export class Outbox {
     const created = new RingWriter(this.segment, inbox, this.lane, this.dirtyWriters);
     this.writers[inbox] = created;
     return created;
+  }
+
+  toWorker(worker: number): RingWriter {
+    return this.to(workerInbox(this.segment.layout, worker));
+  }
+
+  /** The same, or null where nothing was written yet. */
+  openedToWorker(worker: number): RingWriter | null {
+    return this.writers[workerInbox(this.segment.layout, worker)] ?? null;
+  }
+
+  /** The way to whoever owns the connection of a slot. */
+  toOwner(slot: number): RingWriter {
+    return this.to(ownerInbox(this.segment.layout, slot));
   }
 
   /** True exactly when messages to an inbox wait in this process, because their ring was full. */

@@ -1,6 +1,5 @@
 import { SWOOLE_ERROR_INVALID_PARAMS, SWOOLE_ERROR_WRONG_OPERATION } from '../../constants.ts';
 import { describeValue, TswooleError } from '../../errors.ts';
-import { workerInbox } from '../../shm/layout.ts';
 import { postLetter } from '../../shm/letter.ts';
 import { PIPE_MESSAGE } from '../../shm/messages.ts';
 import type { Member } from '../state/member.ts';
@@ -27,7 +26,7 @@ export function sendMessage({ script, runtime }: Member, message: unknown, worke
     );
   if (workerId === runtime.workerId) return refuse('a process cannot send to itself', SWOOLE_ERROR_WRONG_OPERATION);
   const sender = Math.max(0, runtime.workerId);
-  postLetter(runtime.outbox.to(workerInbox(layout, workerId)), PIPE_MESSAGE, sender, 0, 0, 0, message, 'a message');
+  postLetter(runtime.outbox.toWorker(workerId), PIPE_MESSAGE, sender, 0, 0, 0, message, 'a message');
   runtime.sent();
   return true;
 }
