@@ -37,6 +37,8 @@ const FLOORS: Record<string, number> = {
 /** Websocket begins as a request, so this one goes along its floor. */
 const ALONG = new Set(['websocket → http']);
 const LEAVES = new Set(['constants', 'errors', 'log']);
+/** Here stands what users import. */
+const PUBLIC = new Set(['src/index.ts', 'src/constants.ts']);
 const LEAF_ARROWS = new Set(['log → constants']);
 
 /** What users hold of a server. Inside of the room nothing needs them: they stand on top of everything. */
@@ -243,6 +245,20 @@ describe('in src', () => {
 
   it('no compiler or linter is silenced without a reason', () => {
     none(linesWith(SRC, /@ts-(ignore|nocheck)|biome-ignore[^:]*:?\s*$/), 'write what is right, or why it is');
+  });
+
+  it('nothing is exported that nobody imports', () => {
+    const filesWith = new Map<string, number>();
+    const here = { path: 'test/tidy.test.ts', text: readFileSync(fileURLToPath(import.meta.url), 'utf8') };
+    for (const { path, text } of [...ALL, here]) {
+      if (!path.endsWith('.ts')) continue;
+      for (const word of new Set(text.match(/\w+/g))) filesWith.set(word, (filesWith.get(word) ?? 0) + 1);
+    }
+    const declared = /^export (?:abstract |async )?(?:function|const|let|class) (\w+)/gm;
+    const found = SRC.filter(({ path }) => !PUBLIC.has(path)).flatMap(({ path, text }) =>
+      [...text.matchAll(declared)].flatMap(([, name]) => (filesWith.get(name) === 1 ? [`${path}: ${name}`] : [])),
+    );
+    none(found, 'leave "export" out where only the file itself needs it, and delete what nobody does');
   });
 
   it(`no file is longer than ${LINES_MAX} lines`, () => {

@@ -48,43 +48,43 @@ const read = (name: string): string => fs.readFileSync(at(name), 'utf8');
 
 describe('a line', () => {
   it('has date, role symbol, pid, worker id, level and text', () => {
-    logger.info('hello');
+    logger.log(SWOOLE_LOG_INFO, 'hello');
     assert.equal(read('stdout'), '[2026-11-20 23:59:58 *4711.3]\tINFO\thello\n');
   });
 
   it('shows an error code', () => {
-    logger.warning('no idle worker', 9007);
+    logger.log(SWOOLE_LOG_WARNING, 'no idle worker', 9007);
     assert.equal(read('stdout'), '[2026-11-20 23:59:58 *4711.3]\tWARNING\t(ERRNO 9007): no idle worker\n');
   });
 
   it('takes this process and the symbol of no role until it is told', () => {
     const fd = fs.openSync(at('other'), 'a');
     openFds.push(fd);
-    new Logger(fd, () => nowMs).info('x');
+    new Logger(fd, () => nowMs).log(SWOOLE_LOG_INFO, 'x');
     assert.equal(read('other'), `[2026-11-20 23:59:58 %${process.pid}.0]\tINFO\tx\n`);
   });
 
   it('names every level', () => {
     logger.configure({ level: SWOOLE_LOG_DEBUG });
-    logger.debug('a');
-    logger.trace('b');
-    logger.info('c');
-    logger.notice('d');
-    logger.warning('e');
-    logger.error('f');
+    logger.log(SWOOLE_LOG_DEBUG, 'a');
+    logger.log(SWOOLE_LOG_TRACE, 'b');
+    logger.log(SWOOLE_LOG_INFO, 'c');
+    logger.log(SWOOLE_LOG_NOTICE, 'd');
+    logger.log(SWOOLE_LOG_WARNING, 'e');
+    logger.log(SWOOLE_LOG_ERROR, 'f');
     const levels = [...read('stdout').matchAll(/\t([A-Z]+)\t/g)].map((match) => match[1]);
     assert.deepEqual(levels, ['DEBUG', 'TRACE', 'INFO', 'NOTICE', 'WARNING', 'ERROR']);
   });
 
   it('gets a new date when the second changes', () => {
-    logger.info('a');
+    logger.log(SWOOLE_LOG_INFO, 'a');
     nowMs += 1000;
-    logger.info('b');
+    logger.log(SWOOLE_LOG_INFO, 'b');
     assert.match(read('stdout'), /23:59:58 .*\ta\n.*23:59:59 .*\tb\n/);
   });
 
   it('keeps text that is not ASCII', () => {
-    logger.info('日志 ✓');
+    logger.log(SWOOLE_LOG_INFO, '日志 ✓');
     assert.match(read('stdout'), /\t日志 ✓\n$/);
   });
 });
@@ -98,15 +98,15 @@ describe('the level', () => {
 
   it('drops what is below', () => {
     logger.configure({ level: SWOOLE_LOG_WARNING });
-    logger.notice('dropped');
-    logger.warning('kept');
+    logger.log(SWOOLE_LOG_NOTICE, 'dropped');
+    logger.log(SWOOLE_LOG_WARNING, 'kept');
     assert.match(read('stdout'), /^\[[^\n]*kept\n$/);
     assert.equal(logger.level, SWOOLE_LOG_WARNING);
   });
 
   it('NONE drops everything', () => {
     logger.configure({ level: SWOOLE_LOG_NONE });
-    logger.error('dropped');
+    logger.log(SWOOLE_LOG_ERROR, 'dropped');
     logger.log(SWOOLE_LOG_NONE, 'dropped');
     assert.equal(read('stdout'), '');
   });
@@ -124,26 +124,26 @@ describe('once', () => {
 describe('the date', () => {
   it('takes a format', () => {
     logger.configure({ dateFormat: '%d/%b %H' });
-    logger.info('x');
+    logger.log(SWOOLE_LOG_INFO, 'x');
     assert.match(read('stdout'), /^\[20\/Nov 23 \*/);
   });
 
   it('takes a new format within the same second', () => {
-    logger.info('a');
+    logger.log(SWOOLE_LOG_INFO, 'a');
     logger.configure({ dateFormat: '%Y' });
-    logger.info('b');
+    logger.log(SWOOLE_LOG_INFO, 'b');
     assert.match(read('stdout'), /\ta\n\[2026 \*/);
   });
 
   it('refuses a format whose result is longer than 127 bytes', () => {
     logger.configure({ dateFormat: '%B'.repeat(16) });
-    logger.info('x');
+    logger.log(SWOOLE_LOG_INFO, 'x');
     assert.match(read('stdout'), /^\[2026-[^\n]*WARNING\t\(ERRNO 505\): log_date_format [^\n]*128[^\n]*\n\[2026-/);
   });
 
   it('accepts a result of exactly 127 bytes', () => {
     logger.configure({ dateFormat: `${'%B'.repeat(15)}1234567` });
-    logger.info('x');
+    logger.log(SWOOLE_LOG_INFO, 'x');
     assert.match(read('stdout'), /^\[(November){15}1234567 /);
   });
 
@@ -155,7 +155,7 @@ describe('the date', () => {
   it('has six digits of microseconds on request', () => {
     nowMs = START_MS - 123 + 0.042;
     logger.configure({ dateWithMicroseconds: true });
-    logger.info('x');
+    logger.log(SWOOLE_LOG_INFO, 'x');
     assert.match(read('stdout'), /^\[2026-11-20 23:59:58<\.000042> \*/);
   });
 
@@ -165,7 +165,7 @@ describe('the date', () => {
     const real = new Logger(fd);
     real.configure({ dateFormat: '%s' });
     const before = Math.floor(Date.now() / 1000);
-    real.info('x');
+    real.log(SWOOLE_LOG_INFO, 'x');
     const seconds = Number(/^\[(\d+) /.exec(read('real'))![1]);
     assert.ok(seconds >= before && seconds <= before + 2, `seconds=${seconds} before=${before}`);
   });
@@ -175,7 +175,7 @@ describe('a file', () => {
   it('is appended to', () => {
     fs.writeFileSync(at('log'), 'old\n');
     logger.configure({ file: at('log') });
-    logger.info('new');
+    logger.log(SWOOLE_LOG_INFO, 'new');
     assert.match(read('log'), /^old\n\[.*\tnew\n$/);
     assert.equal(read('stdout'), '');
   });
@@ -189,17 +189,17 @@ describe('a file', () => {
 
   it('that cannot be opened leaves the log on standard output, with a warning', () => {
     logger.configure({ file: at('no/such/log') });
-    logger.info('still here');
+    logger.log(SWOOLE_LOG_INFO, 'still here');
     assert.match(read('stdout'), /WARNING\t\(ERRNO 502\): ENOENT.*\n.*\tstill here\n$/);
   });
 
   it('is opened anew by reopen', () => {
     logger.configure({ file: at('log') });
-    logger.info('before');
+    logger.log(SWOOLE_LOG_INFO, 'before');
     fs.renameSync(at('log'), at('log.1'));
-    logger.info('between');
+    logger.log(SWOOLE_LOG_INFO, 'between');
     logger.reopen();
-    logger.info('behind');
+    logger.log(SWOOLE_LOG_INFO, 'behind');
     assert.match(read('log.1'), /before\n.*between\n$/);
     assert.match(read('log'), /^[^\n]*behind\n$/);
   });
@@ -209,11 +209,11 @@ describe('a file', () => {
     logger.configure({ file: at('sub/log') });
     fs.renameSync(at('sub'), at('moved'));
     logger.reopen();
-    logger.info('kept');
+    logger.log(SWOOLE_LOG_INFO, 'kept');
     assert.match(read('moved/log'), /\(ERRNO 502\).*\n.*kept\n$/);
     fs.mkdirSync(at('sub'));
     logger.reopen();
-    logger.info('back');
+    logger.log(SWOOLE_LOG_INFO, 'back');
     assert.match(read('sub/log'), /back\n$/);
   });
 
@@ -221,7 +221,7 @@ describe('a file', () => {
     logger.configure({ file: at('sub/log') });
     fs.mkdirSync(at('sub'));
     logger.reopen();
-    logger.info('there');
+    logger.log(SWOOLE_LOG_INFO, 'there');
     assert.match(read('sub/log'), /there\n$/);
   });
 
@@ -240,7 +240,7 @@ describe('a file', () => {
     assert.equal(logger.fd, stdout);
     logger.configure({ file: at('log') });
     logger.close();
-    logger.info('x');
+    logger.log(SWOOLE_LOG_INFO, 'x');
     assert.equal(logger.fd, stdout);
     assert.match(read('stdout'), /\tx\n$/);
   });
@@ -263,7 +263,7 @@ describe('rotation', () => {
   for (const [rotation, suffix] of suffixes) {
     it(`${rotation} writes to log.${suffix}`, () => {
       logger.configure({ file: at('log'), rotation });
-      logger.info('x');
+      logger.log(SWOOLE_LOG_INFO, 'x');
       assert.match(read(`log.${suffix}`), /\tx\n$/);
       assert.equal(fs.existsSync(at('log')), false);
     });
@@ -271,9 +271,9 @@ describe('rotation', () => {
 
   it('goes to the next file when the time comes', () => {
     logger.configure({ file: at('log'), rotation: SWOOLE_LOG_ROTATION_DAILY });
-    logger.info('today');
+    logger.log(SWOOLE_LOG_INFO, 'today');
     nowMs += 2000;
-    logger.info('tomorrow');
+    logger.log(SWOOLE_LOG_INFO, 'tomorrow');
     assert.match(read('log.20261120'), /^[^\n]*today\n$/);
     assert.match(read('log.20261121'), /^[^\n]*tomorrow\n$/);
   });
@@ -283,8 +283,8 @@ describe('rotation', () => {
     logger.configure({ file: at('sub/log'), rotation: SWOOLE_LOG_ROTATION_DAILY });
     fs.renameSync(at('sub'), at('moved'));
     nowMs += 2000;
-    logger.info('a');
-    logger.info('b');
+    logger.log(SWOOLE_LOG_INFO, 'a');
+    logger.log(SWOOLE_LOG_INFO, 'b');
     const lines = read('moved/log.20261120').trimEnd().split('\n');
     assert.deepEqual(
       lines.map((line) => /\t(\(ERRNO 502\)|a|b)/.exec(line)?.[1]),
@@ -295,7 +295,7 @@ describe('rotation', () => {
   it('can be turned on for a file in use', () => {
     logger.configure({ file: at('log') });
     logger.configure({ rotation: SWOOLE_LOG_ROTATION_MONTHLY });
-    logger.info('x');
+    logger.log(SWOOLE_LOG_INFO, 'x');
     assert.match(read('log.202611'), /\tx\n$/);
   });
 });
@@ -305,8 +305,8 @@ describe('a write that fails', () => {
     const fd = fs.openSync('/dev/full', 'w');
     openFds.push(fd);
     const full = new Logger(fd, () => nowMs);
-    full.info('x');
-    full.info('y');
+    full.log(SWOOLE_LOG_INFO, 'x');
+    full.log(SWOOLE_LOG_INFO, 'y');
     assert.equal(full.droppedLines, 2);
   });
 
@@ -314,7 +314,7 @@ describe('a write that fails', () => {
     const fd = fs.openSync(at('gone'), 'a');
     const gone = new Logger(fd, () => nowMs);
     fs.closeSync(fd);
-    gone.info('x');
+    gone.log(SWOOLE_LOG_INFO, 'x');
     assert.equal(gone.droppedLines, 1);
   });
 });
@@ -340,7 +340,7 @@ describe('a descriptor that is full', () => {
 
   it('is tried again', () => {
     const restore = failWrites(3, 'EAGAIN');
-    logger.info('patient');
+    logger.log(SWOOLE_LOG_INFO, 'patient');
     assert.equal(restore(), 4);
     assert.match(read('stdout'), /patient\n$/);
     assert.equal(logger.droppedLines, 0);
@@ -348,24 +348,24 @@ describe('a descriptor that is full', () => {
 
   it('is tried again after a signal', () => {
     const restore = failWrites(2, 'EINTR');
-    logger.info('patient');
+    logger.log(SWOOLE_LOG_INFO, 'patient');
     assert.equal(restore(), 3);
     assert.match(read('stdout'), /patient\n$/);
   });
 
   it('is given up after a while, and the next line does not wait again', () => {
     const restore = failWrites(Number.POSITIVE_INFINITY, 'EAGAIN');
-    logger.info('a');
-    logger.info('b');
+    logger.log(SWOOLE_LOG_INFO, 'a');
+    logger.log(SWOOLE_LOG_INFO, 'b');
     assert.equal(restore(), 52);
     assert.equal(logger.droppedLines, 2);
-    logger.info('c');
+    logger.log(SWOOLE_LOG_INFO, 'c');
     assert.match(read('stdout'), /^[^\n]*\tc\n$/);
   });
 
   it('is given up at once when nobody reads', () => {
     const restore = failWrites(1, 'EPIPE');
-    logger.info('a');
+    logger.log(SWOOLE_LOG_INFO, 'a');
     assert.equal(restore(), 1);
     assert.equal(logger.droppedLines, 1);
   });

@@ -134,30 +134,6 @@ export class Logger {
     this.#pid = pid;
   }
 
-  debug(text: string): void {
-    this.log(SWOOLE_LOG_DEBUG, text);
-  }
-
-  trace(text: string): void {
-    this.log(SWOOLE_LOG_TRACE, text);
-  }
-
-  info(text: string): void {
-    this.log(SWOOLE_LOG_INFO, text);
-  }
-
-  notice(text: string): void {
-    this.log(SWOOLE_LOG_NOTICE, text);
-  }
-
-  warning(text: string, errorCode = 0): void {
-    this.log(SWOOLE_LOG_WARNING, text, errorCode);
-  }
-
-  error(text: string, errorCode = 0): void {
-    this.log(SWOOLE_LOG_ERROR, text, errorCode);
-  }
-
   /** `errorCode` is a SWOOLE_ERROR_* number that the line should show. */
   log(level: number, text: string, errorCode = 0): void {
     if (level < this.#level || level >= SWOOLE_LOG_NONE) return;
@@ -191,7 +167,7 @@ export class Logger {
     const bytes = Buffer.byteLength(strftime(format, new Date(this.#clock())));
     if (bytes === 0 || bytes > DATE_BYTES_MAX) {
       const text = `log_date_format makes a date of ${bytes} bytes, which must be 1 to ${DATE_BYTES_MAX}: it is ignored.`;
-      this.warning(text, SWOOLE_ERROR_INVALID_PARAMS);
+      this.log(SWOOLE_LOG_WARNING, text, SWOOLE_ERROR_INVALID_PARAMS);
       return;
     }
     this.#dateFormat = format;
@@ -217,7 +193,7 @@ export class Logger {
       // Settled before the warning is written, which would otherwise try to rotate again.
       if (this.#openPath !== null) this.#openPath = path;
       const target = this.#openPath === null ? 'standard output' : 'the file that is open';
-      this.warning(`${errorText(error)}: the log goes on to ${target}.`, SWOOLE_ERROR_SYSTEM_CALL_FAIL);
+      this.log(SWOOLE_LOG_WARNING, `${errorText(error)}: the log goes on to ${target}.`, SWOOLE_ERROR_SYSTEM_CALL_FAIL);
       return;
     }
     this.#use(fd, path);

@@ -328,7 +328,7 @@ const ACCEPT_ALL_ARGUMENT = allocate(8);
 ACCEPT_ALL_ARGUMENT.text.write('default\0', 0, 'latin1');
 
 /** Reads a file that a setting names. Throws TlsConfigError. */
-export function readSettingFile(file: string, setting: string): Buffer {
+function readSettingFile(file: string, setting: string): Buffer {
   try {
     return readFileSync(file);
   } catch (error) {
@@ -340,7 +340,7 @@ export function readSettingFile(file: string, setting: string): Buffer {
  * What belongs to a host: its own entry, else that of the wildcard one label up. "*.a.org" stands for "b.a.org", not for
  * "a.org" or "c.b.a.org". The names of the map are in lower case.
  */
-export function findHost<T>(hosts: ReadonlyMap<string, T>, host: string): T | undefined {
+function findHost<T>(hosts: ReadonlyMap<string, T>, host: string): T | undefined {
   if (hosts.size === 0 || host === '') return undefined;
   const name = host.toLowerCase();
   const own = hosts.get(name);

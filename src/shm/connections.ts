@@ -21,7 +21,7 @@ import { highSlotNumber } from './lanes.ts';
 import { CONNECTION_BYTES, reactorLane, SESSION_SLOTS, workerLane } from './layout.ts';
 import type { Segment } from './segment.ts';
 
-export const SLOT_WORDS = CONNECTION_BYTES / 4;
+const SLOT_WORDS = CONNECTION_BYTES / 4;
 const SLOT_NUMBERS = CONNECTION_BYTES / 8;
 
 export const SERIAL = 0;

@@ -144,7 +144,7 @@ export function ownerInbox(layout: Layout, slot: number): number {
   return FIRST_REACTOR + Math.floor(slot / layout.slotsPerOwner);
 }
 /** The worker id that a lane belongs to, or -1 where it is a master's, manager's or reactor's. */
-export function workerOfLane(layout: Layout, lane: number): number {
+function workerOfLane(layout: Layout, lane: number): number {
   const firstWorker = FIRST_REACTOR + layout.reactorCount;
   return lane < firstWorker ? -1 : Math.floor((lane - firstWorker) / LANES_PER_WORKER);
 }

@@ -34,7 +34,7 @@ const slab = new Slab();
 const TEXT_IN_PLACE = RECORD_MAX / 3 - LETTER_HEAD_BYTES;
 
 /** Throws for what no other process can be given, as a function. */
-export function serializeValue(value: unknown, what: string): Buffer {
+function serializeValue(value: unknown, what: string): Buffer {
   try {
     return serialize(value);
   } catch (error) {

@@ -10,7 +10,6 @@ export const ENXIO = 6;
 export const EBADF = 9;
 export const EAGAIN = 11;
 export const EACCES = 13;
-export const EEXIST = 17;
 export const EINVAL = 22;
 export const ENFILE = 23;
 export const EMFILE = 24;
@@ -92,7 +91,6 @@ export const MSG_PEEK = 0x2;
 export const MSG_TRUNC = 0x20;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
-export const MSG_MORE = 0x8000;
 
 export const SHUT_RD = 0;
 export const SHUT_WR = 1;
@@ -137,7 +135,6 @@ export const POLLOUT = 0x4;
 // System V message queues.
 export const IPC_PRIVATE = 0;
 export const IPC_CREAT = 0o1000;
-export const IPC_EXCL = 0o2000;
 export const IPC_NOWAIT = 0o4000;
 export const IPC_RMID = 0;
 export const IPC_SET = 1;

@@ -110,7 +110,6 @@ export const recvmmsg = bind<(fd: N, headers: N, count: N, flags: N, timeout: N)
   PTR,
 ]);
 export const ifNameToIndex = bind<(name: string) => N>('if_nametoindex', 'uint', ['str']);
-export const sendmsg = bind<(fd: N, message: N, flags: N) => N>('sendmsg', SIZE, ['int', PTR, 'int']);
 
 export const prctl = bind<(option: N, a: N, b: N, c: N, d: N) => N>('prctl', 'int', [
   'int',

@@ -11,8 +11,8 @@ const PTR = 'int64';
 // Macros of openssl/ssl.h and openssl/bio.h, which are calls of SSL_CTX_ctrl and BIO_ctrl.
 export const SSL_CTRL_MODE = 33;
 export const SSL_CTRL_SET_SESS_CACHE_MODE = 44;
-export const SSL_CTRL_SET_TLSEXT_SERVERNAME_CB = 53;
-export const SSL_CTRL_SET_TLSEXT_SERVERNAME_ARG = 54;
+const SSL_CTRL_SET_TLSEXT_SERVERNAME_CB = 53;
+const SSL_CTRL_SET_TLSEXT_SERVERNAME_ARG = 54;
 export const SSL_CTRL_SET_TLSEXT_TICKET_KEYS = 59;
 export const SSL_CTRL_CHAIN_CERT = 89;
 export const SSL_CTRL_SET_GROUPS_LIST = 92;
@@ -46,8 +46,8 @@ export const SSL_VERIFY_FAIL_IF_NO_PEER_CERT = 2;
 export const SSL_ERROR_WANT_READ = 2;
 export const SSL_ERROR_ZERO_RETURN = 6;
 
-export const SSL_TLSEXT_ERR_OK = 0;
-export const SSL_TLSEXT_ERR_NOACK = 3;
+const SSL_TLSEXT_ERR_OK = 0;
+const SSL_TLSEXT_ERR_NOACK = 3;
 const TLSEXT_NAMETYPE_host_name = 0;
 const OPENSSL_NPN_NEGOTIATED = 1;
 

@@ -1,3 +1,4 @@
+import { EOF_BYTES_MAX } from '../../protocol/eof.ts';
 import { LENGTH_TYPE_BYTES } from '../../protocol/length.ts';
 import { SWOOLE_IPC_BYTES } from '../../protocol/swoole-limits.ts';
 import type { SettingKey } from './settings-keys.ts';
@@ -42,15 +43,14 @@ export interface KnownSetting extends SettingSpec {
   names: SettingKey[];
 }
 
-export const U8_MAX = 0xff;
-export const U16_MAX = 0xffff;
+const U8_MAX = 0xff;
+const U16_MAX = 0xffff;
 export const U32_MAX = 0xffffffff;
 export const I32_MAX = 0x7fffffff;
 const I32_MIN = -0x80000000;
 
 /** Offsets must lie in what one message between processes carries. */
 const PACKAGE_OFFSET_MAX = SWOOLE_IPC_BYTES;
-const PACKAGE_EOF_BYTES_MAX = 8;
 /** PATH_MAX less its terminating zero. */
 const PATH_BYTES_MAX = 4095;
 
@@ -164,7 +164,7 @@ const TABLE = {
 
   open_eof_check: port(BOOL),
   open_eof_split: port(BOOL),
-  package_eof: port({ kind: 'bytes', min: 1, max: PACKAGE_EOF_BYTES_MAX }),
+  package_eof: port({ kind: 'bytes', min: 1, max: EOF_BYTES_MAX }),
   open_length_check: port(BOOL),
   package_length_type: port({ kind: 'choice', choices: PACKAGE_LENGTH_TYPES }),
   package_length_offset: port(OFFSET),
