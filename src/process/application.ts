@@ -17,6 +17,13 @@ export interface Application {
   /** A datagram came; `port` is 0 and `address` a path where the socket is a Unix one. `seconds`: when it was received. */
   packet(portIndex: number, data: Buffer, address: string, port: number, seconds: number): void;
 
+  /** The connections of this process end with it: protocols say goodbye on them. */
+  retire(): void;
+  /** They go on in the next process of this worker. Answers what that must know of them, or null. */
+  handOver(): unknown;
+  /** What the process before this one has answered there. */
+  takeOver(handed: unknown): void;
+
   /** Runs the task callback. A promise is answered where the task takes longer; it never rejects. */
   task(task: TaskInHand): Promise<void> | undefined;
   /** A task of this process was answered, or failed (flags). `life` is that of the process that asked. */

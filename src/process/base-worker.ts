@@ -179,6 +179,7 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
   }
 
   private stopTaking(): void {
+    this.application.retire();
     this.reactor.stopAccepting();
     this.reactor.stopReading();
     this.watch?.unref();

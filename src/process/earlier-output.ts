@@ -8,6 +8,14 @@ interface Position {
   end: number;
 }
 
+/** The lanes of the other processes of our worker id: those before us, and one behind us. */
+export function lanesBeside({ segment, workerId, lane }: Runtime): number[] {
+  const lanes = Array.from({ length: LANES_PER_WORKER }, (_, generation) =>
+    workerLane(segment.layout, workerId, generation),
+  );
+  return lanes.filter((each) => each !== lane);
+}
+
 /**
  * What the processes that had our worker id before us have written to the reactors, and those have not taken yet. A ring
  * keeps the order of one process only: a reactor that is behind would find our answers beside theirs.
@@ -19,11 +27,9 @@ export class EarlierOutput {
   /** Looks at what is there now: later output of theirs has no order with ours. */
   constructor(runtime: Runtime) {
     this.runtime = runtime;
-    const { segment, workerId } = runtime;
+    const { segment } = runtime;
     const { layout } = segment;
-    for (let generation = 0; generation < LANES_PER_WORKER; generation++) {
-      const lane = workerLane(layout, workerId, generation);
-      if (lane === runtime.lane) continue;
+    for (const lane of lanesBeside(runtime)) {
       for (let reactor = 0; reactor < layout.reactorCount; reactor++) {
         const inbox = reactorInbox(reactor);
         this.positions.push({ inbox, lane, end: ringTail(segment, inbox, lane) });

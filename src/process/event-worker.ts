@@ -77,6 +77,7 @@ export class EventWorker {
     this.inbox = new HandedInbox({
       runtime,
       handle: (reader) => this.handle(reader),
+      handOver: () => application.handOver(),
       onGiven: () => application.noMoreResults(),
       lingerTurns: LINGER_TURNS,
     });
@@ -85,8 +86,10 @@ export class EventWorker {
       application,
       maxWaitMs: settings.maxWaitMs,
       stopTaking: (graceful) => {
-        if (this.servedAll) this.inbox.watch.unref();
-        else this.inbox.give(graceful);
+        if (this.servedAll) {
+          application.retire();
+          this.inbox.watch.unref();
+        } else this.inbox.give(graceful);
       },
       finish: (deadline) => {
         this.inbox.watch.handleKept(true);

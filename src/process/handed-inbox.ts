@@ -1,9 +1,10 @@
 /** An inbox that passes from one process of a worker id to the next, with whatever has not been taken yet. */
 import { MANAGER_INBOX, reactorInbox, workerInbox } from '../shm/layout.ts';
-import { Inbox } from '../shm/mailbox.ts';
-import { WORKER_READY, WORKER_STOPPING } from '../shm/messages.ts';
+import { postLetter } from '../shm/letter.ts';
+import { Inbox, LaneSet } from '../shm/mailbox.ts';
+import { SESSIONS, WORKER_READY, WORKER_STOPPING } from '../shm/messages.ts';
 import type { Message } from '../shm/ring.ts';
-import { EarlierOutput } from './earlier-output.ts';
+import { EarlierOutput, lanesBeside } from './earlier-output.ts';
 import { InboxWatch } from './inbox-watch.ts';
 import type { Runtime } from './runtime.ts';
 import { rest } from './worker-life.ts';
@@ -11,11 +12,16 @@ import { rest } from './worker-life.ts';
 /** A predecessor gives its inbox away within a message's time; until then we look this often. */
 const TAKE_RETRY_MS = 2;
 
+/** Messages of one ring that are read at once. */
+const SESSIONS_MAX = 16;
+
 export interface HandedInboxOptions {
   runtime: Runtime;
   handle(reader: Message): void;
   /** Answers true while nothing more may be taken. */
   hold?: () => boolean;
+  /** What the next process of this worker must know before it reads anything else; null where that is nothing. */
+  handOver?: () => unknown;
   /** It has been given away: nothing more comes to this process. */
   onGiven?: () => void;
   lingerTurns: number;
@@ -25,13 +31,23 @@ export class HandedInbox {
   readonly inbox: Inbox;
   readonly watch: InboxWatch;
   private readonly runtime: Runtime;
+  private readonly handOver: (() => unknown) | undefined;
   private readonly onGiven: (() => void) | undefined;
+  private readonly handle: (reader: Message) => void;
+  /** The lanes of those that had our worker id before us. */
+  private readonly predecessors: LaneSet;
   private gave = false;
   private earlier: EarlierOutput | null = null;
 
-  constructor({ runtime, handle, hold, onGiven, lingerTurns }: HandedInboxOptions) {
+  constructor({ runtime, handle, hold, handOver, onGiven, lingerTurns }: HandedInboxOptions) {
     this.runtime = runtime;
+    this.handOver = handOver;
     this.onGiven = onGiven;
+    this.handle = handle;
+    this.predecessors = new LaneSet(
+      runtime.segment,
+      lanesBeside(runtime).map((lane) => [lane, lane + 1]),
+    );
     this.inbox = new Inbox(runtime.segment, workerInbox(runtime.segment.layout, runtime.workerId), runtime.doorbells);
     const stop = hold === undefined ? () => this.gave : () => this.gave || hold();
     this.watch = new InboxWatch(runtime, this.inbox, handle, stop, lingerTurns);
@@ -46,7 +62,7 @@ export class HandedInbox {
     if (this.gave) return;
     const ours = this.inbox.take(this.runtime.lane);
     if (ours) this.earlier ??= new EarlierOutput(this.runtime);
-    if (!ours || !this.earlier!.taken) {
+    if (!ours || !this.earlier!.taken || !this.tookOver()) {
       setTimeout(() => this.take(), TAKE_RETRY_MS);
       return;
     }
@@ -54,6 +70,14 @@ export class HandedInbox {
     this.runtime.tell(MANAGER_INBOX, WORKER_READY, this.runtime.workerId, this.runtime.life);
     this.runtime.flush();
     this.watch.start();
+  }
+
+  /** Reads what the one before has handed over, which may come in pieces. Answers true when that was all. */
+  private tookOver(): boolean {
+    const { inbox, predecessors } = this;
+    inbox.wake();
+    inbox.drain(this.handle, SESSIONS_MAX, undefined, predecessors);
+    return !inbox.hasPending(predecessors) && !inbox.midMessage;
   }
 
   /**
@@ -70,10 +94,29 @@ export class HandedInbox {
     }
     this.watch.handleKept(true);
     this.gave = true;
+    this.tellSuccessor();
     this.watch.close();
     this.inbox.give(this.runtime.lane);
     if (graceful) this.runtime.tell(MANAGER_INBOX, WORKER_STOPPING, this.runtime.workerId, this.runtime.life);
     this.onGiven?.();
+  }
+
+  private tellSuccessor(): void {
+    const { runtime } = this;
+    const handed = this.handOver?.() ?? null;
+    if (handed === null) return;
+    const own = workerInbox(runtime.segment.layout, runtime.workerId);
+    postLetter(
+      runtime.outbox.to(own),
+      SESSIONS,
+      runtime.workerId,
+      0,
+      runtime.life,
+      0,
+      handed,
+      'what sessions hand over',
+    );
+    runtime.flush();
   }
 
   private get outputWaits(): boolean {

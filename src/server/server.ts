@@ -30,6 +30,7 @@ import { sendTo } from './connections/datagrams.ts';
 import { send } from './connections/send.ts';
 import { sendFile, sendWait } from './connections/send-file.ts';
 import { connectionPage, openSlot } from './connections/visible.ts';
+import { openState } from './internal.ts';
 import type { ListenSocket } from './listen-socket.ts';
 import { addCommand } from './messages/add-command.ts';
 import { type CommandCallback as CommandCallbackOf, CommandTable } from './messages/command-table.ts';
@@ -64,6 +65,10 @@ let count = 0;
  * `Swoole\Server` holds here. The script that makes it runs once in every process, and `start()` there takes the role.
  */
 export class Server {
+  static {
+    openState((server) => (server as Server).#state);
+  }
+
   readonly #state: ServerState;
   readonly #ports: PortOf<this>[];
   /** The connections that this process can see; iterate over it, or ask `count()`. */

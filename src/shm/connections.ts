@@ -126,6 +126,12 @@ export class ConnectionTable {
     return slot !== -1 && this.words[this.wordsOffset + slot * SLOT_WORDS + STATE] > STATE_OPENING ? slot : -1;
   }
 
+  /** True exactly when the slot is that of this session still. */
+  holds(slot: number, serial: number): boolean {
+    const base = this.wordsOffset + slot * SLOT_WORDS;
+    return this.words[base + SERIAL] === serial && this.words[base + STATE] > STATE_OPENING;
+  }
+
   /** The same for a session that may have ended, as long as nobody else has its slot. */
   findAny(fd: number): number {
     // Users may ask for anything.

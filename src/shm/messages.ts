@@ -74,6 +74,8 @@ export const PIPE_MESSAGE = 52;
 export const COMMAND = 53;
 /** a: number of the request. */
 export const COMMAND_REPLY = 54;
+/** From a worker to the next one of its id, before that reads anything else: what it must know of its connections. */
+export const SESSIONS = 55;
 
 /** A value, to be read with letter.ts. Every process gets letters; a TASK is for a task worker only. */
 export function isLetter(kind: number): boolean {

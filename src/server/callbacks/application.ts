@@ -17,6 +17,7 @@ import {
 import type { Certificates } from '../connections/certificates.ts';
 import { type Closer, close } from '../connections/close.ts';
 import type { Commands } from '../messages/commands.ts';
+import { Sessions } from '../sessions/sessions.ts';
 import type { Member } from '../state/member.ts';
 import type { Script } from '../state/script.ts';
 import { TaskCallbacks } from '../tasks/task-callbacks.ts';
@@ -48,6 +49,8 @@ export class ServerApplication implements Application {
   private readonly onBufferEmpty: (Callback<'bufferEmpty'> | null)[];
   private readonly packets: PacketCallbacks;
   private readonly runner: CallbackRunner;
+  /** Null where no port speaks a protocol. */
+  private readonly sessions: Sessions | null;
   private readonly taskCallbacks: TaskCallbacks;
   private readonly asObjects: boolean;
 
@@ -59,6 +62,8 @@ export class ServerApplication implements Application {
     this.runtime = member.runtime;
     this.certificates = member.certificates;
     this.runner = member.runner;
+    const speakers = this.script.ports.map((port) => port.speaker);
+    this.sessions = speakers.some((speaker) => speaker !== null) ? new Sessions(this.closer, speakers) : null;
     this.tasks = tasks;
     this.commands = commands;
     this.taskCallbacks = new TaskCallbacks(member);
@@ -80,7 +85,10 @@ export class ServerApplication implements Application {
     // Where a client's coming and going is not told, close() runs no callback either: counts would not come out even.
     if (event !== 'receive' && mode === SWOOLE_PROCESS && !this.member.dispatcher.events) return ports.map(() => null);
     const primary = ports[0].callbacks;
-    return ports.map((port) => (port.callbacks.get(event) ?? primary.get(event)) as Callback<Name> | null);
+    return ports.map((port) => {
+      if (event === 'receive' && port.speaker !== null) return null;
+      return (port.callbacks.get(event) ?? primary.get(event)) as Callback<Name> | null;
+    });
   }
 
   private useEventObjects(): void {
@@ -124,7 +132,10 @@ export class ServerApplication implements Application {
     const { words } = connections;
     const base = connections.wordBase(slot);
     const callback = this.onReceive[words[base + PORT]];
-    if (callback === null) return;
+    if (callback === null) {
+      this.sessions?.receive(slot, serial, data);
+      return;
+    }
     const fd = connections.fdOf(serial);
     try {
       const result = callback(this.self, fd, words[base + OWNER], data);
@@ -155,6 +166,7 @@ export class ServerApplication implements Application {
 
   private runClose(slot: number, serial: number, reactorId: number): void {
     const { connections } = this.runtime;
+    this.sessions?.closed(slot, serial);
     const callback = this.onClose[connections.words[connections.wordBase(slot) + PORT]];
     if (callback !== null) {
       const fd = connections.fdOf(serial);
@@ -168,6 +180,7 @@ export class ServerApplication implements Application {
     this.bufferEvent('bufferFull', this.onBufferFull, slot, serial);
   }
   bufferEmpty(slot: number, serial: number): void {
+    this.sessions?.drained(slot, serial);
     this.bufferEvent('bufferEmpty', this.onBufferEmpty, slot, serial);
   }
   private bufferEvent(event: string, list: (Callback<'bufferFull'> | null)[], slot: number, serial: number): void {
@@ -186,6 +199,18 @@ export class ServerApplication implements Application {
     } catch (error) {
       this.runner.failed('packet', 0, error);
     }
+  }
+
+  // ---- sessions at the end of a process ---------------------------------------------------------------------------
+
+  retire(): void {
+    this.sessions?.retire();
+  }
+  handOver(): unknown {
+    return this.sessions?.handOver() ?? null;
+  }
+  takeOver(handed: unknown): void {
+    this.sessions?.takeOver(handed);
   }
 
   // ---- between processes ------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 import { Callbacks } from '../callbacks/callbacks.ts';
+import type { Speaker } from '../sessions/session.ts';
 import type { NormalisedSettings } from '../settings/settings.ts';
 import type { Address, Bound, SocketFile } from './address.ts';
 
@@ -18,6 +19,8 @@ export interface PortState extends Address {
   /** True exactly when the user has called set() on this port: it then inherits nothing. */
   ownSettings: boolean;
   settingValues: NormalisedSettings;
+  /** What is spoken on the port in place of its receive callback; null for bytes as they come. */
+  speaker: Speaker | null;
   /** Level, option and value of what the user has set through getSocket(), in order. */
   readonly socketOptions: [level: number, option: number, value: number][];
 }
@@ -32,6 +35,7 @@ export function newPort(index: number, { host, type, ssl }: Address, bound: Boun
     bindError: bound.error,
     ownSettings: false,
     settingValues: {},
+    speaker: null,
     socketOptions: [],
   };
 }

@@ -61,6 +61,7 @@ export function checkCallbacks(plan: Plan): void {
   const { script, settings } = plan;
   const primary = script.ports[0].callbacks;
   script.ports.forEach((port, index) => {
+    if (port.speaker !== null) return;
     const key = isDatagram(port.type) ? 'packet' : 'receive';
     if ((port.callbacks.get(key) ?? primary.get(key)) !== null) return;
     const which = index === 0 ? 'the server' : `port ${isUnix(port.type) ? port.host : `${port.host}:${port.port}`}`;
