@@ -11,7 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { Server, SWOOLE_SOCK_TCP, TSWOOLE_ERROR_CODES } from '../src/index.ts';
-import { KNOWN_SETTINGS } from '../src/server/settings/settings-table.ts';
+import { KNOWN_SETTINGS } from '../src/server/settings/known.ts';
 import { openMessageQueue, removeMessageQueue } from '../src/sys/message-queue.ts';
 import { DatagramClient, socketDirectory } from './support/datagram-client.ts';
 

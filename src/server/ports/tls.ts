@@ -6,7 +6,7 @@ import { TswooleError } from '../../errors.ts';
 import { thisProcess } from '../../process/this-process.ts';
 import type { TlsConfig } from '../../reactor/tls-context.ts';
 import { TICKET_KEY_BYTES } from '../../sys/openssl.ts';
-import type { NormalisedSettings, ResolvedSslSettings } from '../settings/settings.ts';
+import { type NormalisedSettings, type ResolvedSslSettings, tlsFilesOf } from '../settings/settings.ts';
 import { bootRecord } from '../state/boot-record.ts';
 import type { Script } from '../state/script.ts';
 import type { TlsBasis } from './tls-basis.ts';
@@ -40,25 +40,9 @@ export function tlsConfig(settings: ResolvedSslSettings, { directory, ticketKeys
   };
 }
 
-const FILES = [
-  'ssl_cert_file',
-  'ssl_key_file',
-  'ssl_dhparam',
-  'ssl_client_cert_file',
-  'ssl_cafile',
-  'ssl_capath',
-] as const;
-
 /** Every file that is named must be there. What is in it is looked at in start(). */
 export function checkSslFiles(values: NormalisedSettings): void {
-  for (const key of FILES) {
-    const file = values[key];
-    if (file !== undefined) checkFile(key, file);
-  }
-  for (const pair of Object.values(values.ssl_sni_certs ?? {})) {
-    checkFile('ssl_sni_certs', pair.ssl_cert_file);
-    checkFile('ssl_sni_certs', pair.ssl_key_file);
-  }
+  for (const [key, file] of tlsFilesOf(values)) checkFile(key, file);
 }
 
 function checkFile(key: string, file: string): void {

@@ -1,315 +1,109 @@
-import { describeValue, TswooleError } from '../../errors.ts';
-import { isBytes } from '../../sys/memory.ts';
-import type { NormalisedSettings, SniCertificate } from './settings-keys.ts';
-import { KNOWN_SETTINGS, type Outside, type SettingScope, type SettingType } from './settings-table.ts';
+/**
+ * Settings: what the user writes, in snake_case, is checked when it is set and becomes what the server runs with once, at
+ * the start. Each feature is a file that holds its keys with their documentation, a row of checks with the default for
+ * each key, and its slice of what the server runs with; this one puts the slices together.
+ */
+import type { LogSettings } from '../../log/log.ts';
+import { type ConnectionSlice, resolveConnection } from './connection.ts';
+import type { SettingsContext } from './context.ts';
+import { type DispatchSlice, resolveDispatch } from './dispatch.ts';
+import { type DnsSlice, resolveDns } from './dns.ts';
+import { type FramingPortSlice, hasLengthFunction, resolvePortFraming } from './framing.ts';
+import { type HeartbeatPortSlice, type HeartbeatSlice, resolveHeartbeat, resolvePortHeartbeat } from './heartbeat.ts';
+import { type HttpPortSlice, type HttpSlice, resolveHttp, resolvePortHttp } from './http.ts';
+import type { NormalisedSettings } from './known.ts';
+import { resolveLog } from './log.ts';
+import { type ProcessSlice, resolveProcess } from './process.ts';
+import { type ProxyPortSlice, resolvePortProxy } from './proxy.ts';
+import { resolveSendYield, type SendYieldSlice } from './send-yield.ts';
+import { resolvePortSocket, type SocketPortSlice } from './socket.ts';
+import { resolveStats, type StatsSlice } from './stats.ts';
+import { resolveTask, type TaskSlice } from './task.ts';
+import { resolveThread, type ThreadSlice } from './thread.ts';
+import { resolvePortTls, type TlsPortSlice } from './tls.ts';
+import { resolvePortWebsocket, resolveWebsocket, type WebsocketPortSlice, type WebsocketSlice } from './websocket.ts';
 
-export type * from './settings-keys.ts';
-export {
-  type Framing,
-  type Heartbeat,
-  type ResolvedPortSettings,
-  type ResolvedSslSettings,
-  resolvePortSettings,
-  settleHeartbeat,
-} from './settings-resolve-port.ts';
-export {
-  maySendYield,
-  type ResolvedConnectionSettings,
-  type ResolvedHttp2Settings,
-  type ResolvedHttpSettings,
-  type ResolvedProcessSettings,
-  type ResolvedServerSettings,
-  resolveLog,
-  resolveServerSettings,
-  type SettingsContext,
-} from './settings-resolve-server.ts';
-export type { SettingScope } from './settings-table.ts';
+export { type ValidatedSettings, validateSettings } from './check.ts';
+export type { SettingsContext } from './context.ts';
+export type { DispatchFunction } from './dispatch.ts';
+export type { Framing, PackageLengthFunction, PackageLengthType } from './framing.ts';
+export { type Heartbeat, settleHeartbeat } from './heartbeat.ts';
+export type { NormalisedSettings, PortSettings, ServerSettings, SettingScope } from './known.ts';
+export { resolveLog } from './log.ts';
+export type { SniCertificate } from './row.ts';
+export { maySendYield } from './send-yield.ts';
+export { type TlsPortSlice as ResolvedSslSettings, tlsFilesOf } from './tls.ts';
 
-export interface ValidatedSettings {
-  values: NormalisedSettings;
-  /** Sentences for the log at NOTICE level: settings without effect, or in the wrong place, or clamped. */
-  notices: string[];
+export interface ResolvedPortSettings
+  extends SocketPortSlice,
+    HeartbeatPortSlice,
+    ProxyPortSlice,
+    FramingPortSlice,
+    HttpPortSlice,
+    WebsocketPortSlice {
+  ssl: TlsPortSlice;
+  /** Sentences for the log at WARNING level. */
+  warnings: string[];
+}
+
+export interface ResolvedServerSettings
+  extends ProcessSlice,
+    TaskSlice,
+    DispatchSlice,
+    ConnectionSlice,
+    HeartbeatSlice,
+    SendYieldSlice,
+    StatsSlice,
+    DnsSlice,
+    ThreadSlice,
+    HttpSlice,
+    WebsocketSlice {
+  log: LogSettings;
+  /** Sentences for the log at WARNING level. */
+  warnings: string[];
+}
+
+/** What a port does with its settings: its own, or the server's when it never had a `set` of its own. */
+export function resolvePortSettings(values: NormalisedSettings): ResolvedPortSettings {
+  const warnings: string[] = [];
+  const websocket = resolvePortWebsocket(values);
+  const http = resolvePortHttp(values, websocket.openWebsocket);
+  return {
+    ...resolvePortSocket(values),
+    ...resolvePortHeartbeat(values),
+    ...resolvePortProxy(values),
+    ...resolvePortFraming(values, http.openHttp, warnings),
+    ...http,
+    ...websocket,
+    ssl: resolvePortTls(values),
+    warnings,
+  };
 }
 
 /**
- * Checks what a user gave to `server.set` or `port.set`, and throws a TswooleError on the first mistake: an unknown
- * name, a wrong type, an impossible value. Nothing is applied here, so a call that throws has changed nothing.
- * null and undefined count as absent. A setting with several names is stored under each of them, so a reader that
- * knows any of the names finds the value that was set last.
+ * Turns the merged settings of all `set` calls into what the server runs with: every default filled in, every limit
+ * applied, times in milliseconds. Combinations that cannot work throw; values that are only too large are clamped and
+ * told in `warnings`.
  */
-export function validateSettings(input: object, scope: SettingScope): ValidatedSettings {
-  assertSettingsObject(input);
-  const values: Record<string, unknown> = {};
-  const notices: string[] = [];
-  const given = new Map(Object.entries(input).filter(([, value]) => value !== null && value !== undefined));
-
-  for (const [key, raw] of given) {
-    const setting = KNOWN_SETTINGS.get(key);
-    if (setting === undefined) throw unknownSetting(key);
-    const value = readValue(key, setting.type, raw, notices);
-    if (setting.noEffect !== undefined) notices.push(`The setting "${key}" has no effect: ${setting.noEffect}.`);
-    else if (scope === 'port' && setting.scope === 'server') notices.push(serverSettingOnPort(key));
-    if (value === undefined) continue;
-    const canonical = given.get(setting.canonical);
-    if (key !== setting.canonical && canonical !== undefined) {
-      if (canonical !== raw) notices.push(aliasOverruled(key, setting.canonical));
-      continue;
-    }
-    for (const name of setting.names) values[name] = value;
-  }
-  return { values: values as NormalisedSettings, notices };
-}
-
-function assertSettingsObject(input: unknown): void {
-  if (typeof input === 'object' && input !== null && !(Symbol.iterator in input)) return;
-  const expected = 'an object of settings';
-  const got = describeValue(input);
-  const message = `set() wants ${expected}, such as { worker_num: 4 }, but got ${got}.`;
-  throw new TswooleError('ERR_ARGUMENT', message, { key: 'settings', expected, got });
-}
-
-/** Silent when both are equal, as in `server.set({ ...server.setting, worker_num: 8 })`. */
-function aliasOverruled(key: string, canonical: string): string {
-  return `The setting "${key}" is another name of "${canonical}", which is set too and counts.`;
-}
-
-function serverSettingOnPort(key: string): string {
-  return `The setting "${key}" belongs to the whole server and does nothing in port.set(): give it to server.set().`;
-}
-
-/** The value in the form the program works with, or undefined when it is left out (with a notice). */
-function readValue(key: string, type: SettingType, value: unknown, notices: string[]): unknown {
-  switch (type.kind) {
-    case 'any':
-      return value;
-    case 'bool':
-      if (typeof value === 'boolean') return value;
-      if (value === 0 || value === 1) return value === 1;
-      throw wrongType(key, type, value);
-    case 'int':
-      if (!Number.isSafeInteger(value)) throw wrongType(key, type, value);
-      return readInRange(key, type, value as number, notices);
-    case 'float':
-      if (!Number.isFinite(value)) throw wrongType(key, type, value);
-      return readInRange(key, type, value as number, notices);
-    case 'size':
-      return readInRange(key, type, readSize(key, type, value), notices);
-    case 'choice':
-      return readChoice(key, type, value);
-    case 'string':
-      return readString(key, type, value);
-    case 'bytes':
-      return readBytes(key, type, value);
-    case 'function':
-      if (typeof value === 'function') return value;
-      throw wrongType(key, type, value);
-    case 'intList':
-      return readIntList(key, type, value);
-    case 'stringList':
-      return readArray(key, type, value, isString);
-    case 'stringMap':
-      return readRecord(key, type, value, isString);
-    case 'certificates':
-      return readCertificates(key, type, value);
-  }
-}
-
-interface NumberRange {
-  min: number;
-  max: number;
-  outside: Outside;
-}
-
-function readInRange(key: string, range: NumberRange, value: number, notices: string[]): number | undefined {
-  if (value >= range.min && value <= range.max) return value;
-  const span = describeRange(range.min, range.max);
-  if (range.outside === 'throw') throw impossibleValue(key, `a number from ${span}`, String(value));
-  if (range.outside === 'ignore-below' && value < range.min) {
-    notices.push(`The setting "${key}" is ${value}, outside ${span}: it is left out.`);
-    return undefined;
-  }
-  const nearest = value < range.min ? range.min : range.max;
-  notices.push(`The setting "${key}" is ${value}, outside ${span}: ${nearest} is used.`);
-  return nearest;
-}
-
-const SIZE_UNITS: Readonly<Record<string, number>> = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
-
-function readSize(key: string, type: SettingType, value: unknown): number {
-  if (typeof value === 'string') {
-    const match = /^\s*([+-]?\d+)\s*([kmg]?)\s*$/i.exec(value);
-    if (match === null) throw impossibleValue(key, describeType(type), describeValue(value));
-    value = Number(match[1]) * SIZE_UNITS[match[2]!.toLowerCase()]!;
-  }
-  if (!Number.isSafeInteger(value)) throw wrongType(key, type, value);
-  return value as number;
-}
-
-function readChoice(key: string, type: SettingType & { kind: 'choice' }, value: unknown): number | string {
-  const choice = type.choices.find((candidate) => candidate === value);
-  if (choice !== undefined) return choice;
-  if (typeof value !== typeof type.choices[0]) throw wrongType(key, type, value);
-  throw impossibleValue(key, describeType(type), describeValue(value));
-}
-
-function readString(key: string, type: SettingType & { kind: 'string' }, value: unknown): string {
-  if (typeof value !== 'string') throw wrongType(key, type, value);
-  const bytes = Buffer.byteLength(value);
-  if (bytes > type.bytesMax) throw impossibleValue(key, `at most ${type.bytesMax} bytes`, `${bytes} bytes`);
-  return value;
-}
-
-function readBytes(key: string, type: SettingType & { kind: 'bytes' }, value: unknown): string | Uint8Array {
-  if (typeof value !== 'string' && !isBytes(value)) throw wrongType(key, type, value);
-  const bytes = Buffer.byteLength(value);
-  if (bytes < type.min || bytes > type.max) throw impossibleValue(key, describeType(type), `${bytes} bytes`);
-  return value;
-}
-
-function readIntList(key: string, type: SettingType & { kind: 'intList' }, value: unknown): unknown[] {
-  const list = readArray(key, type, value, Number.isSafeInteger);
-  const stray = list.find((item) => Number(item) < type.min || Number(item) > type.max);
-  if (stray !== undefined) throw impossibleValue(key, describeType(type), `${stray} among them`);
-  return list;
-}
-
-function readArray(key: string, type: SettingType, value: unknown, isItem: (item: unknown) => boolean): unknown[] {
-  if (!Array.isArray(value)) throw wrongType(key, type, value);
-  const strayIndex = value.findIndex((item) => !isItem(item));
-  if (strayIndex >= 0) throw wrongType(key, type, value, value[strayIndex]);
-  return value;
-}
-
-function readRecord(key: string, type: SettingType, value: unknown, isItem: (item: unknown) => boolean): object {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrongType(key, type, value);
-  const stray = Object.entries(value).find(([, item]) => !isItem(item));
-  if (stray !== undefined) throw wrongType(key, type, value, stray[1]);
-  return value;
-}
-
-function isString(value: unknown): value is string {
-  return typeof value === 'string';
-}
-
-/** A star that never matches would be found out only when a client gets the wrong certificate. */
-function readCertificates(key: string, type: SettingType, value: unknown): object {
-  const certificates = readRecord(key, type, value, isCertificate);
-  const stray = Object.keys(certificates).find((host) => host.replace(/^\*\./, '').includes('*'));
-  if (stray === undefined) return certificates;
-  throw impossibleValue(key, 'host names whose star, if any, is all of the first label ("*.b.org")', `"${stray}"`);
-}
-
-function isCertificate(value: unknown): value is SniCertificate {
-  if (typeof value !== 'object' || value === null) return false;
-  return (
-    'ssl_cert_file' in value && isString(value.ssl_cert_file) && 'ssl_key_file' in value && isString(value.ssl_key_file)
-  );
-}
-
-/** `stray` is the element for which a list or a map is wrong. */
-function wrongType(key: string, type: SettingType, value: unknown, ...stray: [] | [unknown]): TswooleError {
-  const expected = describeType(type);
-  const got =
-    stray.length === 0 ? describeValue(value) : `${describeValue(value)} that holds ${describeValue(stray[0])}`;
-  return new TswooleError('ERR_SETTING_TYPE', `The setting "${key}" wants ${expected}, but got ${got}.`, {
-    key,
-    expected,
-    got,
-  });
-}
-
-function impossibleValue(key: string, expected: string, got: string): TswooleError {
-  return new TswooleError('ERR_SETTING_VALUE', `The setting "${key}" wants ${expected}, but got ${got}.`, {
-    key,
-    expected,
-    got,
-  });
-}
-
-function describeType(type: SettingType): string {
-  switch (type.kind) {
-    case 'any':
-      return 'any value';
-    case 'bool':
-      return 'a boolean (true, false, 1 or 0)';
-    case 'int':
-      return `a whole number from ${describeRange(type.min, type.max)}`;
-    case 'float':
-      return `a number of seconds from ${describeRange(type.min, type.max)}`;
-    case 'size':
-      return 'a number of bytes, or a string such as "512K", "8M" or "1G"';
-    case 'choice':
-      return `one of ${type.choices.join(', ')}`;
-    case 'string':
-      return 'a string';
-    case 'bytes':
-      return `${type.min} to ${type.max} bytes as a string or Uint8Array`;
-    case 'function':
-      return 'a function';
-    case 'intList':
-      return `an array of whole numbers from ${describeRange(type.min, type.max)}`;
-    case 'stringList':
-      return 'an array of strings';
-    case 'stringMap':
-      return 'an object whose values are strings';
-    case 'certificates':
-      return 'an object of host names, each with { ssl_cert_file, ssl_key_file }';
-  }
-}
-
-function describeRange(min: number, max: number): string {
-  return `${min} to ${max}`;
-}
-
-function unknownSetting(key: string): TswooleError {
-  const wanted = toSnakeCase(key);
-  const { name, distance } = nearestSetting(wanted);
-  // A third of the letters may be wrong for a misspelling: `workers_num` is one of `worker_num`, `foo` is of nothing.
-  const near = distance <= Math.floor(wanted.length / 3);
-  const advice = near
-    ? `Did you mean "${name}"?`
-    : `The nearest known one is "${name}": use it, or leave "${key}" out.`;
-  const rule = name === wanted ? ' Names are written in lower case.' : '';
-  return new TswooleError('ERR_SETTING_UNKNOWN', `There is no setting "${key}". ${advice}${rule}`, {
-    key,
-    expected: name,
-  });
-}
-
-function nearestSetting(wanted: string): { name: string; distance: number } {
-  let nearest = { name: '', distance: Number.POSITIVE_INFINITY };
-  for (const name of KNOWN_SETTINGS.keys()) {
-    // The end forgotten, as in `ssl_cert`, is one mistake, however long the end is.
-    const isBeginning = wanted.length > 3 && name !== wanted && name.startsWith(wanted);
-    const distance = isBeginning ? 1 : editDistance(wanted, name);
-    if (distance < nearest.distance) nearest = { name, distance };
-  }
-  return nearest;
-}
-
-/** `workerNum`, `WORKER_NUM` and `worker-num` all become `worker_num`. */
-function toSnakeCase(key: string): string {
-  return key
-    .replace(/([a-z0-9])([A-Z])/g, '$1_$2')
-    .replace(/[\s-]+/g, '_')
-    .toLowerCase();
-}
-
-/** Levenshtein's distance, in which two letters swapped side by side count as one mistake. */
-function editDistance(source: string, target: string): number {
-  let beforeLast: number[] = [];
-  let last = Array.from({ length: target.length + 1 }, (_, index) => index);
-  for (let row = 1; row <= source.length; row++) {
-    const current = [row];
-    for (let column = 1; column <= target.length; column++) {
-      const same = source[row - 1] === target[column - 1];
-      let distance = Math.min(last[column]! + 1, current[column - 1]! + 1, last[column - 1]! + (same ? 0 : 1));
-      const swapped = source[row - 1] === target[column - 2] && source[row - 2] === target[column - 1];
-      if (row > 1 && column > 1 && swapped) distance = Math.min(distance, beforeLast[column - 2]! + 1);
-      current[column] = distance;
-    }
-    beforeLast = last;
-    last = current;
-  }
-  return last[target.length]!;
+export function resolveServerSettings(values: NormalisedSettings, context: SettingsContext): ResolvedServerSettings {
+  const warnings: string[] = [];
+  const dispatch = resolveDispatch(values, warnings);
+  const callsUser = dispatch.dispatchFunc !== null || context.hasLengthFunction === true || hasLengthFunction(values);
+  const processes = resolveProcess(values, context, callsUser, warnings);
+  const tasks = resolveTask(values, context, processes.eventObject, warnings);
+  return {
+    ...processes,
+    ...tasks,
+    ...dispatch,
+    ...resolveConnection(values, context, processes.workerNum + tasks.taskWorkerNum, warnings),
+    ...resolveHeartbeat(values),
+    ...resolveSendYield(values, context, dispatch.dispatchMode, processes.enableCoroutine, warnings),
+    ...resolveStats(values),
+    ...resolveDns(values),
+    ...resolveThread(values),
+    ...resolveHttp(values, warnings),
+    ...resolveWebsocket(values),
+    log: resolveLog(values),
+    warnings,
+  };
 }

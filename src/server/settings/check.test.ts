@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { TswooleError, type TswooleErrorCode } from '../../errors.ts';
+import { KNOWN_SETTINGS } from './known.ts';
 import { type NormalisedSettings, type PortSettings, type ServerSettings, validateSettings } from './settings.ts';
-import { KNOWN_SETTINGS } from './settings-table.ts';
 
 const valuesOf = (input: object): object => validateSettings(input, 'server').values;
 const noticesOf = (input: object): string[] => validateSettings(input, 'server').notices;
@@ -168,7 +168,7 @@ describe('a whole number', () => {
     ['backlog', 70000, 65535, '0 to 65535'],
     ['dispatch_mode', 300, 255, '0 to 255'],
     ['log_level', 9, 6, '0 to 6'],
-    ['max_concurrency', 0, 1, '1 to 4294967295'],
+    ['stats_timer_interval', 0, 1, '1 to 2147483647'],
     ['heartbeat_idle_time', 100000, 65535, '0 to 65535'],
     ['tcp_keepcount', 1000, 127, '1 to 127'],
   ] as const) {
@@ -400,10 +400,50 @@ describe('a setting without effect', () => {
     });
   });
 
-  it('is accepted whatever its value', () => {
-    for (const [name, { noEffect }] of KNOWN_SETTINGS) {
-      if (noEffect !== undefined) assert.equal(noticesOf({ [name]: Symbol('odd') }).length, 1, name);
+  it('is accepted whatever its value, where it is not ours', () => {
+    for (const [name, { noEffect, type }] of KNOWN_SETTINGS) {
+      if (noEffect === undefined || type.kind !== 'any') continue;
+      assert.equal(noticesOf({ [name]: Symbol('odd') }).length, 1, name);
+      assert.equal(noticesOf({ [name]: false }).length, 1, name);
     }
+  });
+
+  it('is checked where it is to have an effect one day', () => {
+    const message = 'The setting "http_compression" wants a boolean (true, false, 1 or 0), but got the string "br".';
+    assertFails({ http_compression: 'br' }, 'ERR_SETTING_TYPE', message);
+    assert.deepEqual(validateSettings({ http_compression: true, max_concurrency: 0 }, 'server'), {
+      values: { http_compression: true, max_concurrency: 1 },
+      notices: [
+        'The setting "http_compression" has no effect: HTTP is not implemented yet; serve it with node:http.',
+        'The setting "max_concurrency" is 0, outside 1 to 4294967295: 1 is used.',
+        'The setting "max_concurrency" has no effect: HTTP is not implemented yet; serve it with node:http.',
+      ],
+    });
+  });
+
+  it('is told of in one sentence for each that is used, and what happens in its place', () => {
+    const notices = noticesOf({
+      open_http_protocol: true,
+      open_websocket_ping_frame: 1,
+      send_yield: true,
+      bootstrap: '',
+    });
+    assert.deepEqual(notices, [
+      'The setting "open_http_protocol" has no effect: HTTP is not implemented yet; unless packages end by eof or length, the port delivers raw bytes.',
+      'The setting "open_websocket_ping_frame" has no effect: WebSocket is not implemented yet.',
+      'The setting "send_yield" has no effect: send never waits; it answers false, and bufferEmpty tells when to go on.',
+      'The setting "bootstrap" has no effect: SWOOLE_THREAD is not implemented yet; use SWOOLE_PROCESS or SWOOLE_BASE.',
+    ]);
+  });
+
+  it('is not told of where it is switched off', () => {
+    assert.deepEqual(noticesOf({ open_http_protocol: false, http_compression: 0, send_yield: false }), []);
+  });
+
+  it('is not told of where it is left out', () => {
+    assert.deepEqual(noticesOf({ http2_max_headers: 0 }), [
+      'The setting "http2_max_headers" is 0, outside 1 to 4294967295: it is left out.',
+    ]);
   });
 
   it('is named as the user wrote it', () => {

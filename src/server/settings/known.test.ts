@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { KNOWN_SETTINGS } from './settings-table.ts';
+import { KNOWN_SETTINGS } from './known.ts';
 
 /** Every name that Swoole 6.2.1 documents or reads, including the ones it removed. */
 const SWOOLE_NAMES = `

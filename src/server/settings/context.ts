@@ -1,0 +1,11 @@
+/** What the settings depend on besides what the user wrote. */
+export interface SettingsContext {
+  /** SWOOLE_BASE, SWOOLE_PROCESS or SWOOLE_THREAD. */
+  mode: 1 | 2 | 3;
+  cpuCount: number;
+  /** The limit of open files (ulimit -n). */
+  fdLimit: number;
+  portCount: number;
+  /** True exactly when a port other than the primary one has a package_length_func. @default false */
+  hasLengthFunction?: boolean;
+}
