@@ -19,7 +19,8 @@ export {
 } from './server/callbacks/event-objects.ts';
 export type { ConnectionList } from './server/connection-list.ts';
 export type { ClientInfo } from './server/connections/client-info.ts';
-export { ListenSocket, type SocketOption } from './server/listen-socket.ts';
+export { ListenSocket } from './server/listen-socket.ts';
+export type { SocketOption } from './server/ports/listening-socket.ts';
 export {
   type CommandCallback,
   type Events,

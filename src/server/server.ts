@@ -1,18 +1,9 @@
 import type { Process } from '../child/process.ts';
-import {
-  SWOOLE_BASE,
-  SWOOLE_ERROR_WRONG_OPERATION,
-  SWOOLE_PROCESS,
-  SWOOLE_SOCK_TCP,
-  SWOOLE_THREAD,
-} from '../constants.ts';
-import { describeValue, LastError, TswooleError } from '../errors.ts';
-import { Logger } from '../log/log.ts';
+import { SWOOLE_BASE, SWOOLE_ERROR_WRONG_OPERATION, SWOOLE_SOCK_TCP } from '../constants.ts';
 import { Event } from '../loop/event.ts';
 import { Timer } from '../loop/timer.ts';
 import { WORD_MANAGER_PID, WORD_MASTER_PID } from '../shm/segment.ts';
 import { readStats, type Stats } from '../shm/stats.ts';
-import { Callbacks } from './callbacks/callbacks.ts';
 import type {
   AnyCallback,
   Events as EventsOf,
@@ -33,7 +24,7 @@ import { connectionPage, openSlot } from './connections/visible.ts';
 import { openState } from './internal.ts';
 import type { ListenSocket } from './listen-socket.ts';
 import { addCommand } from './messages/add-command.ts';
-import { type CommandCallback as CommandCallbackOf, CommandTable } from './messages/command-table.ts';
+import type { CommandCallback as CommandCallbackOf } from './messages/command-table.ts';
 import { sendMessage } from './messages/pipe-messages.ts';
 import { Port as PortOf } from './port.ts';
 import { addFirstPorts, listenOnPort } from './ports/add-port.ts';
@@ -42,8 +33,9 @@ import { addProcess } from './processes/user-processes.ts';
 import { setForServer } from './settings/apply.ts';
 import type { NormalisedSettings, ServerSettings } from './settings/settings.ts';
 import { startServer } from './start/start.ts';
+import { keepAsNewest, newScript } from './state/new-script.ts';
 import type { Running, ServerState } from './state/running.ts';
-import { fail, type Script, warnNotRunning } from './state/script.ts';
+import { fail, warnNotRunning } from './state/script.ts';
 import { workerPid, workerStatus } from './status/workers.ts';
 import type { FinishCallback as FinishCallbackOf } from './tasks/tasks.ts';
 
@@ -55,10 +47,6 @@ export type FinishCallback<Self = Server> = FinishCallbackOf<Self>;
 export type CommandCallback<Self = Server> = CommandCallbackOf<Self>;
 export type Port<Self = Server> = PortOf<Self>;
 export const Port = PortOf;
-
-let created: Server | null = null;
-/** How many this process has made, one after the other. */
-let count = 0;
 
 /**
  * A server with many processes: a master with reactor threads, a manager, workers. What is documented of Swoole's
@@ -83,45 +71,13 @@ export class Server {
    * @param sockType one of SWOOLE_SOCK_*, or-ed with SWOOLE_SSL for TLS
    */
   constructor(host: string, port = 0, mode: number = SWOOLE_BASE, sockType: number = SWOOLE_SOCK_TCP) {
-    if (mode === SWOOLE_THREAD)
-      throw new TswooleError(
-        'ERR_UNSUPPORTED',
-        'SWOOLE_THREAD is not supported yet: use SWOOLE_PROCESS or SWOOLE_BASE',
-      );
-    if (mode !== SWOOLE_BASE && mode !== SWOOLE_PROCESS) {
-      throw new TswooleError('ERR_ARGUMENT', `mode must be SWOOLE_BASE or SWOOLE_PROCESS, got ${describeValue(mode)}`, {
-        key: 'mode',
-      });
-    }
-    if (created !== null && !created.#state.script.ended) {
-      throw new TswooleError(
-        'ERR_STATE',
-        'there is a Server in this process already: add further ports to it with listen()',
-      );
-    }
-    const script: Script = {
-      self: this,
-      mode,
-      place: count + 1,
-      ports: [],
-      attempts: [],
-      callbacks: Callbacks.ofServer(),
-      commands: new CommandTable(),
-      processes: [],
-      logger: new Logger(),
-      setting: {},
-      lastError: new LastError(),
-      workerPid: 0,
-      started: false,
-      ended: false,
-    };
+    const script = newScript(this, mode);
     const state: ServerState = { script, running: null };
     this.#state = state;
     this.connections = new ConnectionList(state, -1);
     addFirstPorts(script, host, port, sockType);
     this.#ports = script.ports.map((each) => new PortOf<this>(state, each));
-    created = this;
-    count++;
+    keepAsNewest(script);
   }
 
   // ---- before start -----------------------------------------------------------------------------------------------
