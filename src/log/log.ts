@@ -68,34 +68,34 @@ const ROTATION_SUFFIXES: Readonly<Record<number, string>> = {
 export class Logger {
   droppedLines = 0;
 
-  #symbol: RoleSymbol = '%';
-  #pid = process.pid;
-  #workerId = 0;
-  #level = SWOOLE_LOG_INFO;
-  #dateFormat = DEFAULT_DATE_FORMAT;
-  #dateWithMicroseconds = false;
-  #rotation = SWOOLE_LOG_ROTATION_SINGLE;
+  private symbol: RoleSymbol = '%';
+  private pid = process.pid;
+  private workerId = 0;
+  private levelMin = SWOOLE_LOG_INFO;
+  private dateFormat = DEFAULT_DATE_FORMAT;
+  private dateWithMicroseconds = false;
+  private rotation = SWOOLE_LOG_ROTATION_SINGLE;
 
-  /** Invariant: `#openPath` is null exactly when `#fd` is `#fallbackFd`. */
-  #file: string | null = null;
-  #openPath: string | null = null;
-  #fd: number;
-  readonly #fallbackFd: number;
+  /** Invariant: `openPath` is null exactly when `openFd` is `fallbackFd`. */
+  private file: string | null = null;
+  private openPath: string | null = null;
+  private openFd: number;
+  private readonly fallbackFd: number;
 
   /** True exactly when the last line was dropped because its reader did not keep up: the next one does not wait. */
-  #stalled = false;
+  private stalled = false;
 
   /** The date of the last line and the second it belongs to: many lines share one. */
-  #date = '';
-  #dateSecond = Number.NaN;
-  readonly #clock: () => number;
-  readonly #loggedOnce = new Set<string>();
+  private date = '';
+  private dateSecond = Number.NaN;
+  private readonly clock: () => number;
+  private readonly loggedOnce = new Set<string>();
 
   /** `fallbackFd` is written to while no file is open; `clock` tells the time in milliseconds, with a fraction. */
   constructor(fallbackFd = STDOUT_FD, clock: () => number = preciseNow) {
-    this.#fallbackFd = fallbackFd;
-    this.#fd = fallbackFd;
-    this.#clock = clock;
+    this.fallbackFd = fallbackFd;
+    this.openFd = fallbackFd;
+    this.clock = clock;
   }
 
   /** Told of every file that is opened from now on, before the one in use until then is closed. */
@@ -103,108 +103,108 @@ export class Logger {
 
   /** The file in use, or standard output: where a daemon's own output should go. */
   get fd(): number {
-    return this.#fd;
+    return this.openFd;
   }
 
   /** True exactly when a file is open. */
   get hasFile(): boolean {
-    return this.#openPath !== null;
+    return this.openPath !== null;
   }
 
   get level(): number {
-    return this.#level;
+    return this.levelMin;
   }
 
   /** Takes over what is given and keeps the rest. */
   configure(settings: Partial<LogSettings>): void {
-    if (settings.level !== undefined) this.#level = settings.level;
-    if (settings.dateWithMicroseconds !== undefined) this.#dateWithMicroseconds = settings.dateWithMicroseconds;
-    if (settings.dateFormat !== undefined) this.#setDateFormat(settings.dateFormat);
-    const file = settings.file === undefined ? this.#file : settings.file;
-    const rotation = settings.rotation ?? this.#rotation;
-    if (file === this.#file && rotation === this.#rotation) return;
-    this.#file = file;
-    this.#rotation = rotation;
+    if (settings.level !== undefined) this.levelMin = settings.level;
+    if (settings.dateWithMicroseconds !== undefined) this.dateWithMicroseconds = settings.dateWithMicroseconds;
+    if (settings.dateFormat !== undefined) this.setDateFormat(settings.dateFormat);
+    const file = settings.file === undefined ? this.file : settings.file;
+    const rotation = settings.rotation ?? this.rotation;
+    if (file === this.file && rotation === this.rotation) return;
+    this.file = file;
+    this.rotation = rotation;
     this.reopen();
   }
 
   setRole(symbol: RoleSymbol, workerId: number, pid: number = process.pid): void {
-    this.#symbol = symbol;
-    this.#workerId = workerId;
-    this.#pid = pid;
+    this.symbol = symbol;
+    this.workerId = workerId;
+    this.pid = pid;
   }
 
   /** `errorCode` is a SWOOLE_ERROR_* number that the line should show. */
   log(level: number, text: string, errorCode = 0): void {
-    if (level < this.#level || level >= SWOOLE_LOG_NONE) return;
-    const nowMs = this.#clock();
+    if (level < this.levelMin || level >= SWOOLE_LOG_NONE) return;
+    const nowMs = this.clock();
     const date = new Date(nowMs);
-    this.#rotate(date);
-    this.#write(this.#formatLine(level, text, errorCode, nowMs, date));
+    this.rotate(date);
+    this.write(this.formatLine(level, text, errorCode, nowMs, date));
   }
 
   /** Logs the first time `key` is seen; true when it did. For keys that the program writes, not ones that grow. */
   once(key: string, level: number, text: string, errorCode = 0): boolean {
-    if (this.#loggedOnce.has(key)) return false;
-    this.#loggedOnce.add(key);
+    if (this.loggedOnce.has(key)) return false;
+    this.loggedOnce.add(key);
     this.log(level, text, errorCode);
     return true;
   }
 
   /** Opens the file anew after somebody moved it away. The old one stays in use when that fails. */
   reopen(): void {
-    if (this.#file === null) this.close();
-    else this.#open(this.#pathAt(new Date(this.#clock())));
+    if (this.file === null) this.close();
+    else this.open(this.pathAt(new Date(this.clock())));
   }
 
   /** Back to the fallback descriptor. */
   close(): void {
-    this.#file = null;
-    this.#use(this.#fallbackFd, null);
+    this.file = null;
+    this.use(this.fallbackFd, null);
   }
 
-  #setDateFormat(format: string): void {
-    const bytes = Buffer.byteLength(strftime(format, new Date(this.#clock())));
+  private setDateFormat(format: string): void {
+    const bytes = Buffer.byteLength(strftime(format, new Date(this.clock())));
     if (bytes === 0 || bytes > DATE_BYTES_MAX) {
       const text = `log_date_format makes a date of ${bytes} bytes, which must be 1 to ${DATE_BYTES_MAX}: it is ignored.`;
       this.log(SWOOLE_LOG_WARNING, text, SWOOLE_ERROR_INVALID_PARAMS);
       return;
     }
-    this.#dateFormat = format;
-    this.#dateSecond = Number.NaN;
+    this.dateFormat = format;
+    this.dateSecond = Number.NaN;
   }
 
-  #pathAt(date: Date): string {
-    const suffix = ROTATION_SUFFIXES[this.#rotation];
-    return suffix === undefined ? this.#file! : this.#file! + strftime(suffix, date);
+  private pathAt(date: Date): string {
+    const suffix = ROTATION_SUFFIXES[this.rotation];
+    return suffix === undefined ? this.file! : this.file! + strftime(suffix, date);
   }
 
-  #rotate(date: Date): void {
-    if (this.#rotation === SWOOLE_LOG_ROTATION_SINGLE || this.#openPath === null) return;
-    const path = this.#pathAt(date);
-    if (path !== this.#openPath) this.#open(path);
+  private rotate(date: Date): void {
+    if (this.rotation === SWOOLE_LOG_ROTATION_SINGLE || this.openPath === null) return;
+    const path = this.pathAt(date);
+    if (path !== this.openPath) this.open(path);
   }
 
-  #open(path: string): void {
+  private open(path: string): void {
     let fd: number;
     try {
       fd = openSync(path, 'a', FILE_MODE);
     } catch (error) {
       // Settled before the warning is written, which would otherwise try to rotate again.
-      if (this.#openPath !== null) this.#openPath = path;
-      const target = this.#openPath === null ? 'standard output' : 'the file that is open';
+      if (this.openPath !== null) this.openPath = path;
+      const target = this.openPath === null ? 'standard output' : 'the file that is open';
       this.log(SWOOLE_LOG_WARNING, `${errorText(error)}: the log goes on to ${target}.`, SWOOLE_ERROR_SYSTEM_CALL_FAIL);
       return;
     }
-    this.#use(fd, path);
+    this.use(fd, path);
   }
 
-  #use(fd: number, path: string | null): void {
-    const old = this.#fd;
-    this.#fd = fd;
-    this.#openPath = path;
+  private use(fd: number, path: string | null): void {
+    const old = this.openFd;
+    this.openFd = fd;
+    this.openPath = path;
     if (path !== null) this.onOpen?.(fd);
-    if (old === this.#fallbackFd || old === fd) return;
+    if (old === this.fallbackFd || old === fd) return;
     try {
       closeSync(old);
     } catch {
@@ -212,26 +212,26 @@ export class Logger {
     }
   }
 
-  #formatLine(level: number, text: string, errorCode: number, nowMs: number, date: Date): string {
+  private formatLine(level: number, text: string, errorCode: number, nowMs: number, date: Date): string {
     const second = Math.floor(nowMs / 1000);
-    if (second !== this.#dateSecond) {
-      this.#date = strftime(this.#dateFormat, date);
-      this.#dateSecond = second;
+    if (second !== this.dateSecond) {
+      this.date = strftime(this.dateFormat, date);
+      this.dateSecond = second;
     }
-    const microseconds = this.#dateWithMicroseconds ? formatMicroseconds(nowMs - second * 1000) : '';
+    const microseconds = this.dateWithMicroseconds ? formatMicroseconds(nowMs - second * 1000) : '';
     const name = LEVEL_NAMES[level] ?? 'INFO';
     const code = errorCode === 0 ? '' : `(ERRNO ${errorCode}): `;
-    return `[${this.#date}${microseconds} ${this.#symbol}${this.#pid}.${this.#workerId}]\t${name}\t${code}${text}\n`;
+    return `[${this.date}${microseconds} ${this.symbol}${this.pid}.${this.workerId}]\t${name}\t${code}${text}\n`;
   }
 
   /** One write for a whole line, so that lines of several processes do not mix. */
-  #write(line: string): void {
+  private write(line: string): void {
     const bytes = Buffer.from(line);
     let offset = 0;
-    let retriesLeft = this.#stalled ? 0 : FULL_RETRIES_MAX;
+    let retriesLeft = this.stalled ? 0 : FULL_RETRIES_MAX;
     while (offset < bytes.length) {
       try {
-        offset += writeSync(this.#fd, bytes, offset);
+        offset += writeSync(this.openFd, bytes, offset);
       } catch (error) {
         const code = (error as NodeJS.ErrnoException).code;
         if (code === 'EINTR') continue;
@@ -240,12 +240,12 @@ export class Logger {
           continue;
         }
         // EPIPE: nobody reads any more. ENOSPC, EDQUOT, EFBIG: the disk is full. EBADF, EIO: it is gone.
-        this.#stalled = code === 'EAGAIN';
+        this.stalled = code === 'EAGAIN';
         this.droppedLines++;
         return;
       }
     }
-    this.#stalled = false;
+    this.stalled = false;
   }
 }
 
