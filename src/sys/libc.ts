@@ -4,6 +4,7 @@
  * Only the room sys/ imports this file; what it offers to others is checked there.
  */
 import koffi from 'koffi';
+import { Poll } from './poll.ts';
 
 const c = koffi.load(null);
 
@@ -170,9 +171,6 @@ export interface Watch {
   unref(): void;
 }
 
-/** Handles that watch a descriptor. koffi stops polling, without a word, when one is collected: they are kept here. */
-const watches = new Set<Watch>();
-
 /**
  * What Node does itself behind each of its callbacks: runs nextTick and promises. Not documented, though as old as Node;
  * where it is missing, an immediate does the same a little later.
@@ -197,16 +195,5 @@ export function runAsNode(callback: () => void): void {
 
 /** Calls back in Node's own loop whenever the descriptor is readable (level triggered). */
 export function watchReadable(fd: number, callback: () => void): Watch {
-  const handle = koffi.node.poll(fd, { readable: true }, () => {
-    if (watches.has(watch)) runAsNode(callback);
-  });
-  const watch: Watch = {
-    close: () => {
-      if (watches.delete(watch)) handle.close();
-    },
-    ref: () => handle.ref(),
-    unref: () => handle.unref(),
-  };
-  watches.add(watch);
-  return watch;
+  return new Poll(fd, { readable: true, writable: false }, () => runAsNode(callback));
 }

@@ -1,17 +1,12 @@
 /** Descriptors of users in Node's own loop: any descriptor, readable and writable, and safe whatever becomes of it. */
-import koffi from 'koffi';
 import { EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, F_DUPFD_CLOEXEC } from './constants.ts';
 import { must } from './error.ts';
 import { close, epollCreate1, epollCtl, errno, fcntl, runNextTicks } from './libc.ts';
 import { allocate } from './memory.ts';
-
-type PollHandle = ReturnType<typeof koffi.node.poll>;
+import { type Events, Poll } from './poll.ts';
 
 /** Lowest descriptor for copies: out of the way of those that are inherited by number. */
 const FIRST_COPY = 16;
-
-/** All that are open: koffi stops polling, without a word, when a handle is collected. */
-const watches = new Set<DescriptorWatch>();
 
 /**
  * Watches a copy of the descriptor, for three reasons. libuv bears one poll handle for each descriptor only, and others may
@@ -23,7 +18,7 @@ const watches = new Set<DescriptorWatch>();
 export class DescriptorWatch {
   private readonly copy: number;
   private readonly callback: (readable: boolean, writable: boolean) => void;
-  private handle: PollHandle | null = null;
+  private poll: Poll | null = null;
   private readable = false;
   private writable = false;
   private closed = false;
@@ -43,9 +38,7 @@ export class DescriptorWatch {
       close(copy);
       return -error;
     }
-    const watch = new DescriptorWatch(copy, callback);
-    watches.add(watch);
-    return watch;
+    return new DescriptorWatch(copy, callback);
   }
 
   /** Calls back as long as the descriptor is readable, or writable: level triggered. */
@@ -59,20 +52,18 @@ export class DescriptorWatch {
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    this.handle?.close();
+    this.poll?.close();
     close(this.copy);
-    watches.delete(this);
   }
 
   private arm(): void {
     const { readable, writable } = this;
-    if (!readable && !writable) this.handle?.stop();
-    else if (this.handle === null) this.handle = koffi.node.poll(this.copy, { readable, writable }, this.onPoll);
-    else this.handle.start({ readable, writable }, this.onPoll);
+    if (!readable && !writable) this.poll?.stop();
+    else if (this.poll === null) this.poll = new Poll(this.copy, { readable, writable }, this.onPoll);
+    else this.poll.start({ readable, writable });
   }
 
-  // koffi's types leave the status out, which comes first.
-  private readonly onPoll = ((status: number, events: { readable: boolean; writable: boolean }): void => {
+  private readonly onPoll = (status: number, events: Events): void => {
     if (this.closed) return;
     const failed = status < 0;
     try {
@@ -87,7 +78,7 @@ export class DescriptorWatch {
     if (failed && !this.closed) setImmediate(() => this.closed || this.arm());
     // koffi calls from outside of Node's callback scope: see watchReadable.
     runNextTicks();
-  }) as unknown as (events: { readable: boolean; writable: boolean }) => void;
+  };
 }
 
 const event = allocate(16);
