@@ -164,7 +164,7 @@ export class Server {
    */
   sendto(ip: string, port: number, data: string | Uint8Array, serverSocket = -1): boolean {
     const running = this.#running('sendto');
-    return running !== null && sendTo(running.script, ip, port, data, serverSocket);
+    return running !== null && sendTo(running, ip, port, data, serverSocket);
   }
 
   /**

@@ -100,7 +100,15 @@ export const KILLS = rareCounter(30);
 export const MANAGER_RESTARTS = rareCounter(31);
 export const RELOADS = rareCounter(32);
 export const RELOADS_REFUSED = rareCounter(33);
-export const BLOCKED = rareCounter(34);
+export const SENDS_OVERFLOWED = rareCounter(34);
+export const SENDTO_FAILED = rareCounter(35);
+export const TASKS_EXPIRED = rareCounter(36);
+export const TASKS_DAMAGED = rareCounter(37);
+export const RESULTS_DROPPED = rareCounter(38);
+export const CALLBACKS_FAILED = rareCounter(39);
+export const COMMANDS_EXPIRED = rareCounter(40);
+export const MESSAGES_BROKEN = rareCounter(41);
+export const BLOCKED = rareCounter(42);
 
 // ---- the rows -------------------------------------------------------------------------------------------------------
 
@@ -159,6 +167,11 @@ const TOTALS = {
     'that reading datagrams stopped because a worker could take no more',
   ),
   datagram_error_count: row(DATAGRAMS_FAILED, 'times', 'that the kernel could not give datagrams'),
+  send_overflow_count: row(
+    SENDS_OVERFLOWED,
+    'calls',
+    'of `send` or `sendfile` refused with 1008: too much waits for the client',
+  ),
   late_send_count: row(SENDS_LATE, 'messages', 'dropped because their connection had ended'),
   send_wait_count: row(
     SENDS_WAITED,
@@ -171,10 +184,16 @@ const TOTALS = {
     'that sending was interrupted, or the kernel had no memory for it, and was tried again',
   ),
   sendfile_error_count: row(FILES_FAILED, 'files', 'that could not be sent to their end'),
+  sendto_error_count: row(SENDTO_FAILED, 'calls', 'of `sendto` that the kernel refused'),
   total_recv_bytes: row(RECEIVED_BYTES, 'bytes', 'read from clients'),
   total_send_bytes: row(SENT_BYTES, 'bytes', 'accepted by `send`'),
   message_count: row(MESSAGES, 'messages', 'that processes have sent to each other'),
   message_wait_count: row(MESSAGES_WAITED, 'messages', 'that found no room, and waited in the memory of their senders'),
+  message_broken_count: row(
+    MESSAGES_BROKEN,
+    'messages',
+    'dropped because the process that had read the beginning of them died',
+  ),
   ring_full_count: row(RINGS_FULL, 'times', 'that a ring between two processes was full, and refused something'),
   doorbell_count: row(DOORBELLS, 'times', 'that a process woke another one that slept'),
   sleep_skip_count: row(
@@ -191,6 +210,15 @@ const TOTALS = {
   ),
   task_busy_count: row(TASKS_UNIDLE, 'tasks', 'for which no task worker was idle'),
   task_wait_count: row(TASKS_WAITED, 'tasks', 'that found no room, and waited in the memory of their senders'),
+  task_timeout_count: row(TASKS_EXPIRED, 'tasks', 'whose result did not come in time'),
+  task_damage_count: row(
+    TASKS_DAMAGED,
+    'times',
+    'that the message queue of the tasks held what is no task, or was gone',
+  ),
+  result_drop_count: row(RESULTS_DROPPED, 'results', 'of tasks dropped because nobody waited for them'),
+  command_timeout_count: row(COMMANDS_EXPIRED, 'commands', 'whose answer did not come in time'),
+  callback_error_count: row(CALLBACKS_FAILED, 'callbacks', 'that threw, or whose promise rejected'),
   worker_restart_count: row(
     RESTARTS,
     'processes',

@@ -76,6 +76,7 @@ for (const { name, mode, workerNum } of SUBJECTS) {
 
     const stats = async (): Promise<{ aborted: number; open: number }> => {
       const all = await remotes[0].run(({ server }) => server.stats() as Stats);
+      assert.deepEqual([all.handshake_error_count, all.refuse_count], [all.abort_count, 0]);
       return { aborted: all.abort_count, open: all.connection_num };
     };
 

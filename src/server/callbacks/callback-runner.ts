@@ -6,7 +6,7 @@ import { SWOOLE_LOG_ERROR } from '../../constants.ts';
 import { describeError } from '../../errors.ts';
 import type { Logger } from '../../log/log.ts';
 import type { Runtime } from '../../process/runtime.ts';
-import { CALLBACKS_NOW, CALLBACKS_PEAK } from '../../shm/counters.ts';
+import { CALLBACKS_FAILED, CALLBACKS_NOW, CALLBACKS_PEAK } from '../../shm/counters.ts';
 
 export class CallbackRunner {
   private readonly runtime: Runtime;
@@ -58,6 +58,7 @@ export class CallbackRunner {
   }
 
   failed(event: string, fd: number, error: unknown): void {
+    this.runtime.counters.add(CALLBACKS_FAILED, 1);
     const where = fd > 0 ? ` of connection ${fd}` : '';
     this.logger.log(SWOOLE_LOG_ERROR, `the ${event} callback${where} failed: ${describeError(error)}`);
   }

@@ -2,6 +2,7 @@
  * Datagrams that the server sends. Every process holds the datagram sockets and hands its packets to the kernel itself: what
  * the kernel says to each is the answer.
  */
+
 import {
   SWOOLE_ERROR_BAD_HOST_ADDR,
   SWOOLE_ERROR_BAD_IPV6_ADDRESS,
@@ -12,8 +13,10 @@ import {
   SWOOLE_SOCK_UNIX_DGRAM,
 } from '../../constants.ts';
 import { badArgument, describeValue } from '../../errors.ts';
+import { SENDTO_FAILED } from '../../shm/counters.ts';
 import { aimIPv4, aimIPv6, aimUnix, sendDatagram } from '../../sys/datagram.ts';
 import { isBytes } from '../../sys/memory.ts';
+import type { Member } from '../state/member.ts';
 import { fail, type Script, warn } from '../state/script.ts';
 
 const SLASH = 47;
@@ -26,7 +29,7 @@ export function isSocketPath(text: string): boolean {
 
 /** Sends one datagram; `host` is an IPv4 or IPv6 address, or the path of a Unix socket (then `port` does not matter). */
 export function sendTo(
-  script: Script,
+  { script, runtime }: Member,
   host: string,
   port: number,
   data: string | Uint8Array,
@@ -43,7 +46,9 @@ export function sendTo(
   const fd = socketOf(script, type, serverSocket);
   if (fd === -1) return false;
   const errno = sendDatagram(fd, data);
-  return errno === 0 || fail(script, errno);
+  if (errno === 0) return true;
+  runtime.counters.add(SENDTO_FAILED, 1);
+  return fail(script, errno);
 }
 
 /** The socket to send with: the one that is named, or that of the port of this type which was added last; else -1. */

@@ -1,4 +1,5 @@
 /** sendfile and sendwait as users call them: everything that can be known in the calling process is checked here. */
+
 import { accessSync, constants, realpathSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import {
@@ -17,6 +18,7 @@ import { badArgument } from '../../errors.ts';
 import { rootDirectory } from '../../process/privileges.ts';
 import type { Runtime } from '../../process/runtime.ts';
 import { FLAG_CLOSE_TAKEN, FLAG_PEER_GONE, FLAGS, OWNER, QUEUED_FILES } from '../../shm/connections.ts';
+import { SENDS_OVERFLOWED } from '../../shm/counters.ts';
 import { isBytes } from '../../sys/memory.ts';
 import type { Member } from '../state/member.ts';
 import { fail, type Script, warn } from '../state/script.ts';
@@ -49,7 +51,10 @@ export function sendFile(member: Member, fd: number, filename: string, offset: n
   if (slot === -1) return false;
   const { words } = runtime.connections;
   const base = runtime.connections.wordBase(slot);
-  if (words[base + QUEUED_FILES] >= FILES_QUEUED_MAX) return fail(script, SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW);
+  if (words[base + QUEUED_FILES] >= FILES_QUEUED_MAX) {
+    runtime.counters.add(SENDS_OVERFLOWED, 1);
+    return fail(script, SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW);
+  }
   const path = pathForOwner(runtime, filename);
   if (path === null) return fail(script, SWOOLE_ERROR_SYSTEM_CALL_FAIL);
   runtime.wire.sendFile(slot, runtime.connections.serialOf(fd), path, offset, length === 0 ? size - offset : length);

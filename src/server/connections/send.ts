@@ -8,7 +8,7 @@ import {
 } from '../../constants.ts';
 import { describeValue, TswooleError } from '../../errors.ts';
 import { FLAG_CLOSE_TAKEN, FLAG_OVERFLOW, FLAG_PEER_GONE, FLAGS, PORT, QUEUED_BYTES } from '../../shm/connections.ts';
-import { LIFE_RESPONSES, RESPONSES, SENT_BYTES } from '../../shm/counters.ts';
+import { LIFE_RESPONSES, RESPONSES, SENDS_OVERFLOWED, SENT_BYTES } from '../../shm/counters.ts';
 import { isBytes } from '../../sys/memory.ts';
 import type { Member } from '../state/member.ts';
 import { fail } from '../state/script.ts';
@@ -26,7 +26,7 @@ export function send(member: Member, fd: number | string, data: string | Uint8Ar
   if (typeof fd === 'string' && script.ports.some((port) => port.type === SWOOLE_SOCK_UNIX_DGRAM)) {
     // The peer of a packet may have no path, or one that begins at a directory of its own.
     if (!isSocketPath(fd)) return fail(script, SWOOLE_ERROR_BAD_HOST_ADDR);
-    return sendTo(script, fd, 0, data, serverSocket);
+    return sendTo(member, fd, 0, data, serverSocket);
   }
   if (typeof fd !== 'number' || fd <= 0) return badSession(script, 'send', fd, serverSocket);
   const { connections } = runtime;
@@ -50,8 +50,10 @@ export function sendToSlot(member: Member, slot: number, serial: number, data: s
   const queued = words[base + QUEUED_BYTES] + runtime.wire.waitingBytes(slot);
   const length = typeof data === 'string' ? Buffer.byteLength(data) : data.length;
   if (length > settings.bufferOutputSize) return fail(script, SWOOLE_ERROR_DATA_LENGTH_TOO_LARGE);
-  if (queued + length > limit && overflows(member, slot, length, limit))
+  if (queued + length > limit && overflows(member, slot, length, limit)) {
+    runtime.counters.add(SENDS_OVERFLOWED, 1);
     return fail(script, SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW);
+  }
 
   runtime.wire.send(slot, serial, data);
   const { numbers, base: counters } = runtime.counters;

@@ -1,4 +1,5 @@
 /** Asking processes to run commands, and running them: both sides of command(). */
+
 import {
   SWOOLE_ERROR_CO_CANCELED,
   SWOOLE_ERROR_CO_TIMEDOUT,
@@ -15,6 +16,7 @@ import {
 } from '../../constants.ts';
 import { describeError, describeValue } from '../../errors.ts';
 import type { Runtime } from '../../process/runtime.ts';
+import { COMMANDS_EXPIRED } from '../../shm/counters.ts';
 import { inboxOfLane, MANAGER_INBOX, MASTER_INBOX, reactorInbox, workerInbox } from '../../shm/layout.ts';
 import { postLetter } from '../../shm/letter.ts';
 import { COMMAND, COMMAND_REPLY } from '../../shm/messages.ts';
@@ -128,7 +130,10 @@ export class Commands {
     if (commandTimeoutMs === 0) return this.answer(callback, name, json);
     return new Promise((resolve) => {
       // Nobody else is waited for: this is no reason for the process to live.
-      const timer = setTimeout(() => resolve(fail(this.script, SWOOLE_ERROR_CO_TIMEDOUT)), commandTimeoutMs).unref();
+      const timer = setTimeout(() => {
+        this.member.runtime.counters.add(COMMANDS_EXPIRED, 1);
+        resolve(fail(this.script, SWOOLE_ERROR_CO_TIMEDOUT));
+      }, commandTimeoutMs).unref();
       void this.answer(callback, name, json).then((text) => {
         clearTimeout(timer);
         resolve(text);
@@ -143,7 +148,12 @@ export class Commands {
     const { commandTimeoutMs } = this.member.settings;
     return new Promise((resolve) => {
       const timer =
-        commandTimeoutMs === 0 ? null : setTimeout(() => settle(SWOOLE_ERROR_CO_TIMEDOUT, ''), commandTimeoutMs);
+        commandTimeoutMs === 0
+          ? null
+          : setTimeout(() => {
+              runtime.counters.add(COMMANDS_EXPIRED, 1);
+              settle(SWOOLE_ERROR_CO_TIMEDOUT, '');
+            }, commandTimeoutMs);
       const settle = (code: number, text: string): void => {
         if (timer !== null) clearTimeout(timer);
         this.waiting.delete(request);

@@ -6,6 +6,7 @@ import type { Identity } from '../../process/identity.ts';
 import { Runtime } from '../../process/runtime.ts';
 import { QueueRoute, taskQueueOf } from '../../process/task-queue.ts';
 import { RingRoute, type TaskRoute, TaskSender } from '../../process/task-sender.ts';
+import { RELOADS_REFUSED } from '../../shm/counters.ts';
 import { MANAGER_INBOX, MASTER_INBOX } from '../../shm/layout.ts';
 import { RELOAD, SHUTDOWN } from '../../shm/messages.ts';
 import { WORD_RELOADING } from '../../shm/segment.ts';
@@ -69,7 +70,10 @@ export function remoteControl({ script, runtime }: Member): Pick<Control, 'shutd
       return true;
     },
     reload: (taskWorkersOnly) => {
-      if (segment.load(WORD_RELOADING) !== 0) return false;
+      if (segment.load(WORD_RELOADING) !== 0) {
+        runtime.counters.add(RELOADS_REFUSED, 1);
+        return false;
+      }
       runtime.tell(MANAGER_INBOX, RELOAD, taskWorkersOnly ? 1 : 0);
       return true;
     },

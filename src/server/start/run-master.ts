@@ -1,6 +1,7 @@
 import { Master } from '../../process/master.ts';
 import { ProcessLauncher } from '../../process/process-launcher.ts';
 import { ReactorThreads } from '../../process/reactor-threads.ts';
+import { RELOADS_REFUSED } from '../../shm/counters.ts';
 import { MASTER_LANE } from '../../shm/layout.ts';
 import { WORD_RELOADING } from '../../shm/segment.ts';
 import type { Shared } from '../state/member.ts';
@@ -62,7 +63,10 @@ export function runMaster(state: ServerState, plan: Plan, shared: Shared, path: 
       return true;
     };
     const reload = (taskWorkersOnly: boolean): boolean => {
-      if (segment.load(WORD_RELOADING) !== 0) return false;
+      if (segment.load(WORD_RELOADING) !== 0) {
+        runtime.counters.add(RELOADS_REFUSED, 1);
+        return false;
+      }
       master.reload(taskWorkersOnly);
       return true;
     };

@@ -2,6 +2,7 @@ import { SWOOLE_IPC_UNSOCK } from '../../constants.ts';
 import { QueueReader, taskQueueOf } from '../../process/task-queue.ts';
 import { TaskWorker } from '../../process/task-worker.ts';
 import type { StartedChild } from '../../process/this-process.ts';
+import { TASKS_DAMAGED } from '../../shm/counters.ts';
 import type { Shared } from '../state/member.ts';
 import type { Plan } from '../state/plan.ts';
 import type { ServerState } from '../state/running.ts';
@@ -18,9 +19,10 @@ export function runTaskWorker(state: ServerState, plan: Plan, shared: Shared, ch
   const queue =
     settings.taskIpcMode === SWOOLE_IPC_UNSOCK
       ? null
-      : new QueueReader(taskQueueOf(shared.segment), settings.taskIpcMode, id, settings.taskTmpdir, (text) =>
-          warn(script, text),
-        );
+      : new QueueReader(taskQueueOf(shared.segment), settings.taskIpcMode, id, settings.taskTmpdir, (text) => {
+          runtime.counters.add(TASKS_DAMAGED, 1);
+          warn(script, text);
+        });
   const worker = new TaskWorker(runtime, application, settings, queue);
   const stop = stopOnce(runtime, (graceful) => worker.stop(graceful));
   begin(state, equipped, workerControl(equipped, stop));

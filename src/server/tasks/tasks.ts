@@ -17,7 +17,7 @@ import { describeValue, TswooleError } from '../../errors.ts';
 import type { Runtime } from '../../process/runtime.ts';
 import { TASK_FAILED } from '../../process/task-in-hand.ts';
 import type { TaskSender } from '../../process/task-sender.ts';
-import { TASKS_LOST } from '../../shm/counters.ts';
+import { RESULTS_DROPPED, TASKS_EXPIRED, TASKS_LOST } from '../../shm/counters.ts';
 import { MANAGER_LANE, workerLane } from '../../shm/layout.ts';
 import { RESULT } from '../../shm/messages.ts';
 import { errorText } from '../../sys/error.ts';
@@ -119,6 +119,7 @@ export class Tasks {
       deadline: ms === 0 ? Number.POSITIVE_INFINITY : performance.now() + ms,
     });
     this.waiting.take(id);
+    if (!done) runtime.counters.add(TASKS_EXPIRED, 1);
     if (code !== 0) this.script.lastError.code = code;
     return answer;
   }
@@ -163,6 +164,7 @@ export class Tasks {
           ? null
           : setTimeout(() => {
               this.script.lastError.code = SWOOLE_ERROR_CO_TIMEDOUT;
+              this.runtime.counters.add(TASKS_EXPIRED, left);
               if (!leaveOut) for (let i = 0; i < tasks.length; i++) if (!(i in results)) results[i] = false;
               finish();
             }, ms);
@@ -224,6 +226,7 @@ export class Tasks {
     if (ms === 0) return;
     timer = setTimeout(() => {
       this.waiting.take(id);
+      this.runtime.counters.add(TASKS_EXPIRED, 1);
       settle(false, SWOOLE_ERROR_CO_TIMEDOUT);
     }, ms);
   }
@@ -298,7 +301,10 @@ export class Tasks {
         SWOOLE_LOG_DEBUG,
         `task ${taskId} has answered again: its callback takes the first answer only`,
       );
-    else this.warn(`task[${taskId}] has expired: nobody waits for its result any more`, SWOOLE_ERROR_TASK_TIMEOUT);
+    else {
+      this.runtime.counters.add(RESULTS_DROPPED, 1);
+      this.warn(`task[${taskId}] has expired: nobody waits for its result any more`, SWOOLE_ERROR_TASK_TIMEOUT);
+    }
   }
 
   /** Who waits is told now, and not when its time is up. Tasks are sent as before. */
@@ -330,6 +336,7 @@ export class Tasks {
     const { self, callbacks, logger } = this.script;
     const callback = callbacks.get('finish') as ((...args: unknown[]) => unknown) | null;
     if (callback === null) {
+      this.runtime.counters.add(RESULTS_DROPPED, 1);
       logger.once('finish', SWOOLE_LOG_WARNING, 'a task has a result, but there is no finish callback: it is dropped');
       return;
     }
