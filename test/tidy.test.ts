@@ -239,6 +239,13 @@ describe('in src', () => {
     none(linesWith(code, /[:<,|&([=]\s*any\b|\bany\[\]|\bas any\b/), 'unknown, or a type parameter');
   });
 
+  it('a double is not read as a word, nor a word as a double', () => {
+    none(
+      linesWith(SRC, /\bwords\[[^\]]*\bF64_|\bnumbers\[[^\]]*\bnumberBase\b[^\]]* \+ (?!F64_)[A-Z]/),
+      'F64_… counts doubles and belongs into numbers; whatever else a slot has counts words',
+    );
+  });
+
   it('no compiler or linter is silenced without a reason', () => {
     none(linesWith(SRC, /@ts-(ignore|nocheck)|biome-ignore[^:]*:?\s*$/), 'write what is right, or why it is');
   });

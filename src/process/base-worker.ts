@@ -10,7 +10,7 @@ import { LINGER_TURNS, READ_BYTES } from '../reactor/limits.ts';
 import { handleOwnerMessage } from '../reactor/owner-messages.ts';
 import type { ReactorPort } from '../reactor/port.ts';
 import { Reactor } from '../reactor/reactor.ts';
-import { FLAG_CLOSE_TAKEN, FLAGS, RECEIVE_TIME, TAKEN_TIME } from '../shm/connections.ts';
+import { F64_RECEIVE_TIME, F64_TAKEN_TIME, FLAG_CLOSE_TAKEN, FLAGS } from '../shm/connections.ts';
 import { LATE_PACKAGES } from '../shm/counters.ts';
 import { MANAGER_INBOX, workerInbox } from '../shm/layout.ts';
 import { Inbox } from '../shm/mailbox.ts';
@@ -261,7 +261,7 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
 
   private receive(connection: Connection, data: Buffer): void {
     const { numbers } = this;
-    numbers[connection.numberBase + TAKEN_TIME] = numbers[connection.numberBase + RECEIVE_TIME];
+    numbers[connection.numberBase + F64_TAKEN_TIME] = numbers[connection.numberBase + F64_RECEIVE_TIME];
     this.requests.begin();
     this.application.receive(connection.slot, connection.serial, data);
     this.requests.end();

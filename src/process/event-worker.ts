@@ -2,15 +2,15 @@
 import { SWOOLE_ERROR_SESSION_DISCARD_TIMEOUT_DATA, SWOOLE_LOG_DEBUG, SWOOLE_LOG_WARNING } from '../constants.ts';
 import { LINGER_TURNS } from '../reactor/limits.ts';
 import {
+  F64_RECEIVE_TIME,
+  F64_TAKEN_TIME,
   FLAG_CLOSE_TAKEN,
   FLAG_CLOSED_HERE,
   FLAGS,
-  RECEIVE_TIME,
   SERIAL,
   STATE,
   STATE_FREE,
   TAKEN_BYTES,
-  TAKEN_TIME,
 } from '../shm/connections.ts';
 import { LATE_PACKAGES } from '../shm/counters.ts';
 import {
@@ -196,7 +196,7 @@ export class EventWorker {
     if (live) {
       Atomics.add(words, base + TAKEN_BYTES, length);
       const times = this.runtime.connections.numberBase(slot);
-      numbers[times + TAKEN_TIME] = numbers[times + RECEIVE_TIME];
+      numbers[times + F64_TAKEN_TIME] = numbers[times + F64_RECEIVE_TIME];
     }
     reader.release();
     const flags = live ? words[base + FLAGS] : FLAG_CLOSE_TAKEN;

@@ -2,9 +2,12 @@ import {
   ADDRESS,
   CLOSE_ERRNO,
   CLOSER,
-  CONNECT_TIME,
   type ConnectionTable,
   DISPATCHED_BYTES,
+  F64_CONNECT_TIME,
+  F64_RECEIVE_TIME,
+  F64_SEND_TIME,
+  F64_TAKEN_TIME,
   FAMILY,
   FLAGS,
   LISTENER,
@@ -12,15 +15,12 @@ import {
   PORT,
   QUEUED_BYTES,
   QUEUED_FILES,
-  RECEIVE_TIME,
   REMOTE_PORT,
-  SEND_TIME,
   SERIAL,
   SOCKET,
   STATE,
   STATE_OPENING,
   TAKEN_BYTES,
-  TAKEN_TIME,
   UID,
   WORKER,
 } from '../shm/connections.ts';
@@ -97,10 +97,10 @@ export class ConnectionPool {
     if (family === AF_INET) bytes.set(address.subarray(4, 8), (base + ADDRESS) * 4);
     else if (family === AF_INET6) bytes.set(address.subarray(8, 24), (base + ADDRESS) * 4);
     const seconds = now / 1000;
-    numbers[numberBase + CONNECT_TIME] = seconds;
-    numbers[numberBase + RECEIVE_TIME] = seconds;
-    numbers[numberBase + SEND_TIME] = 0;
-    numbers[numberBase + TAKEN_TIME] = 0;
+    numbers[numberBase + F64_CONNECT_TIME] = seconds;
+    numbers[numberBase + F64_RECEIVE_TIME] = seconds;
+    numbers[numberBase + F64_SEND_TIME] = 0;
+    numbers[numberBase + F64_TAKEN_TIME] = 0;
     Atomics.store(words, base + STATE, STATE_OPENING);
   }
 

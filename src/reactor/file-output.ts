@@ -7,7 +7,7 @@
 
 import { getSystemErrorMessage } from 'node:util';
 import { SWOOLE_LOG_WARNING } from '../constants.ts';
-import { type ConnectionTable, QUEUED_BYTES, QUEUED_FILES, SEND_TIME } from '../shm/connections.ts';
+import { type ConnectionTable, F64_SEND_TIME, QUEUED_BYTES, QUEUED_FILES } from '../shm/connections.ts';
 import { SENDS_RETRIED } from '../shm/counters.ts';
 import type { LaneCounters } from '../shm/lanes.ts';
 import {
@@ -102,7 +102,7 @@ export class FileOutput {
       if (count > 0) {
         sent += count;
         part.left -= count;
-        this.table.numbers[connection.numberBase + SEND_TIME] = this.host.now / 1000;
+        this.table.numbers[connection.numberBase + F64_SEND_TIME] = this.host.now / 1000;
         if (part.left === 0) {
           this.finished(connection, part);
           return sent;

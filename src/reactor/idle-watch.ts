@@ -5,12 +5,12 @@
 
 import {
   CLOSER,
-  CONNECT_TIME,
   type ConnectionTable,
+  F64_CONNECT_TIME,
+  F64_RECEIVE_TIME,
+  F64_SEND_TIME,
   FLAG_PROTECTED,
   FLAGS,
-  RECEIVE_TIME,
-  SEND_TIME,
 } from '../shm/connections.ts';
 import { CLOSES_ORPHANED, CLOSES_STALLED, HEARTBEATS_MISSED, IDLE_CLOSED } from '../shm/counters.ts';
 import type { LaneCounters } from '../shm/lanes.ts';
@@ -76,15 +76,15 @@ export class IdleWatch {
 
   /** Heartbeats hold here as well: a client that is to be cut off after a second of silence does not get ten. */
   private checkHandshake(connection: Connection, heartbeat: boolean): void {
-    if (this.sinceMs(connection, CONNECT_TIME) >= HANDSHAKE_MS) this.host.lose(connection, 0);
+    if (this.sinceMs(connection, F64_CONNECT_TIME) >= HANDSHAKE_MS) this.host.lose(connection, 0);
     else this.checkIdle(connection, heartbeat);
   }
 
   private checkIdle(connection: Connection, heartbeat: boolean): void {
     const { port } = connection;
     if ((this.table.words[connection.base + FLAGS] & FLAG_PROTECTED) !== 0) return;
-    const received = this.sinceMs(connection, RECEIVE_TIME);
-    const sent = this.sinceMs(connection, SEND_TIME);
+    const received = this.sinceMs(connection, F64_RECEIVE_TIME);
+    const sent = this.sinceMs(connection, F64_SEND_TIME);
     const silent = heartbeat && port.heartbeatIdleMs > 0 && received >= port.heartbeatIdleMs;
     const idle = port.maxIdleMs > 0 && received >= port.maxIdleMs && sent >= port.maxIdleMs;
     if (!(silent || idle) || this.hasUnread(connection)) return;
@@ -105,7 +105,7 @@ export class IdleWatch {
   /** A closing connection is freed although nobody answers when its worker died over the close, or its peer stopped reading. */
   private checkClosing(connection: Connection): void {
     if (connection.closeAfterOutput) {
-      const since = Math.min(this.sinceMs(connection, SEND_TIME), this.sinceMs(connection, RECEIVE_TIME));
+      const since = Math.min(this.sinceMs(connection, F64_SEND_TIME), this.sinceMs(connection, F64_RECEIVE_TIME));
       if (since <= CLOSE_STALL_MS) return;
       this.counters.add(CLOSES_STALLED, 1);
       this.host.free(connection, true);

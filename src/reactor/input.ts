@@ -3,7 +3,7 @@
  * not a whole package yet is kept with the connection.
  */
 import { createFramer, type Framer } from '../protocol/framer.ts';
-import { type ConnectionTable, RECEIVE_TIME } from '../shm/connections.ts';
+import { type ConnectionTable, F64_RECEIVE_TIME } from '../shm/connections.ts';
 import { RECEIVED_BYTES, RECEIVES_RETRIED } from '../shm/counters.ts';
 import type { LaneCounters } from '../shm/lanes.ts';
 import { EAGAIN, EINTR, EPROTO } from '../sys/constants.ts';
@@ -113,7 +113,7 @@ export class Input {
   private received(connection: Connection, count: number, room: number): void {
     this.turnBytes += count;
     this.counters.numbers[this.counters.base + RECEIVED_BYTES] += count;
-    this.numbers[connection.numberBase + RECEIVE_TIME] = this.host.now / 1000;
+    this.numbers[connection.numberBase + F64_RECEIVE_TIME] = this.host.now / 1000;
     if (count === room || connection.hangup || connection.tls?.more === true) this.host.queueToRead(connection);
     else connection.readable = false;
   }

@@ -6,13 +6,13 @@
 
 import {
   type ConnectionTable,
+  F64_SEND_TIME,
   FLAG_HIGH_WATER,
   FLAG_OVERFLOW,
   FLAG_PEER_GONE,
   FLAGS,
   QUEUED_BYTES,
   QUEUED_FILES,
-  SEND_TIME,
 } from '../shm/connections.ts';
 import { SENDS_RETRIED, SENDS_WAITED } from '../shm/counters.ts';
 import { EAGAIN, EINTR, ENOBUFS, EPIPE, MSG_NOSIGNAL } from '../sys/constants.ts';
@@ -158,14 +158,14 @@ export class Output {
   /** Deals with the result of a send(): queues the rest, or notes that the peer has gone. */
   private sent(connection: Connection, count: number, bytes: Uint8Array, start: number, length: number): void {
     if (count === length) {
-      this.numbers[connection.numberBase + SEND_TIME] = this.host.now / 1000;
+      this.numbers[connection.numberBase + F64_SEND_TIME] = this.host.now / 1000;
       if ((this.words[connection.base + FLAGS] & FLAG_OVERFLOW) !== 0) this.checkLowWatermark(connection);
       return;
     }
     let rest = start;
     let interrupted = false;
     if (count > 0) {
-      this.numbers[connection.numberBase + SEND_TIME] = this.host.now / 1000;
+      this.numbers[connection.numberBase + F64_SEND_TIME] = this.host.now / 1000;
       rest += count;
     } else {
       const error = count === BROKEN ? EPIPE : this.kernel.errno();
@@ -267,7 +267,7 @@ export class Output {
     }
     if (written > 0) {
       this.words[connection.base + QUEUED_BYTES] -= written;
-      this.numbers[connection.numberBase + SEND_TIME] = this.host.now / 1000;
+      this.numbers[connection.numberBase + F64_SEND_TIME] = this.host.now / 1000;
     }
     if (output.length === 0 && (tls === null || tls.unsent === null)) {
       connection.output = null;
@@ -385,7 +385,7 @@ export class Output {
         return false;
       }
       this.words[connection.base + QUEUED_BYTES] -= count;
-      this.numbers[connection.numberBase + SEND_TIME] = this.host.now / 1000;
+      this.numbers[connection.numberBase + F64_SEND_TIME] = this.host.now / 1000;
       tls.unsent = count === length ? null : tls.unsent.subarray(count);
     }
     return true;

@@ -42,10 +42,12 @@ export const TAKEN_BYTES = 25;
 export const QUEUED_BYTES = 26;
 export const QUEUED_FILES = 27;
 export const CLOSER = 28;
-export const CONNECT_TIME = 8;
-export const RECEIVE_TIME = 9;
-export const SEND_TIME = 10;
-export const TAKEN_TIME = 11;
+
+// Of these the numbers count doubles, from numberBase() on; of those above they count words, from wordBase() on.
+export const F64_CONNECT_TIME = 8;
+export const F64_RECEIVE_TIME = 9;
+export const F64_SEND_TIME = 10;
+export const F64_TAKEN_TIME = 11;
 
 /** Nobody uses the slot. */
 export const STATE_FREE = 0;

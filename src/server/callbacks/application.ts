@@ -7,12 +7,12 @@ import type { Application } from '../../process/application.ts';
 import type { Runtime } from '../../process/runtime.ts';
 import type { TaskInHand } from '../../process/task-in-hand.ts';
 import {
+  F64_RECEIVE_TIME,
   FLAG_CLOSE_DONE,
   FLAG_CLOSE_TAKEN,
   FLAG_CLOSED_HERE,
   OWNER,
   PORT,
-  RECEIVE_TIME,
 } from '../../shm/connections.ts';
 import type { Certificates } from '../connections/certificates.ts';
 import { type Closer, close } from '../connections/close.ts';
@@ -111,7 +111,7 @@ export class ServerApplication implements Application {
   private receiveTime(fd: number): number {
     const { connections } = this.runtime;
     const slot = connections.findAny(fd);
-    return slot === -1 ? 0 : connections.numbers[connections.numberBase(slot) + RECEIVE_TIME];
+    return slot === -1 ? 0 : connections.numbers[connections.numberBase(slot) + F64_RECEIVE_TIME];
   }
 
   // ---- events of connections --------------------------------------------------------------------------------------

@@ -1,20 +1,20 @@
 import { SWOOLE_DISPATCH_CO_CONN_LB, SWOOLE_DISPATCH_UIDMOD } from '../../constants.ts';
 import {
   CLOSE_ERRNO,
-  CONNECT_TIME,
   DISPATCHED_BYTES,
+  F64_CONNECT_TIME,
+  F64_RECEIVE_TIME,
+  F64_SEND_TIME,
+  F64_TAKEN_TIME,
   FLAG_CLOSE_DONE,
   LISTENER,
   OWNER,
   PORT,
   QUEUED_BYTES,
-  RECEIVE_TIME,
   REMOTE_PORT,
-  SEND_TIME,
   SERIAL,
   SOCKET,
   TAKEN_BYTES,
-  TAKEN_TIME,
   UID,
   WORKER,
 } from '../../shm/connections.ts';
@@ -74,7 +74,7 @@ function readClientInfo({ script, settings, runtime, certificates }: Member, slo
   const base = connections.wordBase(slot);
   const times = connections.numberBase(slot);
   const port = script.ports[words[base + PORT]];
-  const received = numbers[times + RECEIVE_TIME];
+  const received = numbers[times + F64_RECEIVE_TIME];
   const uid = words[base + UID] >>> 0;
   const worker = words[base + WORKER];
   const mode = settings.dispatchMode;
@@ -89,11 +89,11 @@ function readClientInfo({ script, settings, runtime, certificates }: Member, slo
     remote_port: words[base + REMOTE_PORT],
     remote_ip: connections.remoteIp(base),
     reactor_id: words[base + OWNER],
-    connect_time: Math.floor(numbers[times + CONNECT_TIME]),
+    connect_time: Math.floor(numbers[times + F64_CONNECT_TIME]),
     last_time: Math.floor(received),
     last_recv_time: received,
-    last_send_time: numbers[times + SEND_TIME],
-    last_dispatch_time: numbers[times + TAKEN_TIME],
+    last_send_time: numbers[times + F64_SEND_TIME],
+    last_dispatch_time: numbers[times + F64_TAKEN_TIME],
     close_errno: words[base + CLOSE_ERRNO],
     recv_queued_bytes: Math.max(0, (words[base + DISPATCHED_BYTES] - words[base + TAKEN_BYTES]) | 0),
     send_queued_bytes: words[base + QUEUED_BYTES] + wire.waitingBytes(slot),

@@ -1,7 +1,7 @@
 /** Reading from a connection, its user id, and its place among the idle ones. */
 import { SWOOLE_ERROR_SESSION_NOT_EXIST } from '../../constants.ts';
 import { describeValue } from '../../errors.ts';
-import { FLAG_PAUSED, FLAG_PROTECTED, PORT, RECEIVE_TIME, UID } from '../../shm/connections.ts';
+import { F64_RECEIVE_TIME, FLAG_PAUSED, FLAG_PROTECTED, PORT, UID } from '../../shm/connections.ts';
 import type { Member } from '../state/member.ts';
 import { fail, type Script, warn } from '../state/script.ts';
 import { type Closer, close } from './close.ts';
@@ -82,7 +82,7 @@ function silentConnections(member: Member): number[] {
     const slot = connections.find(fd);
     if (slot === -1 || (connections.flags(slot) & FLAG_PROTECTED) !== 0) return false;
     const { heartbeatIdleMs } = portSettings[connections.words[connections.wordBase(slot) + PORT]];
-    const idleMs = now - connections.numbers[connections.numberBase(slot) + RECEIVE_TIME] * 1000;
+    const idleMs = now - connections.numbers[connections.numberBase(slot) + F64_RECEIVE_TIME] * 1000;
     return heartbeatIdleMs > 0 && idleMs > heartbeatIdleMs;
   });
 }
