@@ -19,6 +19,7 @@ function startCounting(mode: number, settings: ServerSettings, keeps = true): Pr
       control();
       server.on('close', (_server, fd) => report('callback close', { fd }));
       stateOf(server).script.ports[0].speaker = {
+        protocol: 'numbered lines',
         open: (peer, context) => {
           let { lines, ballast } = (context ?? { lines: 0, ballast: '' }) as { lines: number; ballast: string };
           report('open', { fd: peer.fd, lines });

@@ -1,23 +1,21 @@
 import { badArgument } from '../../errors.ts';
-import { type AnyCallback, isPortEvent, isServerEvent } from './events.ts';
+import type { Owner } from './event-rows.ts';
+import type { EventTable } from './event-table.ts';
+import type { AnyCallback } from './events.ts';
 
 /** The callbacks of a server or of a port, by event. A later registration replaces an earlier one. */
 export class Callbacks {
   private readonly byName = new Map<string, AnyCallback>();
-  private readonly known: (lowerName: string) => boolean;
+  private readonly events: EventTable;
+  private readonly owner: Owner;
 
-  private constructor(known: (lowerName: string) => boolean) {
-    this.known = known;
-  }
-  static ofServer(): Callbacks {
-    return new Callbacks(isServerEvent);
-  }
-  static ofPort(): Callbacks {
-    return new Callbacks(isPortEvent);
+  constructor(events: EventTable, owner: Owner) {
+    this.events = events;
+    this.owner = owner;
   }
 
   knows(event: string): boolean {
-    return this.known(event.toLowerCase());
+    return this.events.find(event)?.of === this.owner;
   }
 
   set(event: string, callback: unknown): void {
@@ -36,10 +34,9 @@ export function checkEventName(event: unknown): void {
 }
 
 /** What to say to the name of an event that a port does not have. */
-export function unknownEvent(event: string): string {
-  const name = event.toLowerCase();
-  if (isServerEvent(name)) return `"${event}" is an event of the server, not of a port: use server.on()`;
-  const bare = name.replace(/^on/, '');
-  const hint = isServerEvent(bare) || isPortEvent(bare) ? ': leave "on" out' : '';
+export function unknownEvent(events: EventTable, event: string): string {
+  if (events.find(event)?.of === 'server')
+    return `"${event}" is an event of the server, not of a port: use server.on()`;
+  const hint = events.find(event.replace(/^on/i, '')) === undefined ? '' : ': leave "on" out';
   return `there is no event "${event}"${hint}`;
 }

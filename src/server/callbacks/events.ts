@@ -62,39 +62,3 @@ export type PortObjectCallback<Self, Name extends string> = CallbackOf<PortObjec
 
 /** A registered callback whose event is known by where it is kept. */
 export type AnyCallback = (...args: never[]) => unknown;
-
-const SERVER_EVENTS = [
-  'start',
-  'beforeShutdown',
-  'shutdown',
-  'managerStart',
-  'managerStop',
-  'workerStart',
-  'workerStop',
-  'workerExit',
-  'workerError',
-  'task',
-  'finish',
-  'pipeMessage',
-  'beforeReload',
-  'afterReload',
-] as const satisfies (keyof ServerEvents<object>)[];
-
-const PORT_EVENTS = [
-  'connect',
-  'receive',
-  'packet',
-  'close',
-  'bufferFull',
-  'bufferEmpty',
-] as const satisfies (keyof PortEvents<object>)[];
-
-const SERVER_NAMES = new Set<string>(SERVER_EVENTS.map((name) => name.toLowerCase()));
-const PORT_NAMES = new Set<string>(PORT_EVENTS.map((name) => name.toLowerCase()));
-
-export function isServerEvent(lowerName: string): boolean {
-  return SERVER_NAMES.has(lowerName);
-}
-export function isPortEvent(lowerName: string): boolean {
-  return PORT_NAMES.has(lowerName);
-}

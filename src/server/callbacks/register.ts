@@ -19,7 +19,7 @@ export function registerForPort(script: Script, port: PortState, event: string, 
   if (isTooLate(script, event)) return false;
   if (!port.callbacks.knows(event)) {
     // The same script runs in every process: what it does wrong is told once.
-    if (isFirst()) warn(script, unknownEvent(event));
+    if (isFirst()) warn(script, unknownEvent(script.events, event));
     return false;
   }
   port.callbacks.set(event, callback);

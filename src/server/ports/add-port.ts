@@ -22,7 +22,7 @@ export function addFirstPorts(script: Script, host: string, port: number, sockTy
   }
   for (const socket of inheritedFromSystemd(script) ?? systemdSockets(sockType, script.logger)) {
     script.attempts.push(socket);
-    script.ports.push(newPort(script.ports.length, socket, socket));
+    script.ports.push(newPort(script.events, script.ports.length, socket, socket));
   }
 }
 
@@ -31,7 +31,7 @@ function addPort(script: Script, host: string, port: number, sockType: number): 
   const address = checkAddress(host, port, sockType);
   const bound = inheritedPort(script, address) ?? bindOnce(script, address);
   script.attempts.push({ ...address, ...bound });
-  const added = newPort(script.ports.length, address, bound);
+  const added = newPort(script.events, script.ports.length, address, bound);
   script.ports.push(added);
   return added;
 }

@@ -1,4 +1,6 @@
+import { isDatagram } from '../../reactor/port.ts';
 import { Callbacks } from '../callbacks/callbacks.ts';
+import type { EventTable } from '../callbacks/event-table.ts';
 import type { Speaker } from '../sessions/session.ts';
 import type { NormalisedSettings } from '../settings/settings.ts';
 import type { Address, Bound, SocketFile } from './address.ts';
@@ -25,10 +27,10 @@ export interface PortState extends Address {
   readonly socketOptions: [level: number, option: number, value: number][];
 }
 
-export function newPort(index: number, { host, type, ssl }: Address, bound: Bound): PortState {
+export function newPort(events: EventTable, index: number, { host, type, ssl }: Address, bound: Bound): PortState {
   return {
     ...{ index, host, port: bound.port, type, ssl },
-    callbacks: Callbacks.ofPort(),
+    callbacks: new Callbacks(events, 'port'),
     fd: bound.fd,
     file: bound.file ?? null,
     activated: bound.activated === true,
@@ -38,4 +40,9 @@ export function newPort(index: number, { host, type, ssl }: Address, bound: Boun
     speaker: null,
     socketOptions: [],
   };
+}
+
+/** What comes to the port: the events that need it take it. */
+export function protocolOf({ speaker, type }: PortState): string {
+  return speaker?.protocol ?? (isDatagram(type) ? 'datagrams' : 'stream');
 }

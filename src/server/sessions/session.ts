@@ -13,6 +13,8 @@ export interface Peer {
 }
 
 export interface Speaker {
+  /** Its name: the events that need it take what the protocol makes of the bytes. */
+  readonly protocol: string;
   /**
    * A connection has sent something to this process for the first time; or (`context`) the process before this one has
    * handed it over. The context is what `handOver` answered there, copied.

@@ -8,6 +8,7 @@ import { Dispatcher, deliversEvents } from '../../reactor/dispatch.ts';
 import { isDatagram, isUnix, type ReactorPort } from '../../reactor/port.ts';
 import { cpuCount, raiseFileLimit } from '../../sys/process.ts';
 import { guardedLength } from '../callbacks/user-functions.ts';
+import { type PortState, protocolOf } from '../ports/port-state.ts';
 import { tlsBasis, tlsConfig } from '../ports/tls.ts';
 import { resolvePortSettings, resolveServerSettings, settleHeartbeat } from '../settings/settings.ts';
 import type { Plan } from '../state/plan.ts';
@@ -56,37 +57,41 @@ export function adopt({ script, settings, portSettings }: Plan): void {
   for (const warning of warnings) script.logger.once(`warning:${warning}`, SWOOLE_LOG_WARNING, warning);
 }
 
-/** Every port needs somebody to take what it receives: packets, or what comes over connections. */
+/** Every port needs somebody to take what it receives, and task workers need somebody to do the tasks. */
 export function checkCallbacks(plan: Plan): void {
   const { script, settings } = plan;
-  const primary = script.ports[0].callbacks;
-  script.ports.forEach((port, index) => {
-    if (port.speaker !== null) return;
-    const key = isDatagram(port.type) ? 'packet' : 'receive';
-    if ((port.callbacks.get(key) ?? primary.get(key)) !== null) return;
-    const which = index === 0 ? 'the server' : `port ${isUnix(port.type) ? port.host : `${port.host}:${port.port}`}`;
-    const call = index === 0 ? `server.on("${key}", …)` : `port.on("${key}", …) or server.on("${key}", …)`;
-    throw new TswooleError('ERR_CALLBACK_MISSING', `${which} has no ${key} callback: call ${call} before start()`, {
-      key,
-    });
-  });
-  if (settings.taskWorkerNum > 0 && script.callbacks.get('task') === null) {
-    throw new TswooleError(
-      'ERR_CALLBACK_MISSING',
-      'task_worker_num asks for task workers, but there is no task callback: call server.on("task", …) before start()',
-      { key: 'task' },
-    );
-  }
+  for (const port of script.ports)
+    for (const event of script.events.needing(protocolOf(port))) checkPort(script, port, event);
+  if (settings.taskWorkerNum > 0)
+    for (const event of script.events.needing('task_worker_num')) checkTasks(script, event);
   warnOfUncalled(plan);
+}
+
+function checkPort({ ports }: Script, { callbacks, index, type, host, port }: PortState, key: string): void {
+  if ((callbacks.get(key) ?? ports[0].callbacks.get(key)) !== null) return;
+  const which = index === 0 ? 'the server' : `port ${isUnix(type) ? host : `${host}:${port}`}`;
+  const call = index === 0 ? `server.on("${key}", …)` : `port.on("${key}", …) or server.on("${key}", …)`;
+  throw new TswooleError('ERR_CALLBACK_MISSING', `${which} has no ${key} callback: call ${call} before start()`, {
+    key,
+  });
+}
+
+function checkTasks({ callbacks }: Script, key: string): void {
+  if (callbacks.get(key) !== null) return;
+  throw new TswooleError(
+    'ERR_CALLBACK_MISSING',
+    `task_worker_num asks for task workers, but there is no ${key} callback: call server.on("${key}", …) before start()`,
+    { key },
+  );
 }
 
 /** Some modes have no worker for a connection, and so no events of it. */
 function warnOfUncalled({ script, settings }: Plan): void {
   const { dispatchMode, enableUnsafeEvent } = settings;
   if (script.mode !== SWOOLE_PROCESS || deliversEvents(dispatchMode, enableUnsafeEvent) || !isFirst()) return;
-  const uncalled = (['connect', 'close', 'bufferFull', 'bufferEmpty'] as const).filter((event) =>
-    script.ports.some((port) => port.callbacks.get(event) !== null),
-  );
+  const uncalled = script.events
+    .needing('connections')
+    .filter((event) => script.ports.some((port) => port.callbacks.get(event) !== null));
   if (uncalled.length === 0) return;
   script.logger.log(
     SWOOLE_LOG_WARNING,

@@ -2,6 +2,7 @@ import { SWOOLE_BASE, SWOOLE_PROCESS, SWOOLE_THREAD } from '../../constants.ts';
 import { describeValue, LastError, TswooleError } from '../../errors.ts';
 import { Logger } from '../../log/log.ts';
 import { Callbacks } from '../callbacks/callbacks.ts';
+import { EventTable } from '../callbacks/event-table.ts';
 import { CommandTable } from '../messages/command-table.ts';
 import type { Script } from './script.ts';
 
@@ -17,13 +18,15 @@ export function newScript(self: object, mode: number): Script {
       'there is a Server in this process already: add further ports to it with listen()',
     );
   }
+  const events = new EventTable();
   return {
     self,
     mode,
     place: (newest?.place ?? 0) + 1,
     ports: [],
     attempts: [],
-    callbacks: Callbacks.ofServer(),
+    events,
+    callbacks: new Callbacks(events, 'server'),
     commands: new CommandTable(),
     processes: [],
     logger: new Logger(),

@@ -3,6 +3,7 @@ import { SWOOLE_LOG_WARNING } from '../../constants.ts';
 import type { LastError } from '../../errors.ts';
 import type { Logger } from '../../log/log.ts';
 import type { Callbacks } from '../callbacks/callbacks.ts';
+import type { EventTable } from '../callbacks/event-table.ts';
 import type { CommandTable } from '../messages/command-table.ts';
 import type { ListenAttempt } from '../ports/address.ts';
 import type { PortState } from '../ports/port-state.ts';
@@ -18,6 +19,8 @@ export interface Script {
   readonly ports: PortState[];
   /** Every port that the script has asked for, those that could not be bound too: in children they must fail alike. */
   readonly attempts: ListenAttempt[];
+  /** Which events there are: of the server and of all its ports. */
+  readonly events: EventTable;
   readonly callbacks: Callbacks;
   readonly logger: Logger;
   readonly commands: CommandTable;
