@@ -73,7 +73,7 @@ export class EventWorker {
     this.deliversLate = !keepsWorker && !settings.discardTimeoutRequest;
     this.words = runtime.segment.words;
     this.numbers = runtime.segment.numbers;
-    this.letters = new Letters(application, runtime.counters);
+    this.letters = new Letters(application);
     this.inbox = new HandedInbox({
       runtime,
       handle: (reader) => this.handle(reader),

@@ -1,19 +1,15 @@
 /** What every process does with values from other processes: they are read here and given to the application. */
-import { MESSAGES_BROKEN } from '../shm/counters.ts';
-import type { LaneCounters } from '../shm/lanes.ts';
 import { emptyLetter, readLetter } from '../shm/letter.ts';
 import { COMMAND, COMMAND_REPLY, isLetter, PIPE_MESSAGE, RESULT, SESSIONS } from '../shm/messages.ts';
-import { BROKEN, type Message } from '../shm/ring.ts';
+import type { Message } from '../shm/ring.ts';
 import type { Application } from './application.ts';
 
 export class Letters {
   private readonly application: Application;
-  private readonly counters: LaneCounters;
   private readonly letter = emptyLetter();
 
-  constructor(application: Application, counters: LaneCounters) {
+  constructor(application: Application) {
     this.application = application;
-    this.counters = counters;
   }
 
   /** Handles a message of the kinds that all processes know, and drops any other. Releases it. */
@@ -23,10 +19,7 @@ export class Letters {
     const known = isLetter(kind);
     if (known) readLetter(message, letter);
     message.release();
-    if (!known) {
-      if (kind === BROKEN) this.counters.add(MESSAGES_BROKEN, 1);
-      return;
-    }
+    if (!known) return;
     const { life, flags, seconds, value } = letter;
     letter.value = undefined;
     switch (kind) {

@@ -108,7 +108,7 @@ export class Manager {
     this.failures = new Array(workerIdCount).fill(0);
     const inbox = new Inbox(options.runtime.segment, MANAGER_INBOX, options.runtime.doorbells);
     inbox.take(options.runtime.lane);
-    const letters = new Letters(options.application, options.runtime.counters);
+    const letters = new Letters(options.application);
     this.watch = new InboxWatch(options.runtime, inbox, (message) => {
       const { kind, a, b } = message;
       if (isLetter(kind)) {

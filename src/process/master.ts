@@ -55,7 +55,7 @@ export class Master {
     this.runtime = options.runtime;
     const inbox = new Inbox(this.runtime.segment, MASTER_INBOX, this.runtime.doorbells);
     inbox.take(this.runtime.lane);
-    const letters = new Letters(options.application, options.runtime.counters);
+    const letters = new Letters(options.application);
     this.watch = new InboxWatch(this.runtime, inbox, (message) => {
       const { kind } = message;
       if (isLetter(kind)) {

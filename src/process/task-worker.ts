@@ -66,7 +66,7 @@ export class TaskWorker implements TurnEnd {
     this.runtime = runtime;
     this.application = application;
     this.settings = settings;
-    this.letters = new Letters(application, runtime.counters);
+    this.letters = new Letters(application);
     this.words = runtime.segment.words;
     this.numbers = runtime.segment.numbers;
     this.counters = runtime.counters.base;

@@ -4,6 +4,15 @@ import { interleave } from '../../test/support/interleave.ts';
 import { doorbellsOf, smallSegment } from '../../test/support/shared.ts';
 import { read } from '../sys/libc.ts';
 import { allocate } from '../sys/memory.ts';
+import {
+  DOORBELLS,
+  MESSAGES_BROKEN,
+  MESSAGES_WAITED,
+  MESSAGES_WAITING,
+  RINGS_FULL,
+  SLEEPS_SKIPPED,
+} from './counters.ts';
+import { LaneCounters } from './lanes.ts';
 import { INBOX_BYTES, RING_BYTES } from './layout.ts';
 import { announceLane, Inbox, Outbox, releaseInboxOfDead } from './mailbox.ts';
 import { RECORD_MAX, type RingReader } from './ring.ts';
@@ -441,5 +450,60 @@ describe('an inbox that is told to stop after each message', () => {
       );
     }
     assert.deepEqual(collect(inbox), { seen: [], more: false });
+  });
+});
+
+describe('what is counted', () => {
+  it('is each sleeper that was woken, and each sleep that was not slept', () => {
+    const { segment, inbox, outbox } = post();
+    const [writer, reader] = [LANE, READER_LANE].map((lane) => new LaneCounters(segment, lane));
+    outbox.to(INBOX).post(1, 1, 0);
+    outbox.flush();
+    assert.equal(inbox.prepareSleep(), false);
+    collect(inbox);
+    assert.equal(inbox.prepareSleep(), true);
+    for (let i = 0; i < 5; i++) {
+      outbox.to(INBOX).post(1, i, 0);
+      outbox.flush();
+    }
+    assert.deepEqual([writer.get(DOORBELLS), reader.get(SLEEPS_SKIPPED)], [1, 1]);
+    assert.deepEqual([writer.get(RINGS_FULL), writer.get(MESSAGES_WAITED), writer.get(MESSAGES_WAITING)], [0, 0, 0]);
+  });
+
+  it('is what a full ring refuses, and what waits for room now', () => {
+    const { segment, inbox, outbox } = post();
+    const counters = new LaneCounters(segment, LANE);
+    const writer = outbox.to(INBOX);
+    const bytes = new Uint8Array(RECORD_MAX);
+    for (let i = 0; i < 6; i++) writer.post(1, i, 0, bytes);
+    outbox.flush();
+    assert.deepEqual([counters.get(MESSAGES_WAITED), counters.get(MESSAGES_WAITING)], [3, 3]);
+    assert.equal(counters.get(RINGS_FULL), 3);
+    assert.equal(writer.claim(10, 10), -1);
+    assert.equal(counters.get(RINGS_FULL), 4);
+    collect(inbox);
+    outbox.pump();
+    assert.deepEqual([counters.get(MESSAGES_WAITED), counters.get(MESSAGES_WAITING)], [3, 0]);
+    // In pieces, but at once.
+    outbox.flush();
+    collect(inbox);
+    writer.post(1, 7, 0, new Uint8Array(RECORD_MAX + 1));
+    assert.deepEqual([counters.get(MESSAGES_WAITED), counters.get(MESSAGES_WAITING)], [3, 0]);
+  });
+
+  it('is a message whose beginning died with its reader', () => {
+    const { segment, doorbells, inbox, outbox } = post();
+    outbox.to(INBOX).post(1, 1, 0, new Uint8Array(2 * RING_BYTES));
+    outbox.flush();
+    assert.deepEqual(collect(inbox).seen, []);
+    assert.equal(inbox.midMessage, true);
+    releaseInboxOfDead(segment, INBOX, READER_LANE);
+    const next = new Inbox(segment, INBOX, doorbells);
+    assert.equal(next.take(OTHER_LANE), true);
+    while (collect(next).seen.length === 0) {
+      outbox.pump();
+      outbox.flush();
+    }
+    assert.equal(new LaneCounters(segment, OTHER_LANE).get(MESSAGES_BROKEN), 1);
   });
 });

@@ -13,7 +13,7 @@
  * system call. The reader sets `sleeping`, looks at the pending bits again, and only then waits, so no message is missed.
  */
 import { ringEventfd } from '../sys/eventfd.ts';
-import { DOORBELLS, SLEEPS_SKIPPED } from './counters.ts';
+import { DOORBELLS, MESSAGES_BROKEN, SLEEPS_SKIPPED } from './counters.ts';
 import { endsWord, LaneCounters } from './lanes.ts';
 import { INBOX_BYTES, inboxOfLane, ownerInbox, workerInbox } from './layout.ts';
 import { RingReader, RingWriter, ringIsIdle } from './ring.ts';
@@ -143,6 +143,10 @@ export class Inbox {
       }
       handle(reader);
       if (stop?.() === true) break;
+    }
+    if (reader.broken !== 0) {
+      this.counters?.add(MESSAGES_BROKEN, reader.broken);
+      reader.broken = 0;
     }
     if (reader.roomWanted) {
       reader.roomWanted = false;

@@ -418,6 +418,8 @@ export class RingReader {
   /** Of a BROKEN message: what kind it was, and how long. */
   brokenKind = 0;
   brokenLength = 0;
+  /** How many BROKEN ones there were: the caller counts them, and clears this. */
+  broken = 0;
   /** True exactly when the producer asked to hear of room and there is plenty: the caller rings its doorbell, clears this. */
   roomWanted = false;
 
@@ -528,6 +530,7 @@ export class RingReader {
     // The reader before us took the beginning and died: the rest is of no use.
     if (assembly === null) {
       if (!last) return false;
+      this.broken++;
       this.kind = BROKEN;
       this.brokenKind = kind & KIND_MASK;
       this.brokenLength = total;

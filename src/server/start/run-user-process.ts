@@ -34,7 +34,7 @@ export async function runUserProcess(
   runtime.counters.beginLife();
   begin(state, equipped, { ...remoteControl(equipped), stopSelf: () => false });
 
-  const letters = new Letters(equipped.application, runtime.counters);
+  const letters = new Letters(equipped.application);
   const inbox = new Inbox(segment, workerInbox(layout, id), doorbells);
   const watch = new InboxWatch(runtime, inbox, (message) => {
     if (message.kind === REOPEN_LOG) script.logger.reopen();
