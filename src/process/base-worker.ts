@@ -84,9 +84,7 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
       counters: runtime.counters,
       delivery: this,
       ports: options.ports,
-      maxConnections: settings.maxConnection,
-      delayReceive: settings.enableDelayReceive,
-      heartbeatCheckMs: settings.heartbeatCheckIntervalMs,
+      settings: settings.reactor,
       log: (level, text) => runtime.logger.log(level, text),
       packets: this,
     });

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { SWOOLE_LOG_WARNING } from '../constants.ts';
 import { SIGKILL } from '../sys/constants.ts';
 import { changeRoot, cpuCount, dieWithParent, setAffinity } from '../sys/process.ts';
-import type { RoleSettings } from './role-settings.ts';
+import type { PrivilegeSettings } from './role-settings.ts';
 import type { Runtime } from './runtime.ts';
 
 let ownRoot = '';
@@ -18,7 +18,7 @@ export function rootDirectory(): string {
  * Names that do not exist are told and change nothing, as Swoole does. Only root can do any of it. `parent`: the process
  * to die with; null where nobody of the server's is.
  */
-export function applyPrivileges(settings: RoleSettings, runtime: Runtime, parent: number | null): void {
+export function applyPrivileges(settings: PrivilegeSettings, runtime: Runtime, parent: number | null): void {
   const warn = (text: string): void => runtime.logger.log(SWOOLE_LOG_WARNING, text);
   if (settings.openCpuAffinity) pinToCpu(settings, runtime.workerId, warn);
   if (process.getuid?.() !== 0) return;
@@ -46,7 +46,7 @@ export function applyPrivileges(settings: RoleSettings, runtime: Runtime, parent
 }
 
 /** Workers are spread over the processors that are not to be left out. */
-function pinToCpu(settings: RoleSettings, workerId: number, warn: (text: string) => void): void {
+function pinToCpu(settings: PrivilegeSettings, workerId: number, warn: (text: string) => void): void {
   const cpus = Array.from({ length: cpuCount() }, (_, cpu) => cpu).filter(
     (cpu) => !settings.cpuAffinityIgnore.includes(cpu),
   );

@@ -1,31 +1,36 @@
-import type { LogSettings } from '../log/log.ts';
+/** What processes are told of the settings: resolved by the server before the first child starts. */
+import type { ReactorSettings } from '../reactor/settings.ts';
 
-/** What processes must know of the settings. All of it is decided before the first child starts. */
-export interface RoleSettings {
-  workerNum: number;
-  reactorNum: number;
-  taskWorkerNum: number;
-  taskMaxRequest: number;
-  taskMaxRequestGrace: number;
-  taskEnableCoroutine: boolean;
+export interface RoleSettings extends LifeSettings, TaskLifeSettings, PrivilegeSettings {
+  /** Data of connections that are gone is dropped, in the dispatch modes where it may reach any worker. */
+  discardTimeoutRequest: boolean;
+  /** For workers that own sockets. */
+  reactor: ReactorSettings;
+}
+
+/** How workers end. */
+export interface LifeSettings {
+  /** Requests after which an event worker is replaced, and up to how many more by chance; 0 = never. */
   maxRequest: number;
   maxRequestGrace: number;
+  /** How long a worker that stops may take; 0 = it ends at once, and nobody is killed. */
   maxWaitMs: number;
   reloadAsync: boolean;
-  pidFile: string | null;
+}
+
+export interface TaskLifeSettings {
+  /** As maxRequest and maxRequestGrace. */
+  taskMaxRequest: number;
+  taskMaxRequestGrace: number;
+  /** Several tasks at a time. */
+  taskEnableCoroutine: boolean;
+}
+
+/** What workers and task workers may do, and where. */
+export interface PrivilegeSettings {
   user: string | null;
   group: string | null;
   chroot: string | null;
   openCpuAffinity: boolean;
   cpuAffinityIgnore: readonly number[];
-  entryScript: string | null;
-  dispatchMode: number;
-  enableUnsafeEvent: boolean;
-  discardTimeoutRequest: boolean;
-  enableDelayReceive: boolean;
-  enableReusePort: boolean;
-  maxConnection: number;
-  maxQueuedBytes: number;
-  heartbeatCheckIntervalMs: number;
-  log: LogSettings;
 }

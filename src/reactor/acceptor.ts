@@ -80,7 +80,7 @@ export class Acceptor {
     this.counters = options.counters;
     this.owner = options.owner;
     this.reactorCount = options.reactorCount;
-    this.maxConnections = options.maxConnections;
+    this.maxConnections = options.settings.maxConnections;
     this.handOver = options.handOver;
     this.log = options.log;
     this.ports = options.ports.filter((port) => port.listener !== -1 && !isDatagram(port.socketType));

@@ -52,7 +52,7 @@ export class IdleWatch {
     this.table = options.connections;
     this.workers = options.workers;
     this.counters = options.counters;
-    this.heartbeatCheckMs = options.heartbeatCheckMs;
+    this.heartbeatCheckMs = options.settings.heartbeatCheckMs;
     this.waste = waste;
     this.host = host;
     const idleTimes = options.ports

@@ -7,7 +7,7 @@ import {
   SWOOLE_SOCK_UNIX_STREAM,
 } from '../constants.ts';
 import type { FramingConfig } from '../protocol/framer.ts';
-import type { AddressRange } from '../protocol/ip-address.ts';
+import type { ReactorPortSettings } from './settings.ts';
 import type { TlsConfig } from './tls-context.ts';
 
 /** True exactly when the socket type brings packets, not connections. */
@@ -26,34 +26,13 @@ export function isUnix(socketType: number): boolean {
 }
 
 /** What a reactor must know of a listening port. Plain data but for framing functions, so it can be sent to a thread. */
-export interface ReactorPort {
+export interface ReactorPort extends ReactorPortSettings {
   /** Index among the server's ports. */
   index: number;
   /** The listening socket, or -1 when this reactor does not accept on it. */
   listener: number;
   socketType: number;
   framing: FramingConfig;
-  /** Bytes that may wait for one connection. */
-  socketBufferSize: number;
-  bufferHighWatermark: number;
-  bufferLowWatermark: number;
-  heartbeatIdleMs: number;
-  maxIdleMs: number;
-  /** Whose connections begin with a header of the PROXY protocol; null where none do. */
-  proxyFrom: readonly AddressRange[] | null;
-  socketOptions: SocketOptions;
   /** Null for a plain port. */
   tls: TlsConfig | null;
-}
-
-export interface SocketOptions {
-  nodelay: boolean;
-  keepalive: boolean;
-  keepIdleSeconds: number;
-  keepIntervalSeconds: number;
-  keepCount: number;
-  userTimeoutMs: number;
-  /** 0: the kernel's own. */
-  receiveBufferBytes: number;
-  sendBufferBytes: number;
 }

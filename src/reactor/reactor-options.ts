@@ -6,6 +6,7 @@ import type { Kernel } from '../sys/kernel.ts';
 import type { PacketDelivery } from './datagram.ts';
 import type { Delivery } from './delivery.ts';
 import type { ReactorPort } from './port.ts';
+import type { ReactorSettings } from './settings.ts';
 
 /** What a reactor is made of. */
 export interface ReactorOptions {
@@ -19,10 +20,7 @@ export interface ReactorOptions {
   counters: LaneCounters;
   delivery: Delivery;
   ports: ReactorPort[];
-  maxConnections: number;
-  /** Read nothing before confirm(). */
-  delayReceive: boolean;
-  heartbeatCheckMs: number;
+  settings: ReactorSettings;
   log(level: number, text: string): void;
   /** Passes an accepted descriptor on to another reactor. */
   handOver?(reactor: number, fd: number, portIndex: number, serial: number, address: Uint8Array): void;

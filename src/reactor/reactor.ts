@@ -135,7 +135,7 @@ export class Reactor {
     this.counters = options.counters;
     this.delivery = options.delivery;
     this.ports = options.ports;
-    this.delayReceive = options.delayReceive;
+    this.delayReceive = options.settings.delayReceive;
     this.log = options.log;
     this.words = options.connections.words;
     this.connections = new ConnectionPool(options.connections, options.owner, options.segment.layout.slotsPerOwner);

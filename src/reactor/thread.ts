@@ -38,6 +38,7 @@ import { SOCKADDR_BYTES } from './proxy-gate.ts';
 import { Reactor } from './reactor.ts';
 import { type AskUser, RingDelivery } from './ring-delivery.ts';
 import { RingPackets } from './ring-packets.ts';
+import type { ReactorSettings } from './settings.ts';
 
 /** What the master tells a reactor thread. Plain data: it crosses to the thread. */
 export interface ReactorThreadConfig {
@@ -45,11 +46,8 @@ export interface ReactorThreadConfig {
   segmentFd: number;
   doorbells: number[];
   ports: ReactorPort[];
+  settings: ReactorSettings;
   dispatch: DispatchSettings;
-  maxConnections: number;
-  maxQueuedBytes: number;
-  delayReceive: boolean;
-  heartbeatCheckMs: number;
   log: LogSettings;
 }
 
@@ -106,7 +104,7 @@ class ReactorThread {
       connections,
       workers,
       counters,
-      maxQueuedBytes: config.maxQueuedBytes,
+      maxQueuedBytes: config.settings.maxQueuedBytes,
       askUser,
       log,
     });
@@ -119,9 +117,7 @@ class ReactorThread {
       counters,
       delivery,
       ports: config.ports,
-      maxConnections: config.maxConnections,
-      delayReceive: config.delayReceive,
-      heartbeatCheckMs: config.heartbeatCheckMs,
+      settings: config.settings,
       log,
       // One thread is enough, and so the packets of a peer stay in order.
       packets: config.id === 0 ? new RingPackets({ outbox, dispatcher, counters, askUser, log }) : null,

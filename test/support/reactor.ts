@@ -8,6 +8,7 @@ import { READ_BYTES } from '../../src/reactor/limits.ts';
 import { isDatagram, type ReactorPort } from '../../src/reactor/port.ts';
 import { Reactor } from '../../src/reactor/reactor.ts';
 import type { ReactorOptions } from '../../src/reactor/reactor-options.ts';
+import type { ReactorSettings } from '../../src/reactor/settings.ts';
 import { ConnectionTable } from '../../src/shm/connections.ts';
 import { LaneCounters } from '../../src/shm/lanes.ts';
 import { reactorLane } from '../../src/shm/layout.ts';
@@ -165,7 +166,7 @@ export function port(changes: Partial<ReactorPort> = {}): ReactorPort {
   };
 }
 
-export type StageOptions = Partial<Omit<ReactorOptions, 'ports' | 'packets'>> & {
+export type StageOptions = Partial<Omit<ReactorOptions, 'ports' | 'packets' | 'settings'> & ReactorSettings> & {
   /** What is special about each port; one plain one by default. */
   ports?: Partial<ReactorPort>[];
   packets?: PacketDelivery;
@@ -186,7 +187,16 @@ export class Stage {
   /** What may stay open: epoll and the listeners. */
   private readonly own: number[];
 
-  constructor({ ports = [{}], packets, slots = 16, ...changes }: StageOptions = {}) {
+  constructor({
+    ports = [{}],
+    packets,
+    slots = 16,
+    maxConnections = slots,
+    delayReceive = false,
+    heartbeatCheckMs = 0,
+    maxQueuedBytes = 0,
+    ...changes
+  }: StageOptions = {}) {
     this.segment = smallSegment({ slotsPerOwner: slots });
     // Mapped it stays; tests make many.
     closeDescriptor(this.segment.fd);
@@ -209,9 +219,7 @@ export class Stage {
       counters: this.counters,
       delivery: this.receiver,
       ports: this.ports,
-      maxConnections: slots,
-      delayReceive: false,
-      heartbeatCheckMs: 0,
+      settings: { maxConnections, delayReceive, heartbeatCheckMs, maxQueuedBytes },
       log: (_level, text) => this.logged.push(text),
       packets: packets ?? null,
       ...changes,

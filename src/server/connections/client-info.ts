@@ -77,7 +77,7 @@ function readClientInfo({ script, settings, runtime, certificates }: Member, slo
   const received = numbers[times + F64_RECEIVE_TIME];
   const uid = words[base + UID] >>> 0;
   const worker = words[base + WORKER];
-  const mode = settings.dispatchMode;
+  const mode = settings.dispatch.mode;
   const certificate = certificates.of(slot, words[base + SERIAL]);
   return {
     ...(uid !== 0 || mode === SWOOLE_DISPATCH_UIDMOD ? { uid } : {}),

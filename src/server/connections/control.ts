@@ -68,7 +68,7 @@ export function bind(member: Member, fd: number, uid: number): boolean {
 
 /** Those that have been silent for longer than their port allows; false where nobody looks for silent ones. */
 export function heartbeat(closer: Closer, closesThem: boolean): number[] | false {
-  if (closer.settings.heartbeatCheckIntervalMs < 1) return false;
+  if (closer.settings.reactor.heartbeatCheckMs < 1) return false;
   const silent = silentConnections(closer);
   if (closesThem) for (const fd of silent) close(closer, fd, false);
   return silent;
@@ -81,7 +81,7 @@ function silentConnections(member: Member): number[] {
   return listConnections(member, -1).filter((fd) => {
     const slot = connections.find(fd);
     if (slot === -1 || (connections.flags(slot) & FLAG_PROTECTED) !== 0) return false;
-    const { heartbeatIdleMs } = portSettings[connections.words[connections.wordBase(slot) + PORT]];
+    const { heartbeatIdleMs } = portSettings[connections.words[connections.wordBase(slot) + PORT]].reactor;
     const idleMs = now - connections.numbers[connections.numberBase(slot) + F64_RECEIVE_TIME] * 1000;
     return heartbeatIdleMs > 0 && idleMs > heartbeatIdleMs;
   });

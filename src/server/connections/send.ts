@@ -46,7 +46,7 @@ export function sendToSlot(member: Member, slot: number, serial: number, data: s
   const flags = words[base + FLAGS];
   if ((flags & (FLAG_CLOSE_TAKEN | FLAG_PEER_GONE)) !== 0) return fail(script, closedCode(flags));
 
-  const limit = portSettings[words[base + PORT]].socketBufferSize;
+  const limit = portSettings[words[base + PORT]].reactor.socketBufferSize;
   const queued = words[base + QUEUED_BYTES] + runtime.wire.waitingBytes(slot);
   const length = typeof data === 'string' ? Buffer.byteLength(data) : data.length;
   if (length > settings.bufferOutputSize) return fail(script, SWOOLE_ERROR_DATA_LENGTH_TOO_LARGE);

@@ -10,6 +10,7 @@ import {
 } from '../../constants.ts';
 import { badArgument, TswooleError } from '../../errors.ts';
 import { isDatagram, isUnix } from '../../reactor/port.ts';
+import type { SocketSettings } from '../../reactor/settings.ts';
 import {
   AF_INET,
   AF_INET6,
@@ -114,26 +115,26 @@ export function isSpread({ type, activated }: PortState): boolean {
 /** Gives a socket what the settings say and makes it listen, where there is something to listen to. 0 or an errno. */
 export function startListening(port: PortState, settings: ResolvedPortSettings): number {
   const { type, fd, socketOptions } = port;
-  if (isDatagram(type)) setBuffers(fd, settings, socketOptions);
+  if (isDatagram(type)) setBuffers(fd, settings.reactor, socketOptions);
   // A socket may have been bound anew since the user set them.
   else if (isSpread(port)) for (const [level, option, value] of socketOptions) setOption(fd, level, option, value);
   if (isDatagram(type)) return 0;
   if (!isUnix(type)) {
-    if (settings.tcpDeferAcceptSeconds > 0)
-      setOption(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, settings.tcpDeferAcceptSeconds);
+    if (settings.tcpDeferAccept > 0) setOption(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, settings.tcpDeferAccept);
     if (settings.tcpFastopen) setOption(fd, IPPROTO_TCP, TCP_FASTOPEN, settings.backlog);
   }
   return listenOn(fd, settings.backlog);
 }
 
 /** Datagrams wait in the kernel only. What the user has set through getSocket() stays. */
-function setBuffers(fd: number, settings: ResolvedPortSettings, chosen: PortState['socketOptions']): void {
+function setBuffers(fd: number, settings: SocketSettings, chosen: PortState['socketOptions']): void {
+  const { socketBufferSize, socketOptions } = settings;
   const set = (option: number, bytes: number): void => {
     if (chosen.some((each) => each[0] === SOL_SOCKET && each[1] === option)) return;
     setOption(fd, SOL_SOCKET, option, bytes);
   };
-  set(SO_RCVBUF, settings.kernelReceiveBufferSize || settings.socketBufferSize);
-  set(SO_SNDBUF, settings.kernelSendBufferSize || settings.socketBufferSize);
+  set(SO_RCVBUF, socketOptions.receiveBufferBytes || socketBufferSize);
+  set(SO_SNDBUF, socketOptions.sendBufferBytes || socketBufferSize);
 }
 
 /** "cannot listen on 127.0.0.1:80: permission denied (EACCES 13)", with a hint where there is one. */

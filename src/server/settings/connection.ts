@@ -1,5 +1,6 @@
 /** How many connections there may be, and what each may hold. */
 import { SWOOLE_PROCESS } from '../../constants.ts';
+import type { ReactorSettings } from '../../reactor/settings.ts';
 import type { SettingsContext } from './context.ts';
 import { alias, type Checked, type Flag, filled, flag, type Rows, type Size, size, whole } from './row.ts';
 
@@ -38,32 +39,34 @@ export const CONNECTION_ROWS = {
 } satisfies Rows<ConnectionKeys>;
 
 export interface ConnectionSlice {
-  enableDelayReceive: boolean;
   enableReusePort: boolean;
-  maxConnection: number;
   startSessionId: number;
-  /** 0 = no limit. */
-  maxQueuedBytes: number;
   /** Bytes of the largest `send`. */
   bufferOutputSize: number;
 }
 
-/** `workerIds` counts event workers and task workers. */
-export function resolveConnection(
+export function resolveConnection(values: Checked<ConnectionKeys>): ConnectionSlice {
+  const set = filled(CONNECTION_ROWS, values);
+  return {
+    enableReusePort: set.enable_reuse_port,
+    startSessionId: set.start_session_id,
+    bufferOutputSize: set.output_buffer_size,
+  };
+}
+
+/** What of it reactors are told. `workerIds` counts event workers and task workers. */
+export function resolveReactorConnection(
   values: Checked<ConnectionKeys>,
   context: SettingsContext,
   workerIds: number,
   warnings: string[],
-): ConnectionSlice {
+): Omit<ReactorSettings, 'heartbeatCheckMs'> {
   const set = filled(CONNECTION_ROWS, values);
   return {
-    enableDelayReceive: set.enable_delay_receive,
-    enableReusePort: set.enable_reuse_port,
-    maxConnection: resolveMaxConnection(set.max_connection ?? 0, context, workerIds, warnings),
-    startSessionId: set.start_session_id,
+    maxConnections: resolveMaxConnection(set.max_connection ?? 0, context, workerIds, warnings),
+    delayReceive: set.enable_delay_receive,
     // Elsewhere than in SWOOLE_PROCESS a package never waits between two processes.
     maxQueuedBytes: context.mode === SWOOLE_PROCESS ? set.max_queued_bytes : 0,
-    bufferOutputSize: set.output_buffer_size,
   };
 }
 

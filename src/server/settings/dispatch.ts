@@ -6,6 +6,7 @@ import {
   SWOOLE_DISPATCH_STREAM,
   SWOOLE_DISPATCH_USERFUNC,
 } from '../../constants.ts';
+import type { DispatchSettings } from '../../reactor/dispatch.ts';
 import { type Checked, type Flag, FUNCTION, filled, flag, type Rows, U8_MAX, whole } from './row.ts';
 
 export interface DispatchKeys {
@@ -33,21 +34,28 @@ export const DISPATCH_ROWS = {
 } satisfies Rows<DispatchKeys>;
 
 export interface DispatchSlice {
-  /** 1 to 10 without 7: modes that behave as 3 are 3 here. */
-  dispatchMode: number;
+  /** Its mode is 1 to 10 without 7: modes that behave as 3 are 3 here. */
+  dispatch: DispatchSettings;
   dispatchFunc: DispatchFunction | null;
-  enableUnsafeEvent: boolean;
   discardTimeoutRequest: boolean;
 }
 
-export function resolveDispatch(values: Checked<DispatchKeys>, warnings: string[]): DispatchSlice {
+export function resolveDispatch(values: Checked<DispatchKeys>, workerCount: number, warnings: string[]): DispatchSlice {
   const set = filled(DISPATCH_ROWS, values);
   return {
-    dispatchMode: resolveMode(set.dispatch_mode, set.dispatch_func !== undefined, warnings),
+    dispatch: {
+      mode: resolveMode(set.dispatch_mode, hasDispatchFunction(set), warnings),
+      workerCount,
+      unsafeEvents: set.enable_unsafe_event,
+    },
     dispatchFunc: set.dispatch_func ?? null,
-    enableUnsafeEvent: set.enable_unsafe_event,
     discardTimeoutRequest: set.discard_timeout_request,
   };
+}
+
+/** True exactly when a function of the user has to run beside the sockets. */
+export function hasDispatchFunction(values: Checked<DispatchKeys>): boolean {
+  return values.dispatch_func !== undefined;
 }
 
 function resolveMode(mode: number, hasFunction: boolean, warnings: string[]): number {

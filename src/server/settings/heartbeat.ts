@@ -1,4 +1,5 @@
 /** When silent connections are closed. */
+import type { IdleSettings, ReactorSettings } from '../../reactor/settings.ts';
 import { type Checked, filled, type Rows, seconds, U16_MAX, whole } from './row.ts';
 import { secondsToMs } from './times.ts';
 
@@ -26,50 +27,36 @@ export const HEARTBEAT_ROWS = {
   heartbeat_check_interval: whole({ max: U16_MAX }),
 } satisfies Rows<HeartbeatKeys>;
 
-export interface HeartbeatPortSlice {
-  /** 0 = never; see also `settleHeartbeat`. */
-  heartbeatIdleMs: number;
-  /** 0 = never. */
-  maxIdleMs: number;
-}
-
-export interface HeartbeatSlice {
-  /** 0 = off; see also `settleHeartbeat`. */
-  heartbeatCheckIntervalMs: number;
-}
-
-export function resolvePortHeartbeat(values: Checked<HeartbeatPortKeys>): HeartbeatPortSlice {
+/** Before the ports are settled together: see `settleHeartbeat`. */
+export function resolvePortHeartbeat(values: Checked<HeartbeatPortKeys>): IdleSettings {
   const set = filled(HEARTBEAT_PORT_ROWS, values);
   return { heartbeatIdleMs: set.heartbeat_idle_time * 1000, maxIdleMs: secondsToMs(set.max_idle_time) };
 }
 
 /** The primary port's idle time alone also turns the check on. */
-export function resolveHeartbeat(values: Checked<HeartbeatKeys & HeartbeatPortKeys>): HeartbeatSlice {
-  const interval = values.heartbeat_check_interval;
-  const intervalMs =
-    interval === undefined ? intervalFor(resolvePortHeartbeat(values).heartbeatIdleMs) : interval * 1000;
-  return { heartbeatCheckIntervalMs: intervalMs };
-}
-
-export interface Heartbeat {
-  /** Time between two looks at idle connections; 0 = off. */
-  checkIntervalMs: number;
-  /** For each port in order, the silence after which a connection is closed; 0 = never. */
-  idleMs: number[];
+export function resolveHeartbeat(
+  values: Checked<HeartbeatKeys & HeartbeatPortKeys>,
+): Pick<ReactorSettings, 'heartbeatCheckMs'> {
+  const seconds = values.heartbeat_check_interval;
+  if (seconds !== undefined) return { heartbeatCheckMs: seconds * 1000 };
+  return { heartbeatCheckMs: intervalFor(resolvePortHeartbeat(values).heartbeatIdleMs) };
 }
 
 /**
  * Brings the server's check interval and the idle times of all its ports together, once all ports are known: a port
- * without an idle time gets twice the interval, and the interval is at most half of the shortest idle time.
+ * without an idle time gets twice the interval, and the interval becomes at most half of the shortest idle time.
  */
-export function settleHeartbeat(checkIntervalMs: number, portIdleMs: readonly number[]): Heartbeat {
-  const idleMs = portIdleMs.map((ms) => (ms === 0 ? checkIntervalMs * 2 : ms));
-  let settledMs = checkIntervalMs;
-  for (const ms of idleMs) {
-    const neededMs = intervalFor(ms);
-    if (settledMs === 0 || (neededMs !== 0 && neededMs < settledMs)) settledMs = neededMs;
+export function settleHeartbeat(
+  server: Pick<ReactorSettings, 'heartbeatCheckMs'>,
+  ports: readonly Pick<IdleSettings, 'heartbeatIdleMs'>[],
+): void {
+  const wantedMs = server.heartbeatCheckMs;
+  for (const port of ports) {
+    if (port.heartbeatIdleMs === 0) port.heartbeatIdleMs = wantedMs * 2;
+    const neededMs = intervalFor(port.heartbeatIdleMs);
+    const tooLong = neededMs !== 0 && neededMs < server.heartbeatCheckMs;
+    if (server.heartbeatCheckMs === 0 || tooLong) server.heartbeatCheckMs = neededMs;
   }
-  return { checkIntervalMs: settledMs, idleMs };
 }
 
 /** Half of an idle time in whole seconds, at least one; 0 for an idle time of 0. */

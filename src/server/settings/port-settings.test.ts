@@ -18,22 +18,26 @@ describe('resolvePortSettings', () => {
   it('has the documented defaults', () => {
     assert.deepEqual(resolve(), {
       backlog: 512,
-      socketBufferSize: 8 * MIB,
-      bufferHighWatermark: 6710886,
-      bufferLowWatermark: 0,
-      kernelReceiveBufferSize: 0,
-      kernelSendBufferSize: 0,
-      openTcpNodelay: true,
-      openTcpKeepalive: false,
-      tcpKeepIdleSeconds: 3600,
-      tcpKeepIntervalSeconds: 60,
-      tcpKeepCount: 5,
-      tcpUserTimeoutMs: 0,
-      tcpDeferAcceptSeconds: 0,
+      tcpDeferAccept: 0,
       tcpFastopen: false,
-      heartbeatIdleMs: 0,
-      maxIdleMs: 0,
-      proxyFrom: null,
+      reactor: {
+        socketBufferSize: 8 * MIB,
+        bufferHighWatermark: 6710886,
+        bufferLowWatermark: 0,
+        socketOptions: {
+          nodelay: true,
+          keepalive: false,
+          keepIdleSeconds: 3600,
+          keepIntervalSeconds: 60,
+          keepCount: 5,
+          userTimeoutMs: 0,
+          receiveBufferBytes: 0,
+          sendBufferBytes: 0,
+        },
+        heartbeatIdleMs: 0,
+        maxIdleMs: 0,
+        proxyFrom: null,
+      },
       framing: { kind: 'raw' },
       packageMaxLength: 2 * MIB,
       openHttp: false,
@@ -65,12 +69,12 @@ describe('resolvePortSettings', () => {
   });
 
   it('knows whose connections begin with a PROXY protocol header', () => {
-    const { proxyFrom } = resolve({ proxy_protocol: true, proxy_protocol_from: ['10.0.0.0/8', '::1'] });
+    const { proxyFrom } = resolve({ proxy_protocol: true, proxy_protocol_from: ['10.0.0.0/8', '::1'] }).reactor;
     assert.deepEqual(
       proxyFrom?.map(({ bits }) => bits),
       [104, 128],
     );
-    assert.equal(resolve({ proxy_protocol_from: ['10.0.0.0/8'] }).proxyFrom, null);
+    assert.equal(resolve({ proxy_protocol_from: ['10.0.0.0/8'] }).reactor.proxyFrom, null);
   });
 
   it('wants to know the load balancers when the PROXY protocol is on', () => {
@@ -106,42 +110,46 @@ describe('resolvePortSettings', () => {
       ssl_sni_certs: { '*.a.org': { ssl_cert_file: 'b.crt', ssl_key_file: 'b.key' } },
     });
     assert.equal(settings.backlog, 7);
-    assert.equal(settings.openTcpNodelay, false);
-    assert.equal(settings.openTcpKeepalive, true);
-    assert.equal(settings.tcpKeepIdleSeconds, 10);
-    assert.equal(settings.tcpUserTimeoutMs, 250);
-    assert.equal(settings.heartbeatIdleMs, 60_000);
-    assert.equal(settings.maxIdleMs, 1500);
+    assert.equal(settings.reactor.socketOptions.nodelay, false);
+    assert.equal(settings.reactor.socketOptions.keepalive, true);
+    assert.equal(settings.reactor.socketOptions.keepIdleSeconds, 10);
+    assert.equal(settings.reactor.socketOptions.userTimeoutMs, 250);
+    assert.equal(settings.reactor.heartbeatIdleMs, 60_000);
+    assert.equal(settings.reactor.maxIdleMs, 1500);
     assert.equal(settings.websocketSubprotocol, 'chat');
     assert.equal(settings.ssl.certFile, 'a.crt');
     assert.equal(settings.ssl.ciphers, '');
     assert.deepEqual(settings.ssl.sniCertificates, new Map([['*.a.org', { certFile: 'b.crt', keyFile: 'b.key' }]]));
   });
 
+  it('lets the kernel wait for acknowledgements without an end where it does not probe connections', () => {
+    assert.equal(resolve({ tcp_user_timeout: 250 }).reactor.socketOptions.userTimeoutMs, 0);
+  });
+
   it('never rounds a time down to none', () => {
-    assert.equal(resolve({ max_idle_time: 0.00001 }).maxIdleMs, 1);
-    assert.equal(resolve({ max_idle_time: 1.001 }).maxIdleMs, 1001);
-    assert.equal(resolve({ max_idle_time: 0 }).maxIdleMs, 0);
+    assert.equal(resolve({ max_idle_time: 0.00001 }).reactor.maxIdleMs, 1);
+    assert.equal(resolve({ max_idle_time: 1.001 }).reactor.maxIdleMs, 1001);
+    assert.equal(resolve({ max_idle_time: 0 }).reactor.maxIdleMs, 0);
   });
 
   it('takes a socket buffer of 0 or less as unlimited', () => {
     for (const size of [0, -1, '-1']) {
       const settings = resolve({ socket_buffer_size: size });
-      assert.equal(settings.socketBufferSize, 2147483647);
-      assert.equal(settings.bufferHighWatermark, 1717986917);
+      assert.equal(settings.reactor.socketBufferSize, 2147483647);
+      assert.equal(settings.reactor.bufferHighWatermark, 1717986917);
     }
   });
 
   it('takes kernel buffers of 0 or less as the largest, and leaves absent ones to the kernel', () => {
-    assert.equal(resolve({ kernel_socket_recv_buffer_size: 0 }).kernelReceiveBufferSize, 2147483647);
-    assert.equal(resolve({ kernel_socket_send_buffer_size: '64K' }).kernelSendBufferSize, 65536);
-    assert.equal(resolve().kernelSendBufferSize, 0);
+    assert.equal(resolve({ kernel_socket_recv_buffer_size: 0 }).reactor.socketOptions.receiveBufferBytes, 2147483647);
+    assert.equal(resolve({ kernel_socket_send_buffer_size: '64K' }).reactor.socketOptions.sendBufferBytes, 65536);
+    assert.equal(resolve().reactor.socketOptions.sendBufferBytes, 0);
   });
 
   it('derives the high watermark from the socket buffer unless it is set', () => {
-    assert.equal(resolve({ socket_buffer_size: 1000 }).bufferHighWatermark, 800);
-    assert.equal(resolve({ socket_buffer_size: 1000, buffer_high_watermark: 0 }).bufferHighWatermark, 800);
-    assert.equal(resolve({ socket_buffer_size: 1000, buffer_high_watermark: 10 }).bufferHighWatermark, 10);
+    assert.equal(resolve({ socket_buffer_size: 1000 }).reactor.bufferHighWatermark, 800);
+    assert.equal(resolve({ socket_buffer_size: 1000, buffer_high_watermark: 0 }).reactor.bufferHighWatermark, 800);
+    assert.equal(resolve({ socket_buffer_size: 1000, buffer_high_watermark: 10 }).reactor.bufferHighWatermark, 10);
   });
 
   it('raises package_max_length to 64 KiB, with a warning', () => {
@@ -243,7 +251,11 @@ describe('settleHeartbeat', () => {
     ],
   ] as const) {
     it(name, () => {
-      assert.deepEqual(settleHeartbeat(interval, idle), settled);
+      const server = { heartbeatCheckMs: interval };
+      const ports = idle.map((ms) => ({ heartbeatIdleMs: ms }));
+      settleHeartbeat(server, ports);
+      const idleMs = ports.map(({ heartbeatIdleMs }) => heartbeatIdleMs);
+      assert.deepEqual({ checkIntervalMs: server.heartbeatCheckMs, idleMs }, settled);
     });
   }
 });

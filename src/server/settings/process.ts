@@ -1,6 +1,7 @@
 /** Event workers, reactors, and how the processes of a server live. */
 import { SWOOLE_BASE, SWOOLE_PROCESS } from '../../constants.ts';
 import { TswooleError } from '../../errors.ts';
+import type { LifeSettings, PrivilegeSettings } from '../../process/role-settings.ts';
 import type { SettingsContext } from './context.ts';
 import { type Checked, type Flag, filled, flag, integers, type Rows, text, U16_MAX, whole } from './row.ts';
 import { timerMs } from './times.ts';
@@ -71,27 +72,16 @@ export const PROCESS_ROWS = {
   cpu_affinity_ignore: integers({ min: 0, max: U16_MAX }),
 } satisfies Rows<ProcessKeys>;
 
-export interface ProcessSlice {
+export interface ProcessSlice extends LifeSettings, PrivilegeSettings {
   workerNum: number;
   reactorNum: number;
   /** True exactly when connections are served in the thread that runs user code: SWOOLE_BASE, or asked for. */
   singleThread: boolean;
-  /** 0 = never. */
-  maxRequest: number;
-  maxRequestGrace: number;
-  /** 0 = no limit. */
-  maxWaitMs: number;
-  reloadAsync: boolean;
   enableCoroutine: boolean;
   eventObject: boolean;
   entryScript: string | null;
   daemonize: boolean;
   pidFile: string | null;
-  user: string | null;
-  group: string | null;
-  chroot: string | null;
-  openCpuAffinity: boolean;
-  cpuAffinityIgnore: readonly number[];
 }
 
 /** `callsUser` is true exactly when a function of the user has to run beside the sockets. */

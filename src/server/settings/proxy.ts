@@ -1,6 +1,7 @@
 /** Clients behind a load balancer that speaks the PROXY protocol. */
 import { describeValue, TswooleError } from '../../errors.ts';
 import { type AddressRange, parseAddressRange } from '../../protocol/ip-address.ts';
+import type { ReactorPortSettings } from '../../reactor/settings.ts';
 import { type Checked, type Flag, flag, type Rows, STRINGS } from './row.ts';
 
 export interface ProxyPortKeys {
@@ -18,12 +19,7 @@ export const PROXY_PORT_ROWS = {
   proxy_protocol_from: STRINGS,
 } satisfies Rows<ProxyPortKeys>;
 
-export interface ProxyPortSlice {
-  /** Whose connections begin with a header of the PROXY protocol; null = nobody's. */
-  proxyFrom: AddressRange[] | null;
-}
-
-export function resolvePortProxy(values: Checked<ProxyPortKeys>): ProxyPortSlice {
+export function resolvePortProxy(values: Checked<ProxyPortKeys>): Pick<ReactorPortSettings, 'proxyFrom'> {
   return { proxyFrom: values.proxy_protocol ? resolveFrom(values.proxy_protocol_from ?? []) : null };
 }
 

@@ -48,18 +48,14 @@ describe('resolveServerSettings', () => {
       enableCoroutine: true,
       entryScript: null,
       commandTimeoutMs: 5000,
-      dispatchMode: 2,
+      dispatch: { mode: 2, workerCount: 4, unsafeEvents: false },
       dispatchFunc: null,
-      enableUnsafeEvent: false,
       discardTimeoutRequest: false,
-      enableDelayReceive: false,
       enableReusePort: false,
-      maxConnection: 100_000,
       maxConcurrency: 4294967295,
       workerMaxConcurrency: 4294967295,
       startSessionId: 0,
-      heartbeatCheckIntervalMs: 0,
-      maxQueuedBytes: 0,
+      reactor: { maxConnections: 100_000, delayReceive: false, maxQueuedBytes: 0, heartbeatCheckMs: 0 },
       sendYield: true,
       sendTimeoutMs: 0,
       bufferOutputSize: 2 * 1024 ** 2,
@@ -134,7 +130,7 @@ describe('resolveServerSettings', () => {
   });
 
   it('reads a setting by any of its names', () => {
-    assert.equal(resolve({ max_conn: 5000 }).maxConnection, 5000);
+    assert.equal(resolve({ max_conn: 5000 }).reactor.maxConnections, 5000);
     assert.equal(resolve({ buffer_output_size: '4M' }).bufferOutputSize, 4 * 1024 ** 2);
     assert.equal(resolve({ output_buffer_size: 10 }).bufferOutputSize, 10);
     assert.equal(resolve({ http_gzip_level: 9 }).httpCompressionLevel, 9);
@@ -278,7 +274,7 @@ describe('dispatch_mode', () => {
   for (const mode of [1, 2, 3, 4, 5, 8, 9, 10]) {
     it(`${mode} is taken as it is`, () => {
       const settings = resolve({ dispatch_mode: mode });
-      assert.equal(settings.dispatchMode, mode);
+      assert.equal(settings.dispatch.mode, mode);
       assert.deepEqual(settings.warnings, []);
     });
   }
@@ -286,16 +282,16 @@ describe('dispatch_mode', () => {
   for (const mode of [0, 7, 11, 255]) {
     it(`${mode} works as 3, with a warning`, () => {
       const settings = resolve({ dispatch_mode: mode });
-      assert.equal(settings.dispatchMode, 3);
+      assert.equal(settings.dispatch.mode, 3);
       assert.deepEqual(settings.warnings, [`dispatch_mode ${mode} does not exist (any more): it works as 3.`]);
     });
   }
 
   it('6 is 3 unless there is a dispatch_func', () => {
     const choose = (): number => 0;
-    assert.equal(resolve({ dispatch_mode: 6 }).dispatchMode, 3);
+    assert.equal(resolve({ dispatch_mode: 6 }).dispatch.mode, 3);
     const settings = resolve({ dispatch_mode: 6, dispatch_func: choose });
-    assert.equal(settings.dispatchMode, 6);
+    assert.equal(settings.dispatch.mode, 6);
     assert.equal(settings.dispatchFunc, choose);
   });
 
@@ -307,9 +303,9 @@ describe('dispatch_mode', () => {
 
 describe('max_connection', () => {
   it('is the limit of open files by default, at most 100000', () => {
-    assert.equal(resolve({}, { fdLimit: 1024 }).maxConnection, 1024);
-    assert.equal(resolve({ max_connection: 0 }, { fdLimit: 1024 }).maxConnection, 1024);
-    assert.equal(resolve({ max_connection: 0 }).maxConnection, 100_000);
+    assert.equal(resolve({}, { fdLimit: 1024 }).reactor.maxConnections, 1024);
+    assert.equal(resolve({ max_connection: 0 }, { fdLimit: 1024 }).reactor.maxConnections, 1024);
+    assert.equal(resolve({ max_connection: 0 }).reactor.maxConnections, 100_000);
   });
 
   for (const [name, wanted, context, used, reason] of [
@@ -319,14 +315,14 @@ describe('max_connection', () => {
   ] as const) {
     it(name, () => {
       const settings = resolve({ max_connection: wanted }, context);
-      assert.equal(settings.maxConnection, used);
+      assert.equal(settings.reactor.maxConnections, used);
       assert.equal(settings.warnings.length, 1);
       assert.match(settings.warnings[0]!, new RegExp(`^max_connection ${wanted} .*${reason}.*: ${used} is used\\.$`));
     });
   }
 
   it('counts task workers for that room', () => {
-    assert.equal(resolve({ max_connection: 1, worker_num: 2, task_worker_num: 5 }).maxConnection, 47);
+    assert.equal(resolve({ max_connection: 1, worker_num: 2, task_worker_num: 5 }).reactor.maxConnections, 47);
     assert.deepEqual(resolve({ max_connection: 41 }).warnings, []);
   });
 });
@@ -341,17 +337,17 @@ describe('concurrency', () => {
 
 describe('heartbeat_check_interval', () => {
   it('is half of the idle time when only that is set', () => {
-    assert.equal(resolve({ heartbeat_check_interval: 30, heartbeat_idle_time: 600 }).heartbeatCheckIntervalMs, 30_000);
-    assert.equal(resolve({ heartbeat_idle_time: 61 }).heartbeatCheckIntervalMs, 30_000);
-    assert.equal(resolve({ heartbeat_idle_time: 1 }).heartbeatCheckIntervalMs, 1000);
-    assert.equal(resolve({ heartbeat_idle_time: 0 }).heartbeatCheckIntervalMs, 0);
+    assert.equal(resolve({ heartbeat_check_interval: 30, heartbeat_idle_time: 600 }).reactor.heartbeatCheckMs, 30_000);
+    assert.equal(resolve({ heartbeat_idle_time: 61 }).reactor.heartbeatCheckMs, 30_000);
+    assert.equal(resolve({ heartbeat_idle_time: 1 }).reactor.heartbeatCheckMs, 1000);
+    assert.equal(resolve({ heartbeat_idle_time: 0 }).reactor.heartbeatCheckMs, 0);
   });
 });
 
 describe('max_queued_bytes', () => {
   it('counts only where packages wait between processes', () => {
-    assert.equal(resolve({ max_queued_bytes: '1M' }).maxQueuedBytes, 1024 ** 2);
-    assert.equal(resolve({ max_queued_bytes: '1M' }, { mode: SWOOLE_BASE }).maxQueuedBytes, 0);
+    assert.equal(resolve({ max_queued_bytes: '1M' }).reactor.maxQueuedBytes, 1024 ** 2);
+    assert.equal(resolve({ max_queued_bytes: '1M' }, { mode: SWOOLE_BASE }).reactor.maxQueuedBytes, 0);
   });
 });
 

@@ -4,19 +4,20 @@
  * each key, and its slice of what the server runs with; this one puts the slices together.
  */
 import type { LogSettings } from '../../log/log.ts';
-import { type ConnectionSlice, resolveConnection } from './connection.ts';
+import type { ReactorPortSettings, ReactorSettings } from '../../reactor/settings.ts';
+import { type ConnectionSlice, resolveConnection, resolveReactorConnection } from './connection.ts';
 import type { SettingsContext } from './context.ts';
-import { type DispatchSlice, resolveDispatch } from './dispatch.ts';
+import { type DispatchSlice, hasDispatchFunction, resolveDispatch } from './dispatch.ts';
 import { type DnsSlice, resolveDns } from './dns.ts';
 import { type FramingPortSlice, hasLengthFunction, resolvePortFraming } from './framing.ts';
-import { type HeartbeatPortSlice, type HeartbeatSlice, resolveHeartbeat, resolvePortHeartbeat } from './heartbeat.ts';
+import { resolveHeartbeat, resolvePortHeartbeat } from './heartbeat.ts';
 import { type HttpPortSlice, type HttpSlice, resolveHttp, resolvePortHttp } from './http.ts';
 import type { NormalisedSettings } from './known.ts';
 import { resolveLog } from './log.ts';
 import { type ProcessSlice, resolveProcess } from './process.ts';
-import { type ProxyPortSlice, resolvePortProxy } from './proxy.ts';
+import { resolvePortProxy } from './proxy.ts';
 import { resolveSendYield, type SendYieldSlice } from './send-yield.ts';
-import { resolvePortSocket, type SocketPortSlice } from './socket.ts';
+import { type ListenPortSlice, resolvePortListen, resolvePortSocket } from './socket.ts';
 import { resolveStats, type StatsSlice } from './stats.ts';
 import { resolveTask, type TaskSlice } from './task.ts';
 import { resolveThread, type ThreadSlice } from './thread.ts';
@@ -27,20 +28,16 @@ export { type ValidatedSettings, validateSettings } from './check.ts';
 export type { SettingsContext } from './context.ts';
 export type { DispatchFunction } from './dispatch.ts';
 export type { Framing, PackageLengthFunction, PackageLengthType } from './framing.ts';
-export { type Heartbeat, settleHeartbeat } from './heartbeat.ts';
+export { settleHeartbeat } from './heartbeat.ts';
 export type { NormalisedSettings, PortSettings, ServerSettings, SettingScope } from './known.ts';
 export { resolveLog } from './log.ts';
 export type { SniCertificate } from './row.ts';
 export { maySendYield } from './send-yield.ts';
+export { settledValues } from './settled.ts';
 export { type TlsPortSlice as ResolvedSslSettings, tlsFilesOf } from './tls.ts';
 
-export interface ResolvedPortSettings
-  extends SocketPortSlice,
-    HeartbeatPortSlice,
-    ProxyPortSlice,
-    FramingPortSlice,
-    HttpPortSlice,
-    WebsocketPortSlice {
+export interface ResolvedPortSettings extends ListenPortSlice, FramingPortSlice, HttpPortSlice, WebsocketPortSlice {
+  reactor: ReactorPortSettings;
   ssl: TlsPortSlice;
   /** Sentences for the log at WARNING level. */
   warnings: string[];
@@ -51,13 +48,13 @@ export interface ResolvedServerSettings
     TaskSlice,
     DispatchSlice,
     ConnectionSlice,
-    HeartbeatSlice,
     SendYieldSlice,
     StatsSlice,
     DnsSlice,
     ThreadSlice,
     HttpSlice,
     WebsocketSlice {
+  reactor: ReactorSettings;
   log: LogSettings;
   /** Sentences for the log at WARNING level. */
   warnings: string[];
@@ -69,9 +66,8 @@ export function resolvePortSettings(values: NormalisedSettings): ResolvedPortSet
   const websocket = resolvePortWebsocket(values);
   const http = resolvePortHttp(values, websocket.openWebsocket);
   return {
-    ...resolvePortSocket(values),
-    ...resolvePortHeartbeat(values),
-    ...resolvePortProxy(values),
+    ...resolvePortListen(values),
+    reactor: { ...resolvePortSocket(values), ...resolvePortHeartbeat(values), ...resolvePortProxy(values) },
     ...resolvePortFraming(values, http.openHttp, warnings),
     ...http,
     ...websocket,
@@ -87,17 +83,18 @@ export function resolvePortSettings(values: NormalisedSettings): ResolvedPortSet
  */
 export function resolveServerSettings(values: NormalisedSettings, context: SettingsContext): ResolvedServerSettings {
   const warnings: string[] = [];
-  const dispatch = resolveDispatch(values, warnings);
-  const callsUser = dispatch.dispatchFunc !== null || context.hasLengthFunction === true || hasLengthFunction(values);
+  const callsUser = hasDispatchFunction(values) || context.hasLengthFunction === true || hasLengthFunction(values);
   const processes = resolveProcess(values, context, callsUser, warnings);
   const tasks = resolveTask(values, context, processes.eventObject, warnings);
+  const workerIds = processes.workerNum + tasks.taskWorkerNum;
+  const dispatch = resolveDispatch(values, processes.workerNum, warnings);
   return {
     ...processes,
     ...tasks,
     ...dispatch,
-    ...resolveConnection(values, context, processes.workerNum + tasks.taskWorkerNum, warnings),
-    ...resolveHeartbeat(values),
-    ...resolveSendYield(values, context, dispatch.dispatchMode, processes.enableCoroutine, warnings),
+    ...resolveConnection(values),
+    reactor: { ...resolveReactorConnection(values, context, workerIds, warnings), ...resolveHeartbeat(values) },
+    ...resolveSendYield(values, context, dispatch.dispatch.mode, processes.enableCoroutine, warnings),
     ...resolveStats(values),
     ...resolveDns(values),
     ...resolveThread(values),

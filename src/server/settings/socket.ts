@@ -1,4 +1,5 @@
 /** Sockets of a port: their queue, their buffers, and what the kernel is told. */
+import type { SocketSettings } from '../../reactor/settings.ts';
 import {
   type Checked,
   type Flag,
@@ -66,45 +67,36 @@ export const SOCKET_PORT_ROWS = {
   tcp_fastopen: flag(),
 } satisfies Rows<SocketPortKeys>;
 
-export interface SocketPortSlice {
+/** What only the listening socket is told. */
+export interface ListenPortSlice {
   backlog: number;
-  /** Bytes that may wait on one connection. */
-  socketBufferSize: number;
-  bufferHighWatermark: number;
-  bufferLowWatermark: number;
-  /** SO_RCVBUF and SO_SNDBUF in bytes; 0 = leave the kernel's. */
-  kernelReceiveBufferSize: number;
-  kernelSendBufferSize: number;
-  openTcpNodelay: boolean;
-  openTcpKeepalive: boolean;
-  /** The four are in the units that setsockopt takes. */
-  tcpKeepIdleSeconds: number;
-  tcpKeepIntervalSeconds: number;
-  tcpKeepCount: number;
-  tcpUserTimeoutMs: number;
-  /** 0 = off. */
-  tcpDeferAcceptSeconds: number;
+  /** In seconds; 0 = off. */
+  tcpDeferAccept: number;
   tcpFastopen: boolean;
 }
 
-export function resolvePortSocket(values: Checked<SocketPortKeys>): SocketPortSlice {
+export function resolvePortListen(values: Checked<SocketPortKeys>): ListenPortSlice {
+  const set = filled(SOCKET_PORT_ROWS, values);
+  return { backlog: set.backlog, tcpDeferAccept: set.tcp_defer_accept, tcpFastopen: set.tcp_fastopen };
+}
+
+export function resolvePortSocket(values: Checked<SocketPortKeys>): SocketSettings {
   const set = filled(SOCKET_PORT_ROWS, values);
   const socketBufferSize = unlimitedUnlessPositive(set.socket_buffer_size);
   return {
-    backlog: set.backlog,
     socketBufferSize,
     bufferHighWatermark: set.buffer_high_watermark || Math.floor(socketBufferSize * HIGH_WATERMARK_SHARE),
     bufferLowWatermark: set.buffer_low_watermark,
-    kernelReceiveBufferSize: resolveKernelBufferSize(set.kernel_socket_recv_buffer_size),
-    kernelSendBufferSize: resolveKernelBufferSize(set.kernel_socket_send_buffer_size),
-    openTcpNodelay: set.open_tcp_nodelay,
-    openTcpKeepalive: set.open_tcp_keepalive,
-    tcpKeepIdleSeconds: set.tcp_keepidle,
-    tcpKeepIntervalSeconds: set.tcp_keepinterval,
-    tcpKeepCount: set.tcp_keepcount,
-    tcpUserTimeoutMs: set.tcp_user_timeout,
-    tcpDeferAcceptSeconds: set.tcp_defer_accept,
-    tcpFastopen: set.tcp_fastopen,
+    socketOptions: {
+      nodelay: set.open_tcp_nodelay,
+      keepalive: set.open_tcp_keepalive,
+      keepIdleSeconds: set.tcp_keepidle,
+      keepIntervalSeconds: set.tcp_keepinterval,
+      keepCount: set.tcp_keepcount,
+      userTimeoutMs: set.open_tcp_keepalive ? set.tcp_user_timeout : 0,
+      receiveBufferBytes: resolveKernelBufferSize(set.kernel_socket_recv_buffer_size),
+      sendBufferBytes: resolveKernelBufferSize(set.kernel_socket_send_buffer_size),
+    },
   };
 }
 

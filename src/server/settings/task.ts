@@ -1,6 +1,7 @@
 /** Task workers, and the questions that other programs ask (`command`). */
 import { SWOOLE_IPC_UNSOCK } from '../../constants.ts';
 import { TswooleError } from '../../errors.ts';
+import type { TaskLifeSettings } from '../../process/role-settings.ts';
 import type { SettingsContext } from './context.ts';
 import { clampWorkers, graceOf } from './process.ts';
 import {
@@ -54,17 +55,13 @@ export const TASK_ROWS = {
   command_timeout: seconds(5),
 } satisfies Rows<TaskKeys>;
 
-export interface TaskSlice {
+export interface TaskSlice extends TaskLifeSettings {
   taskWorkerNum: number;
   /** 1 to a worker, 2 queue, 3 queue that any task worker reads. */
   taskIpcMode: 1 | 2 | 3;
   /** 0 = a private queue. */
   messageQueueKey: number;
   taskTmpdir: string;
-  /** 0 = never. */
-  taskMaxRequest: number;
-  taskMaxRequestGrace: number;
-  taskEnableCoroutine: boolean;
   /** True exactly when `task` gets a Task object. */
   taskObject: boolean;
   /** 0 = no limit. */

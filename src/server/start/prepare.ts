@@ -10,7 +10,7 @@ import { cpuCount, raiseFileLimit } from '../../sys/process.ts';
 import { guardedLength } from '../callbacks/user-functions.ts';
 import { type PortState, protocolOf } from '../ports/port-state.ts';
 import { tlsBasis, tlsConfig } from '../ports/tls.ts';
-import { resolvePortSettings, resolveServerSettings, settleHeartbeat } from '../settings/settings.ts';
+import { resolvePortSettings, resolveServerSettings, settledValues, settleHeartbeat } from '../settings/settings.ts';
 import type { Plan } from '../state/plan.ts';
 import type { Script } from '../state/script.ts';
 
@@ -28,28 +28,16 @@ export function makePlan(script: Script): Plan {
     portCount: script.ports.length,
     hasLengthFunction: portSettings.some((port) => port.framing.kind === 'lengthFunction'),
   });
-  const heartbeat = settleHeartbeat(
-    settings.heartbeatCheckIntervalMs,
-    portSettings.map((port) => port.heartbeatIdleMs),
+  settleHeartbeat(
+    settings.reactor,
+    portSettings.map(({ reactor }) => reactor),
   );
-  settings.heartbeatCheckIntervalMs = heartbeat.checkIntervalMs;
-  portSettings.forEach((port, index) => {
-    port.heartbeatIdleMs = heartbeat.idleMs[index];
-  });
   return { script, settings, portSettings, tls: tlsBasis(script) };
 }
 
 /** What of the plan holds before the server runs: what users read in `server.setting`, the log, warnings. */
 export function adopt({ script, settings, portSettings }: Plan): void {
-  script.setting = {
-    ...script.setting,
-    worker_num: settings.workerNum,
-    task_worker_num: settings.taskWorkerNum,
-    output_buffer_size: settings.bufferOutputSize,
-    buffer_output_size: settings.bufferOutputSize,
-    max_connection: settings.maxConnection,
-    max_conn: settings.maxConnection,
-  };
+  script.setting = { ...script.setting, ...settledValues(settings) };
   script.logger.configure(settings.log);
   if (settings.dnsServer !== null) setServers([settings.dnsServer]);
   if (!isFirst()) return;
@@ -87,15 +75,15 @@ function checkTasks({ callbacks }: Script, key: string): void {
 
 /** Some modes have no worker for a connection, and so no events of it. */
 function warnOfUncalled({ script, settings }: Plan): void {
-  const { dispatchMode, enableUnsafeEvent } = settings;
-  if (script.mode !== SWOOLE_PROCESS || deliversEvents(dispatchMode, enableUnsafeEvent) || !isFirst()) return;
+  const { mode, unsafeEvents } = settings.dispatch;
+  if (script.mode !== SWOOLE_PROCESS || deliversEvents(mode, unsafeEvents) || !isFirst()) return;
   const uncalled = script.events
     .needing('connections')
     .filter((event) => script.ports.some((port) => port.callbacks.get(event) !== null));
   if (uncalled.length === 0) return;
   script.logger.log(
     SWOOLE_LOG_WARNING,
-    `the callbacks of ${uncalled.join(' and ')} are not called in dispatch_mode ${dispatchMode}: set enable_unsafe_event, or take mode 2, 4, 5 or 8`,
+    `the callbacks of ${uncalled.join(' and ')} are not called in dispatch_mode ${mode}: set enable_unsafe_event, or take mode 2, 4, 5 or 8`,
     SWOOLE_ERROR_SERVER_INVALID_CALLBACK,
   );
 }
@@ -109,31 +97,12 @@ export function reactorPorts({ script, portSettings, tls }: Plan): ReactorPort[]
       listener: port.fd,
       socketType: port.type,
       framing: settings.framing.kind === 'http' || isDatagram(port.type) ? { kind: 'raw' } : settings.framing,
-      socketBufferSize: settings.socketBufferSize,
-      bufferHighWatermark: settings.bufferHighWatermark,
-      bufferLowWatermark: settings.bufferLowWatermark,
-      heartbeatIdleMs: settings.heartbeatIdleMs,
-      maxIdleMs: settings.maxIdleMs,
-      proxyFrom: settings.proxyFrom,
-      socketOptions: {
-        nodelay: settings.openTcpNodelay,
-        keepalive: settings.openTcpKeepalive,
-        keepIdleSeconds: settings.tcpKeepIdleSeconds,
-        keepIntervalSeconds: settings.tcpKeepIntervalSeconds,
-        keepCount: settings.tcpKeepCount,
-        userTimeoutMs: settings.openTcpKeepalive ? settings.tcpUserTimeoutMs : 0,
-        receiveBufferBytes: settings.kernelReceiveBufferSize,
-        sendBufferBytes: settings.kernelSendBufferSize,
-      },
+      ...settings.reactor,
       tls: port.ssl && tls !== null ? tlsConfig(settings.ssl, tls) : null,
     };
   });
 }
 
 export function makeDispatcher({ settings }: Plan, runtime: Runtime): Dispatcher {
-  return new Dispatcher(
-    { mode: settings.dispatchMode, workerCount: settings.workerNum, unsafeEvents: settings.enableUnsafeEvent },
-    runtime.connections,
-    runtime.workers,
-  );
+  return new Dispatcher(settings.dispatch, runtime.connections, runtime.workers);
 }

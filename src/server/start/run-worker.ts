@@ -59,7 +59,7 @@ async function baseWorkerMaker() {
 async function eventWorkerMaker() {
   const { EventWorker } = await import('../../process/event-worker.ts');
   return ({ runtime, application, settings }: Equipped) =>
-    new EventWorker(runtime, application, settings, keepsWorker(settings.dispatchMode));
+    new EventWorker(runtime, application, settings, keepsWorker(settings.dispatch.mode));
 }
 
 /** With enable_reuse_port each worker has listening sockets of its own, and the kernel spreads clients over them. */

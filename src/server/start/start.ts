@@ -249,7 +249,7 @@ function createSegment(plan: Plan): Segment {
     workerCount: settings.workerNum,
     taskWorkerCount: settings.taskWorkerNum,
     userProcessCount: script.processes.length,
-    slotsPerOwner: settings.maxConnection + SLOT_REST,
+    slotsPerOwner: settings.reactor.maxConnections + SLOT_REST,
     ownerCount: process_ ? settings.reactorNum : settings.workerNum,
   });
   segment.startTime = Date.now() / 1000;
