@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { port, Stage } from '../../test/support/reactor.ts';
+import { Connection, type OutputChunk } from './connection.ts';
+
+const PLAIN = port();
+const OTHER = port({ index: 1 });
+/** Outlives the connection: the slot is in a list. */
+const KEPT = new Set(['queuedToSendFile']);
+const FIXED = new Set(['slot', 'base', 'numberBase']);
+
+function keysOf(object: object): string[] {
+  return Object.keys(object);
+}
+
+/** V8 is fast with objects of one shape: the same fields, in the order in which they were set. */
+describe('the shape of a connection', () => {
+  it('is that of a new one after every use', () => {
+    const stage = new Stage();
+    stage.kernel.file('/file', Buffer.alloc(1000));
+    const { client, served } = stage.connect();
+    const { connection } = served;
+    client.server.sendRoom = 10;
+    client.send('hello');
+    stage.settle();
+    stage.reactor.pause(connection);
+    stage.send(served, Buffer.alloc(100));
+    stage.reactor.sendFile(connection, '/file', 0, 1000);
+    stage.reactor.whenSent(connection, () => {});
+    stage.turn();
+    stage.close(served);
+    stage.pass(10_000);
+    assert.deepEqual(keysOf(connection), keysOf(new Connection(0, 0, 0, PLAIN)));
+    stage.readAll(stage.connect().client);
+    assert.deepEqual(keysOf(connection), keysOf(new Connection(0, 0, 0, PLAIN)));
+  });
+
+  it('holds nothing of the connection before', () => {
+    const fresh = new Connection(1, 2, 3, PLAIN);
+    fresh.reset(7, 8, OTHER);
+    const used = new Connection(1, 2, 3, PLAIN);
+    for (const key of keysOf(used)) if (!FIXED.has(key) && !KEPT.has(key)) Reflect.set(used, key, 'left behind');
+    used.reset(7, 8, OTHER);
+    assert.deepEqual({ ...used }, { ...fresh });
+  });
+});
+
+describe('the shape of what waits to be sent', () => {
+  it('is the same for bytes, a file and a mark', () => {
+    const stage = new Stage();
+    stage.kernel.file('/file', Buffer.alloc(1000));
+    const { client, served } = stage.connect();
+    const { connection } = served;
+    client.server.sendRoom = 10;
+    stage.send(served, Buffer.alloc(100));
+    stage.turn();
+    stage.reactor.sendFile(connection, '/file', 0, 1000);
+    stage.reactor.whenSent(connection, () => {});
+    const chunks: OutputChunk[] = connection.output ?? [];
+    assert.deepEqual(
+      chunks.map(({ file, done }) => (file !== null ? 'file' : done !== null ? 'mark' : 'bytes')),
+      ['bytes', 'file', 'mark'],
+    );
+    for (const chunk of chunks) assert.deepEqual(keysOf(chunk), ['bytes', 'start', 'end', 'file', 'done']);
+  });
+});
