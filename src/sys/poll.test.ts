@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 const url = (file: string): string => JSON.stringify(new URL(file, import.meta.url));
 
 /** Runs a thread that watches a readable descriptor; tells what it said, its exit code, and that the process lives on. */
-function threadThat(onReadable: string): string {
+function threadThat(onReadable: string, onMessage = ''): string {
   const thread = `
     const { parentPort } = require('node:worker_threads');
     Promise.all([import(${url('./eventfd.ts')}), import(${url('./libc.ts')})]).then(([{ createEventfd, ringEventfd }, { watchReadable }]) => {
@@ -15,11 +15,14 @@ function threadThat(onReadable: string): string {
       const watch = watchReadable(fd, () => { calls++; ${onReadable} });
       ringEventfd(fd);
     });`;
+  // Where nobody else has loaded koffi, Node unloads it with the thread, and too early.
   const main = `
-    const { Worker } = require('node:worker_threads');
-    const thread = new Worker(${JSON.stringify(thread)}, { eval: true });
-    thread.on('message', (text) => console.log(text));
-    thread.on('exit', (code) => console.log(code) ?? setTimeout(() => console.log('lives'), 50));`;
+    import(${url('./libc.ts')}).then(() => {
+      const { Worker } = require('node:worker_threads');
+      const thread = new Worker(${JSON.stringify(thread)}, { eval: true });
+      thread.on('message', (text) => { console.log(text); ${onMessage} });
+      thread.on('exit', (code) => console.log(code) ?? setTimeout(() => console.log('lives'), 50));
+    });`;
   const { stdout, stderr } = spawnSync(process.execPath, ['-e', main], { encoding: 'utf8' });
   assert.equal(stderr, '');
   return stdout.trim().split('\n').join(' ');
@@ -32,6 +35,14 @@ describe('a thread that watches a descriptor', () => {
 
   it('may end while the descriptor is readable', () => {
     assert.equal(threadThat('if (calls === 1) setTimeout(() => process.exit(4), 20)'), '4 lives');
+  });
+
+  it('may be terminated inside of the callback, though it hangs there', () => {
+    assert.equal(threadThat("say('hangs'); for (;;);", 'thread.terminate();'), 'hangs 1 lives');
+  });
+
+  it('is called as long as the descriptor is readable', () => {
+    assert.equal(threadThat('say(calls); if (calls === 3) watch.close()'), '1 2 3 0 lives');
   });
 
   it('runs promises behind each call, and errors are its own', () => {

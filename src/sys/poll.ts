@@ -1,8 +1,8 @@
 /**
- * A descriptor in libuv's loop, through koffi. A thread can end while it runs JavaScript (`process.exit()`), and koffi, which
- * has called that, or would call some while the thread is taken down, then ends the whole process. So in threads nothing of
- * anybody's runs inside of koffi's callback, and what is open is closed when the thread ends. Only `terminate()` of a
- * thread that is being called leaves us no time.
+ * A descriptor in libuv's loop, through koffi. A thread can end while it runs JavaScript (`process.exit()`, `terminate()`),
+ * and koffi, which has called that, or would call some while the thread is taken down, then ends the whole process. So in
+ * threads nothing of anybody's runs inside of koffi's callback; while it runs, koffi does not poll; and what is open is
+ * closed when the thread ends by itself. Only a descriptor that becomes readable while its thread is terminated is left.
  */
 import { isMainThread } from 'node:worker_threads';
 import koffi from 'koffi';
@@ -24,30 +24,33 @@ if (!isMainThread)
 export class Poll {
   private readonly callback: PollCallback;
   private readonly handle: ReturnType<typeof koffi.node.poll>;
-  /** In a thread, what koffi has told last and the callback was not told yet. */
+  /** Null while it is stopped. */
+  private wanted: Events | null;
+  /** In a thread, what koffi has told and the callback was not told yet. */
   private told: { status: number; events: Events } | null = null;
 
   /** The descriptor must be one that epoll takes: koffi ends the whole process over another. */
   constructor(fd: number, events: Events, callback: PollCallback) {
     this.callback = callback;
+    this.wanted = events;
     this.handle = koffi.node.poll(fd, events, this.onEvents);
     open.add(this);
   }
 
   /** From now on these events, also after stop(). */
   start(events: Events): void {
-    if (open.has(this)) this.handle.start(events, this.onEvents);
+    this.wanted = events;
+    // Else it begins again behind the callback.
+    if (open.has(this) && this.told === null) this.handle.start(events, this.onEvents);
   }
 
   stop(): void {
-    this.told = null;
+    this.wanted = null;
     if (open.has(this)) this.handle.stop();
   }
 
   close(): void {
-    if (!open.delete(this)) return;
-    this.told = null;
-    this.handle.close();
+    if (open.delete(this)) this.handle.close();
   }
 
   ref(): void {
@@ -63,13 +66,15 @@ export class Poll {
       if (open.has(this)) this.callback(status, events);
       return;
     }
-    if (this.told === null) setImmediate(this.tell);
+    this.handle.stop();
     this.told = { status, events };
+    setImmediate(this.tell);
   }) as unknown as (events: Events) => void;
 
   private readonly tell = (): void => {
     const { told } = this;
+    if (told !== null && this.wanted !== null && open.has(this)) this.callback(told.status, told.events);
     this.told = null;
-    if (told !== null) this.callback(told.status, told.events);
+    if (this.wanted !== null && open.has(this)) this.handle.start(this.wanted, this.onEvents);
   };
 }
