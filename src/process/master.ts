@@ -4,7 +4,7 @@
  */
 
 import { SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING } from '../constants.ts';
-import { MANAGER_RESTARTS } from '../shm/counters.ts';
+import { KILLS, MANAGER_RESTARTS, STARTS_FAILED } from '../shm/counters.ts';
 import { endLife } from '../shm/lanes.ts';
 import { LANES_PER_WORKER, MANAGER_INBOX, MANAGER_LANE, MASTER_INBOX, workerInbox, workerLane } from '../shm/layout.ts';
 import { announceLane, Inbox, releaseInboxOfDead } from '../shm/mailbox.ts';
@@ -118,6 +118,7 @@ export class Master {
         if (!this.stopping) void this.managerDied(exitCode, signal);
       });
     } catch (error) {
+      this.runtime.counters.add(STARTS_FAILED, 1);
       this.runtime.logger.log(SWOOLE_LOG_ERROR, `cannot start the manager: ${(error as Error).message}`);
       exited();
       void this.managerDied(1, null);
@@ -203,6 +204,7 @@ export class Master {
 
   /** Its children die with it. */
   private killManager(): void {
+    this.runtime.counters.add(KILLS, 1);
     this.runtime.logger.log(SWOOLE_LOG_WARNING, 'the manager did not end within twice max_wait_time and is killed');
     this.manager?.kill();
   }
