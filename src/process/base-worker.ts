@@ -233,7 +233,7 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
   // ---- Delivery: what the reactor has read goes straight to the callbacks -----------------------------------------
 
   connect(connection: Connection): void {
-    this.application.connect(connection.slot, connection.serial, connection.tls?.certificate ?? null);
+    this.application.connect(connection.slot, connection.serial, connection.transport.certificate);
   }
 
   reserve(): number {

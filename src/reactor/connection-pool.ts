@@ -29,6 +29,7 @@ import { AF_INET, AF_INET6 } from '../sys/constants.ts';
 import { Connection } from './connection.ts';
 import { FreeSlots } from './free-slots.ts';
 import type { ReactorPort } from './port.ts';
+import type { Transport } from './transport.ts';
 
 /** The connections of one reactor, and its part of the table in shared memory. */
 export class ConnectionPool {
@@ -37,13 +38,16 @@ export class ConnectionPool {
   /** How many are open. */
   openCount = 0;
   private readonly table: ConnectionTable;
+  private readonly plain: Transport;
   private readonly owner: number;
   private readonly slots: number;
   private readonly firstSlot: number;
   private readonly freeSlots = new FreeSlots();
 
-  constructor(table: ConnectionTable, owner: number, slotsPerOwner: number) {
+  /** `plain` is the transport that connections begin with. */
+  constructor(table: ConnectionTable, owner: number, slotsPerOwner: number, plain: Transport) {
     this.table = table;
+    this.plain = plain;
     this.owner = owner;
     this.slots = slotsPerOwner;
     this.firstSlot = owner * slotsPerOwner;
@@ -61,16 +65,17 @@ export class ConnectionPool {
       return null;
     }
     const connection = this.all[local] ?? this.create(local, slot, port);
-    connection.reset(fd, this.table.words[connection.base + SERIAL], port);
+    connection.reset(fd, this.table.words[connection.base + SERIAL], port, this.plain);
     this.fillSlot(connection, address, now);
     this.openCount++;
     return connection;
   }
 
   private create(local: number, slot: number, port: ReactorPort): Connection {
-    const connection = new Connection(slot, this.table.wordBase(slot), this.table.numberBase(slot), port);
+    const { table } = this;
+    const connection = new Connection(slot, table.wordBase(slot), table.numberBase(slot), port, this.plain);
     this.all[local] = connection;
-    this.table.setHighSlot(this.owner, this.all.length);
+    table.setHighSlot(this.owner, this.all.length);
     return connection;
   }
 

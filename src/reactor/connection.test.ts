@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { port, Stage } from '../../test/support/reactor.ts';
+import { linux } from '../sys/kernel.ts';
 import { Connection, type OutputChunk } from './connection.ts';
+import { PlainTransport } from './transport.ts';
 
 const PLAIN = port();
 const OTHER = port({ index: 1 });
+const WAY = new PlainTransport(linux);
 /** Outlives the connection: the slot is in a list. */
 const KEPT = new Set(['queuedToSendFile']);
 const FIXED = new Set(['slot', 'base', 'numberBase']);
@@ -30,17 +33,17 @@ describe('the shape of a connection', () => {
     stage.turn();
     stage.close(served);
     stage.pass(10_000);
-    assert.deepEqual(keysOf(connection), keysOf(new Connection(0, 0, 0, PLAIN)));
+    assert.deepEqual(keysOf(connection), keysOf(new Connection(0, 0, 0, PLAIN, WAY)));
     stage.readAll(stage.connect().client);
-    assert.deepEqual(keysOf(connection), keysOf(new Connection(0, 0, 0, PLAIN)));
+    assert.deepEqual(keysOf(connection), keysOf(new Connection(0, 0, 0, PLAIN, WAY)));
   });
 
   it('holds nothing of the connection before', () => {
-    const fresh = new Connection(1, 2, 3, PLAIN);
-    fresh.reset(7, 8, OTHER);
-    const used = new Connection(1, 2, 3, PLAIN);
+    const fresh = new Connection(1, 2, 3, PLAIN, WAY);
+    fresh.reset(7, 8, OTHER, WAY);
+    const used = new Connection(1, 2, 3, PLAIN, WAY);
     for (const key of keysOf(used)) if (!FIXED.has(key) && !KEPT.has(key)) Reflect.set(used, key, 'left behind');
-    used.reset(7, 8, OTHER);
+    used.reset(7, 8, OTHER, WAY);
     assert.deepEqual({ ...used }, { ...fresh });
   });
 });

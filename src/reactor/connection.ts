@@ -1,7 +1,7 @@
 import type { RingWriter } from '../shm/ring.ts';
 import type { FilePart } from './file-part.ts';
 import type { ReactorPort } from './port.ts';
-import type { TlsSession } from './tls.ts';
+import type { Transport } from './transport.ts';
 
 /** Output that the socket did not take yet: bytes[start, end), or instead of bytes a part of a file or a mark. */
 export interface OutputChunk {
@@ -25,6 +25,8 @@ export class Connection {
   readonly numberBase: number;
 
   open = false;
+  /** True until the handshake is done, where there is one: nobody knows of the connection. */
+  opening = false;
   fd = -1;
   serial = 0;
   port: ReactorPort;
@@ -39,8 +41,8 @@ export class Connection {
   waits = false;
   /** Reading has ended for good. */
   finished = false;
-  /** What encrypts the connection; null on a plain port. */
-  tls: TlsSession | null = null;
+  /** The way to the socket. */
+  transport: Transport;
 
   /** The beginning of a package that is not complete, or packages that found no room. */
   packet: Buffer | null = null;
@@ -61,15 +63,17 @@ export class Connection {
   closeWorker = -1;
   closeWorkerLife = 0;
 
-  constructor(slot: number, base: number, numberBase: number, port: ReactorPort) {
+  constructor(slot: number, base: number, numberBase: number, port: ReactorPort, transport: Transport) {
     this.slot = slot;
     this.base = base;
     this.numberBase = numberBase;
     this.port = port;
+    this.transport = transport;
   }
 
-  reset(fd: number, serial: number, port: ReactorPort): void {
+  reset(fd: number, serial: number, port: ReactorPort, transport: Transport): void {
     this.open = true;
+    this.opening = true;
     this.fd = fd;
     this.serial = serial;
     this.port = port;
@@ -79,7 +83,7 @@ export class Connection {
     this.queuedToRead = false;
     this.waits = false;
     this.finished = false;
-    this.tls = null;
+    this.transport = transport;
     this.packet = null;
     this.packetLength = 0;
     this.packetSeen = 0;

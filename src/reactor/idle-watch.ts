@@ -68,7 +68,7 @@ export class IdleWatch {
     if (heartbeat) this.nextHeartbeat = now + this.heartbeatCheckMs;
     for (const connection of connections) {
       if (!connection.open) continue;
-      if (connection.tls?.opening === true) this.checkHandshake(connection, heartbeat);
+      if (connection.opening) this.checkHandshake(connection, heartbeat);
       else if (connection.finished) this.checkClosing(connection);
       else this.checkIdle(connection, heartbeat);
     }

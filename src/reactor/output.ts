@@ -15,15 +15,15 @@ import {
   QUEUED_FILES,
 } from '../shm/connections.ts';
 import { SENDS_RETRIED, SENDS_WAITED } from '../shm/counters.ts';
-import { EAGAIN, EINTR, ENOBUFS, EPIPE, MSG_NOSIGNAL } from '../sys/constants.ts';
+import { EAGAIN, EINTR, ENOBUFS } from '../sys/constants.ts';
 import type { Kernel } from '../sys/kernel.ts';
 import { allocate } from '../sys/memory.ts';
+import { SendList } from '../sys/send-list.ts';
 import type { Connection, OutputChunk } from './connection.ts';
 import type { Delivery } from './delivery.ts';
 import { FileOutput, type FileOutputHost } from './file-output.ts';
 import { FilePart } from './file-part.ts';
-import { CHUNK_BYTES, FILES_OPEN_MAX, GATHER_BYTES, SEAL_BYTES, TURN_BUFFER_BYTES } from './limits.ts';
-import { SEALED_BYTES, type TlsSession } from './tls.ts';
+import { CHUNK_BYTES, FILES_OPEN_MAX, GATHER_BYTES, TURN_BUFFER_BYTES } from './limits.ts';
 
 /** What the output tells the reactor that it belongs to. */
 export interface OutputHost extends FileOutputHost {
@@ -34,8 +34,6 @@ export interface OutputHost extends FileOutputHost {
 }
 
 const NOTHING = Buffer.alloc(0);
-/** Beside the results of send(): the TLS session has ended, so nothing can be sent. */
-const BROKEN = -2;
 
 export class Output {
   private readonly kernel: Kernel;
@@ -53,6 +51,9 @@ export class Output {
   private readonly runConnection: Connection[] = [];
   private readonly runSerial: number[] = [];
   private readonly runStart: number[] = [];
+  /** The runs that are handed to the kernel together, and whose they are. */
+  private readonly sends = new SendList();
+  private readonly listed: Connection[] = [];
   /** Connections for whose output the kernel had no memory. */
   private starved: Connection[] = [];
 
@@ -89,15 +90,13 @@ export class Output {
         return;
       }
     }
-    if (connection.tls !== null) {
-      this.sent(connection, this.put(connection, connection.tls, bytes, start, length, address), bytes, start, length);
-      return;
-    }
-    const sent =
-      address !== 0
-        ? this.kernel.send(connection.fd, address, length, MSG_NOSIGNAL)
-        : this.kernel.sendBytes(connection.fd, start === 0 ? bytes : bytes.subarray(start), length, MSG_NOSIGNAL);
-    this.sent(connection, sent, bytes, start, length);
+    this.sent(
+      connection,
+      connection.transport.write(connection.fd, bytes, start, length, address),
+      bytes,
+      start,
+      length,
+    );
   }
 
   /** Reserves room in the turn buffer for `length` bytes of the connection, and answers where to put them. */
@@ -130,7 +129,7 @@ export class Output {
   /** Hands what was gathered to the kernel, in order. */
   flush(): void {
     if (this.runCount === 0) return;
-    const { gathered, runConnection, runSerial, runStart } = this;
+    const { gathered, runConnection, runSerial, runStart, sends } = this;
     const count = this.runCount;
     const total = this.gatheredBytes;
     this.runCount = 0;
@@ -138,37 +137,49 @@ export class Output {
     for (let i = 0; i < count; i++) {
       const connection = runConnection[i];
       if (!connection.open || connection.serial !== runSerial[i]) continue;
-      connection.run = -1;
+      const isLast = connection.run === i;
+      if (isLast) connection.run = -1;
       const start = runStart[i];
       const length = (i + 1 < count ? runStart[i + 1] : total) - start;
       if (length === 0) continue;
+      const address = gathered.address + start;
+      const { fd, transport } = connection;
       if (connection.output !== null) this.queue(connection, gathered.u8, start, length);
-      else {
-        const { tls } = connection;
-        const address = gathered.address + start;
-        const count =
-          tls === null
-            ? this.kernel.send(connection.fd, address, length, MSG_NOSIGNAL)
-            : this.put(connection, tls, gathered.u8, start, length, address);
-        this.sent(connection, count, gathered.u8, start, length);
-      }
+      else if (transport.plain) {
+        this.listed[sends.count] = connection;
+        sends.add(fd, address, length);
+        if (!isLast || sends.isFull) this.sendList();
+      } else
+        this.sent(connection, transport.write(fd, gathered.u8, start, length, address), gathered.u8, start, length);
     }
+    this.sendList();
   }
 
-  /** Deals with the result of a send(): queues the rest, or notes that the peer has gone. */
-  private sent(connection: Connection, count: number, bytes: Uint8Array, start: number, length: number): void {
-    if (count === length) {
+  /** Hands the list to the kernel. */
+  private sendList(): void {
+    const { gathered, sends, listed } = this;
+    const { count, addresses, lengths, results } = sends;
+    if (count === 0) return;
+    this.kernel.sendAll(sends);
+    sends.count = 0;
+    for (let i = 0; i < count; i++)
+      this.sent(listed[i], results[i], gathered.u8, addresses[i] - gathered.address, lengths[i]);
+  }
+
+  /** Deals with the result of a write: queues the rest, or notes that the peer has gone. */
+  private sent(connection: Connection, result: number, bytes: Uint8Array, start: number, length: number): void {
+    if (result === length) {
       this.numbers[connection.numberBase + F64_SEND_TIME] = this.host.now / 1000;
       if ((this.words[connection.base + FLAGS] & FLAG_OVERFLOW) !== 0) this.checkLowWatermark(connection);
       return;
     }
     let rest = start;
     let interrupted = false;
-    if (count > 0) {
+    if (result > 0) {
       this.numbers[connection.numberBase + F64_SEND_TIME] = this.host.now / 1000;
-      rest += count;
+      rest += result;
     } else {
-      const error = count === BROKEN ? EPIPE : this.kernel.errno();
+      const error = -result;
       if (error !== EAGAIN && error !== EINTR && error !== ENOBUFS) {
         this.host.peerGone(connection);
         return;
@@ -214,18 +225,17 @@ export class Output {
     return output;
   }
 
+  /** Sends what waits, as far as there is room for it. */
   write(connection: Connection): void {
-    const { tls } = connection;
+    const { fd, transport } = connection;
     const output = connection.output!;
-    let written = 0;
-    let stopped = false;
-    if (tls !== null && !this.sendUnsent(connection, tls)) {
-      if (!this.isFull(connection, this.kernel.errno())) {
-        this.host.peerGone(connection);
-        return;
-      }
-      stopped = true;
+    const unsent = transport.flush(fd);
+    if (unsent !== 0 && !this.isFull(connection, -unsent)) {
+      this.host.peerGone(connection);
+      return;
     }
+    let written = 0;
+    let stopped = unsent !== 0;
     while (output.length !== 0 && !stopped) {
       const chunk = output[0];
       if (chunk.file !== null) {
@@ -238,27 +248,20 @@ export class Output {
         continue;
       }
       const length = chunk.end - chunk.start;
-      const part = chunk.start === 0 ? chunk.bytes : chunk.bytes.subarray(chunk.start, chunk.end);
-      const count =
-        tls === null
-          ? this.kernel.sendBytes(connection.fd, part, length, MSG_NOSIGNAL)
-          : this.put(connection, tls, part, 0, length, 0);
-      if (count === length) {
+      const result = transport.write(fd, chunk.bytes, chunk.start, length, 0);
+      if (result === length) {
         output.shift();
-        written += count;
-        // What has been encrypted is not with the kernel yet: a mark or a file behind it is not due.
-        stopped = tls !== null && tls.unsent !== null;
-      } else if (count >= 0) {
-        chunk.start += count;
-        written += count;
+        written += result;
+        // It may not be with the kernel yet: a mark or a file behind it is not due.
+        stopped = transport.hasUnsent;
+      } else if (result >= 0) {
+        chunk.start += result;
+        written += result;
         stopped = true;
+      } else if (result === -EINTR) {
+        this.host.counters.add(SENDS_RETRIED, 1);
       } else {
-        const error = count === BROKEN ? EPIPE : this.kernel.errno();
-        if (error === EINTR) {
-          this.host.counters.add(SENDS_RETRIED, 1);
-          continue;
-        }
-        if (!this.isFull(connection, error)) {
+        if (!this.isFull(connection, -result)) {
           this.host.peerGone(connection);
           return;
         }
@@ -269,12 +272,18 @@ export class Output {
       this.words[connection.base + QUEUED_BYTES] -= written;
       this.numbers[connection.numberBase + F64_SEND_TIME] = this.host.now / 1000;
     }
-    if (output.length === 0 && (tls === null || tls.unsent === null)) {
+    if (output.length === 0 && !transport.hasUnsent) {
       connection.output = null;
       this.host.outputDone(connection);
       if (!connection.open) return;
     }
     this.checkLowWatermark(connection);
+  }
+
+  /** A transport keeps what the socket has refused: there is something to write, also when the queue is empty. */
+  waits(connection: Connection, error: number): void {
+    if (connection.output === null) this.begin(connection);
+    this.isFull(connection, error);
   }
 
   /** True exactly when a socket has refused only for now. Where no event will tell of room, it is tried again. */
@@ -298,99 +307,6 @@ export class Output {
     for (const connection of starved) if (connection.open && connection.output !== null) this.write(connection);
   }
 
-  // ---- TLS ----------------------------------------------------------------------------------------------------------
-
-  /**
-   * Encrypts and sends as much as the socket takes, as send() would: answers how many of the bytes have been dealt with,
-   * or -1 and errno() tells why it was none, or BROKEN. Records that the socket refused wait in `unsent`, so what has been
-   * encrypted is sent in that order, and what follows is encrypted only when those have gone.
-   */
-  private put(
-    connection: Connection,
-    tls: TlsSession,
-    bytes: Uint8Array,
-    start: number,
-    length: number,
-    address: number,
-  ): number {
-    if (tls.unsent !== null && !this.sendUnsent(connection, tls)) return -1;
-    let done = 0;
-    while (done < length && tls.unsent === null) {
-      const part = Math.min(length - done, SEAL_BYTES);
-      const at = address === 0 ? 0 : address + done;
-      if (!tls.seal(bytes, start + done, part, at) || !this.sendSealed(connection, tls)) return BROKEN;
-      done += part;
-    }
-    return done;
-  }
-
-  /** Sends what the session itself has to say: a handshake, an alert, new keys. Answers how many bytes that were. */
-  sendReplies(connection: Connection, tls: TlsSession): number {
-    let total = 0;
-    for (;;) {
-      const length = tls.engine.take();
-      total += length;
-      if (length !== 0 && connection.open && !this.sendRecords(connection, tls, length)) this.host.peerGone(connection);
-      if (length < SEALED_BYTES) return total;
-    }
-  }
-
-  /** Sends the end of a session, if the socket takes it: the connection is about to be freed. */
-  sendGoodbye(connection: Connection, tls: TlsSession): void {
-    const length = tls.engine.take();
-    if (length !== 0) this.kernel.send(connection.fd, tls.engine.sealed.address, length, MSG_NOSIGNAL);
-  }
-
-  /** Sends all that was encrypted, or keeps it. Answers false when the peer has gone. */
-  private sendSealed(connection: Connection, tls: TlsSession): boolean {
-    let alive = true;
-    for (;;) {
-      const length = tls.engine.take();
-      if (alive && length !== 0) alive = this.sendRecords(connection, tls, length);
-      // Even then nothing may be left for the next session.
-      if (length < SEALED_BYTES) return alive;
-    }
-  }
-
-  private sendRecords(connection: Connection, tls: TlsSession, length: number): boolean {
-    const { sealed } = tls.engine;
-    if (tls.unsent !== null) {
-      this.keepUnsent(connection, tls, Buffer.concat([tls.unsent, sealed.u8.subarray(0, length)]), length);
-      return true;
-    }
-    const count = this.kernel.send(connection.fd, sealed.address, length, MSG_NOSIGNAL);
-    if (count === length) return true;
-    const error = count < 0 ? this.kernel.errno() : EAGAIN;
-    if (error !== EAGAIN && error !== EINTR && error !== ENOBUFS) return false;
-    const taken = Math.max(0, count);
-    this.keepUnsent(connection, tls, Buffer.from(sealed.u8.subarray(taken, length)), length - taken);
-    // The kernel announces room only where it has refused for lack of it.
-    return error === EAGAIN || this.sendUnsent(connection, tls) || this.isFull(connection, this.kernel.errno());
-  }
-
-  private keepUnsent(connection: Connection, tls: TlsSession, records: Buffer, added: number): void {
-    tls.unsent = records;
-    this.words[connection.base + QUEUED_BYTES] += added;
-    // An empty queue: there is something to write.
-    if (connection.output === null) this.begin(connection);
-  }
-
-  /** Answers false when records still wait, with the reason in errno(). */
-  private sendUnsent(connection: Connection, tls: TlsSession): boolean {
-    while (tls.unsent !== null) {
-      const { length } = tls.unsent;
-      const count = this.kernel.sendBytes(connection.fd, tls.unsent, length, MSG_NOSIGNAL);
-      if (count < 0) {
-        if (this.kernel.errno() === EINTR) continue;
-        return false;
-      }
-      this.words[connection.base + QUEUED_BYTES] -= count;
-      this.numbers[connection.numberBase + F64_SEND_TIME] = this.host.now / 1000;
-      tls.unsent = count === length ? null : tls.unsent.subarray(count);
-    }
-    return true;
-  }
-
   // ---- files, and who waits for output ------------------------------------------------------------------------------
 
   /** Sends a part of a file in order behind everything sent before. A file that cannot be opened ends the connection there. */
@@ -399,7 +315,7 @@ export class Output {
     if (!this.canQueue(connection)) return;
     const part = new FilePart(this.kernel, path, offset, length);
     // The kernel would send it as it is.
-    part.copied = connection.tls !== null;
+    part.copied = !connection.transport.plain;
     if (this.words[connection.base + QUEUED_FILES] < FILES_OPEN_MAX) part.open();
     this.words[connection.base + QUEUED_FILES]++;
     const output = connection.output ?? this.begin(connection);
@@ -431,9 +347,9 @@ export class Output {
 
   /** Gives up what waits for a connection. */
   drop(connection: Connection): void {
-    const { output, tls } = connection;
+    const { output } = connection;
     connection.output = null;
-    if (tls !== null) tls.unsent = null;
+    connection.transport.drop();
     this.words[connection.base + QUEUED_BYTES] = 0;
     this.words[connection.base + QUEUED_FILES] = 0;
     if (output === null) return;

@@ -35,11 +35,11 @@ import {
   HANDSHAKES_FAILED,
   LOST,
   MALFORMED,
-  REKEYS_REFUSED,
 } from '../shm/counters.ts';
 import type { LaneCounters } from '../shm/lanes.ts';
 import type { Segment } from '../shm/segment.ts';
 import {
+  EAGAIN,
   EPOLLERR,
   EPOLLET,
   EPOLLHUP,
@@ -75,7 +75,8 @@ import { Output } from './output.ts';
 import { isDatagram, isUnix, type ReactorPort } from './port.ts';
 import { PROXY_GATE } from './proxy-gate.ts';
 import type { ReactorOptions } from './reactor-options.ts';
-import { TLS_AGAIN, TLS_DONE, TLS_END, TLS_FAILED, TlsEngine, type TlsSession } from './tls.ts';
+import { TlsEngine } from './tls.ts';
+import { PlainTransport, READ_ON } from './transport.ts';
 
 /** What epoll carries for a descriptor that is no connection: minus one minus the port's index, PROXY_GATE, or this. */
 const DOORBELL = -0x7fffffff;
@@ -138,13 +139,20 @@ export class Reactor {
     this.delayReceive = options.settings.delayReceive;
     this.log = options.log;
     this.words = options.connections.words;
-    this.connections = new ConnectionPool(options.connections, options.owner, options.segment.layout.slotsPerOwner);
+    this.connections = new ConnectionPool(
+      options.connections,
+      options.owner,
+      options.segment.layout.slotsPerOwner,
+      new PlainTransport(kernel),
+    );
     this.lingerers = new Lingerers(kernel, this.waste);
-    this.reading = new Input(kernel, this.table, this.counters, this.delivery, this, this.ports, this.input);
+    this.reading = new Input(this.table, this.counters, this.delivery, this, this.ports, this.input);
     this.output = new Output(kernel, this.table, this.delivery, this);
     this.acceptor = new Acceptor(options, kernel, this.epoll, this.connections, this.input, this);
     this.idleWatch = new IdleWatch(options, kernel, this.waste, this);
-    this.tls = options.ports.some((port) => port.tls !== null) ? new TlsEngine(kernel, options.ports, this.log) : null;
+    this.tls = options.ports.some((port) => port.tls !== null)
+      ? new TlsEngine(kernel, this.table, options.ports, this)
+      : null;
     const { packets } = options;
     const packetPorts = options.ports.filter((port) => port.listener !== -1 && isDatagram(port.socketType));
     const receives = packets !== null && packetPorts.length !== 0;
@@ -235,7 +243,7 @@ export class Reactor {
     if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) === 0 || !connection.open) return;
     connection.readable = true;
     if ((events & READ_TO_THE_END) !== 0) connection.hangup = true;
-    if (connection.tls?.opening === true) {
+    if (connection.opening) {
       // In turn with the others: their arithmetic is slow.
       this.queueToRead(connection);
       return;
@@ -267,8 +275,8 @@ export class Reactor {
       }
       const connection = list[i];
       connection.queuedToRead = false;
-      if (connection.open && connection.tls?.opening === true) {
-        if (handshakes++ < HANDSHAKES_MAX) this.shakeHands(connection, connection.tls);
+      if (connection.open && connection.opening) {
+        if (handshakes++ < HANDSHAKES_MAX) this.shakeHands(connection);
         else this.queueToRead(connection);
         continue;
       }
@@ -279,7 +287,7 @@ export class Reactor {
         if (error !== 0) this.lose(connection, error);
         continue;
       }
-      if (connection.packet !== null && !this.reading.deliverPackages(connection)) continue;
+      if (connection.packet !== null && !this.reading.deliverKept(connection)) continue;
       if (connection.readable) this.reading.read(connection);
     }
   }
@@ -306,8 +314,9 @@ export class Reactor {
     const { fd, serial, port } = connection;
     if (port.tls === null) this.introduce(connection);
     else {
-      connection.tls = this.tls!.accept(port.index);
-      if (connection.tls === null) this.abort(connection, 'out of memory');
+      const session = this.tls?.accept(connection) ?? null;
+      if (session === null) this.abort(connection, 'out of memory');
+      else connection.transport = session;
     }
     if (!connection.open) return;
     // Some output may wait already.
@@ -325,6 +334,7 @@ export class Reactor {
       connection.paused = true;
       this.table.setFlags(connection.slot, FLAG_PAUSED);
     }
+    connection.opening = false;
     Atomics.store(this.words, connection.base + STATE, STATE_ACTIVE);
     this.delivery.connect(connection);
   }
@@ -336,29 +346,24 @@ export class Reactor {
     this.tls?.reload();
   }
 
-  private shakeHands(connection: Connection, tls: TlsSession): void {
-    const result = tls.handshake(connection.fd);
-    // Also after a failure: the alert tells the peer why.
-    this.output.sendReplies(connection, tls);
+  private shakeHands(connection: Connection): void {
+    const { transport } = connection;
+    const result = transport.handshake(connection.fd);
     switch (result) {
-      case TLS_DONE:
+      case 1:
         this.introduce(connection);
         // The first data may have come with the end of the handshake.
-        if (connection.open && (tls.more || connection.hangup)) this.queueToRead(connection);
+        if (connection.open && (transport.more || connection.hangup)) this.queueToRead(connection);
         else connection.readable = false;
         return;
-      case TLS_AGAIN:
-        if (tls.more || (connection.hangup && !tls.dry)) this.queueToRead(connection);
-        else connection.readable = false;
+      case -EAGAIN:
+        connection.readable = false;
         return;
-      case TLS_END:
-        this.abort(connection, 'the client has left');
-        return;
-      case TLS_FAILED:
-        this.abort(connection, `errno ${tls.errno}`);
+      case READ_ON:
+        this.queueToRead(connection);
         return;
       default:
-        this.abort(connection, tls.reason, true);
+        this.abort(connection, transport.reason, result === -EPROTO);
     }
   }
 
@@ -376,26 +381,6 @@ export class Reactor {
     const text = `no TLS handshake with ${who}: ${why} [${SWOOLE_ERROR_SSL_HANDSHAKE_FAILED}]`;
     this.log(tell ? SWOOLE_LOG_NOTICE : SWOOLE_LOG_DEBUG, text);
     this.free(connection, false);
-  }
-
-  /** Sends what a TLS session has to say of itself. Answers false when that was the end of the connection. */
-  sendReplies(connection: Connection, tls: TlsSession): boolean {
-    if (this.output.sendReplies(connection, tls) === 0 || tls.over || tls.mayReply(this.now)) return true;
-    const fd = this.table.fdOf(connection.serial);
-    this.log(SWOOLE_LOG_NOTICE, `connection ${fd} asks for new TLS keys again and again, closing it`);
-    this.counters.add(REKEYS_REFUSED, 1);
-    this.lose(connection, EPROTO);
-    return false;
-  }
-
-  /** Says goodbye, if there is somebody to hear it and nothing before it is missing. */
-  private endTls(connection: Connection, tls: TlsSession, reset: boolean): void {
-    const gone = (this.words[connection.base + FLAGS] & FLAG_PEER_GONE) !== 0;
-    if (!reset && !gone && connection.output === null) {
-      tls.end();
-      this.output.sendGoodbye(connection, tls);
-    }
-    tls.free();
   }
 
   // ---- waiting to read ----------------------------------------------------------------------------------------------
@@ -470,7 +455,7 @@ export class Reactor {
   /** The connection ends from outside: end of input, a failure (errno), bad framing, idleness. */
   lose(connection: Connection, error: number): void {
     if (connection.finished) return;
-    if (connection.tls?.opening === true) {
+    if (connection.opening) {
       this.abort(connection, error === 0 ? 'it took too long' : `errno ${error}`);
       return;
     }
@@ -532,6 +517,10 @@ export class Reactor {
     else if (isUnix(connection.port.socketType)) this.rewatch(connection, WATCHED_UNIX);
   }
 
+  outputWaits(connection: Connection, error: number): void {
+    this.output.waits(connection, error);
+  }
+
   private rewatch(connection: Connection, events: number): void {
     this.epoll.modify(connection.fd, events, this.connections.localOf(connection), connection.serial);
   }
@@ -554,8 +543,9 @@ export class Reactor {
   }
 
   free(connection: Connection, reset: boolean): void {
-    const { fd, tls } = connection;
-    if (tls !== null) this.endTls(connection, tls, reset);
+    const { fd } = connection;
+    const gone = (this.words[connection.base + FLAGS] & FLAG_PEER_GONE) !== 0;
+    connection.transport.end(fd, !reset && !gone && connection.output === null);
     connection.open = false;
     this.output.drop(connection);
     connection.packet = null;
@@ -597,7 +587,7 @@ export class Reactor {
   stopReading(): void {
     for (const connection of this.connections.all) {
       connection.paused = true;
-      if (connection.open && connection.tls?.opening === true) this.abort(connection, 'the server ends');
+      if (connection.open && connection.opening) this.abort(connection, 'the server ends');
     }
   }
 

@@ -201,7 +201,7 @@ export class RingDelivery implements Delivery {
   }
 
   connect(connection: Connection): void {
-    const certificate = connection.tls?.certificate ?? null;
+    const certificate = connection.transport.certificate;
     const payload = certificate === null ? undefined : Buffer.from(certificate, 'latin1');
     this.postEvent(connection, CONNECT, TYPE_CONNECT, payload);
   }

@@ -4,8 +4,11 @@
  * them empty. So a read is one recv() as without TLS, a short one has emptied the socket, and a full socket is the
  * output's affair alone; an idle connection holds no buffer.
  */
-import { SWOOLE_LOG_WARNING } from '../constants.ts';
-import { EAGAIN, EINTR } from '../sys/constants.ts';
+import { SWOOLE_LOG_NOTICE, SWOOLE_LOG_WARNING } from '../constants.ts';
+import { type ConnectionTable, F64_SEND_TIME, QUEUED_BYTES } from '../shm/connections.ts';
+import { REKEYS_REFUSED } from '../shm/counters.ts';
+import type { LaneCounters } from '../shm/lanes.ts';
+import { EAGAIN, EINTR, ENOBUFS, EPIPE, EPROTO, MSG_NOSIGNAL } from '../sys/constants.ts';
 import type { Kernel } from '../sys/kernel.ts';
 import { allocate, type Region } from '../sys/memory.ts';
 import {
@@ -18,30 +21,44 @@ import {
   X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT,
   X509_V_OK,
 } from '../sys/openssl.ts';
+import type { Connection } from './connection.ts';
 import { READ_BYTES, SEAL_BYTES, TLS_REPLIES_MAX, TLS_REPLIES_MS } from './limits.ts';
 import type { ReactorPort } from './port.ts';
 import { TlsContexts } from './tls-context.ts';
+import { READ_ON, type Transport } from './transport.ts';
 
-/** What a step of a session comes to, where it does not bring bytes. */
-export const TLS_DONE = 1;
-/** The peer has ended the stream: with close_notify, or without. */
-export const TLS_END = 0;
-/** More must come from the peer. */
-export const TLS_AGAIN = -1;
-/** The peer broke the rules, or did not prove who it is: the session is over, `reason` tells why. */
-export const TLS_BROKEN = -2;
-/** The socket failed: `errno` tells how. */
-export const TLS_FAILED = -3;
+/**
+ * What a step of a session comes to, where it brings no bytes: minus an errno. 0 is the end of the stream, with
+ * close_notify or without; -EPROTO means that the peer broke the rules, or did not prove who it is: the session is over.
+ */
+const END = 0;
+const BROKEN = -EPROTO;
+/** More must come from the peer; whether it is there already, `more` tells. */
+const AGAIN = -EAGAIN;
 
 /** Records of what is sealed at once, a ticket or an alert beside them, the worst cipher: well below this. */
-export const SEALED_BYTES = SEAL_BYTES + 16384;
+const SEALED_BYTES = SEAL_BYTES + 16384;
 /** A certificate with all its text, as PEM. */
 const CERTIFICATE_BYTES_MAX = 65536;
+
+/** What sessions tell the reactor that they belong to. */
+export interface TlsHost {
+  /** Milliseconds since 1970, as of this turn. */
+  readonly now: number;
+  readonly counters: LaneCounters;
+  log(level: number, text: string): void;
+  /** Nothing can be sent to the peer any more. */
+  peerGone(connection: Connection): void;
+  /** Records wait for room at the socket, or because of an errno that no event will follow. */
+  outputWaits(connection: Connection, error: number): void;
+}
 
 /** What the sessions of a reactor share. Made where there is a TLS port, and only there. */
 export class TlsEngine {
   readonly lib: OpenSsl = openssl();
   readonly kernel: Kernel;
+  readonly table: ConnectionTable;
+  readonly host: TlsHost;
   readonly input: number;
   readonly output: number;
   /** What came from a socket. */
@@ -49,12 +66,12 @@ export class TlsEngine {
   /** What is to go to a socket: take() puts it here. */
   readonly sealed: Region = allocate(SEALED_BYTES);
   private readonly contexts: (TlsContexts | null)[];
-  private readonly log: (level: number, text: string) => void;
 
   /** Throws TlsConfigError when a certificate or another file cannot be used. */
-  constructor(kernel: Kernel, ports: readonly ReactorPort[], log: (level: number, text: string) => void) {
+  constructor(kernel: Kernel, table: ConnectionTable, ports: readonly ReactorPort[], host: TlsHost) {
     this.kernel = kernel;
-    this.log = log;
+    this.table = table;
+    this.host = host;
     this.contexts = ports.map((port) => (port.tls === null ? null : new TlsContexts(port.tls, port.index)));
     this.input = this.memory();
     this.output = this.memory();
@@ -70,9 +87,9 @@ export class TlsEngine {
   }
 
   /** The server's side of a new connection; null when there is no memory for one. */
-  accept(portIndex: number): TlsSession | null {
+  accept(connection: Connection): TlsSession | null {
     const { lib } = this;
-    const contexts = this.contexts[portIndex]!;
+    const contexts = this.contexts[connection.port.index]!;
     this.forgetErrors();
     const ssl = lib.newSession(contexts.context);
     if (ssl === 0) return null;
@@ -80,7 +97,7 @@ export class TlsEngine {
     lib.shareBio(this.output);
     lib.setBios(ssl, this.input, this.output);
     lib.setAcceptState(ssl);
-    return new TlsSession(this, contexts, ssl);
+    return new TlsSession(this, contexts, ssl, connection);
   }
 
   /** Reads certificates again. New connections get the new ones; a port whose files are not in order keeps the old. */
@@ -89,7 +106,10 @@ export class TlsEngine {
       try {
         contexts?.load();
       } catch (error) {
-        this.log(SWOOLE_LOG_WARNING, `certificates are not reloaded, the old ones stay: ${(error as Error).message}`);
+        this.host.log(
+          SWOOLE_LOG_WARNING,
+          `certificates are not reloaded, the old ones stay: ${(error as Error).message}`,
+        );
       }
     }
   }
@@ -121,25 +141,23 @@ export class TlsEngine {
   }
 }
 
-export class TlsSession {
-  readonly engine: TlsEngine;
-  /** True until the handshake is done: nobody knows of the connection, and nothing may be sealed. */
-  opening = true;
+class TlsSession implements Transport {
+  readonly plain = false;
   /** True exactly when a read would bring more although the kernel tells of nothing. */
   more = false;
-  /** Why the socket failed; 0 = it did not. */
-  errno = 0;
-  /** True exactly when the last step found the socket empty. */
-  dry = false;
-  /** Why the session is over. */
   reason = '';
-  /** The client's certificate as PEM, where the port asks for one and the client has one. */
   certificate: string | null = null;
-  /** Records that the socket did not take. Nothing more is sealed while there are any. */
-  unsent: Buffer | null = null;
 
+  private readonly engine: TlsEngine;
   private readonly contexts: TlsContexts;
   private readonly ssl: number;
+  private readonly connection: Connection;
+  /** True until the handshake is done: nothing may be sealed. */
+  private opening = true;
+  /** True exactly when the last step found the socket empty. */
+  private dry = false;
+  /** Records that the socket did not take. Nothing more is sealed while there are any. */
+  private unsent: Buffer | null = null;
   /** Records that came but could not be read for lack of room. */
   private rest: Buffer | null = null;
   /** True exactly when there may be bytes that OpenSSL has opened and nobody has taken. */
@@ -149,30 +167,59 @@ export class TlsSession {
   private replies = 0;
   private repliesSince = 0;
 
-  constructor(engine: TlsEngine, contexts: TlsContexts, ssl: number) {
+  constructor(engine: TlsEngine, contexts: TlsContexts, ssl: number, connection: Connection) {
     this.engine = engine;
     this.contexts = contexts;
     this.ssl = ssl;
+    this.connection = connection;
   }
 
-  /** Goes on with the handshake. Whatever it answers, there may be something to take(). */
+  // ---- the handshake ------------------------------------------------------------------------------------------------
+
   handshake(fd: number): number {
-    const { lib } = this.engine;
+    const result = this.shakeHands(fd);
+    // Also after a failure: the alert tells the peer why.
+    this.sendReplies(fd);
+    if (result === AGAIN) return this.later();
+    if (result === END) this.reason = 'the client has left';
+    else if (result < 0 && result !== BROKEN) this.reason = `errno ${-result}`;
+    return result;
+  }
+
+  private shakeHands(fd: number): number {
     const count = this.receive(fd);
     if (count <= 0) return count;
-    const result = lib.handshake(this.ssl);
+    const result = this.engine.lib.handshake(this.ssl);
     if (result !== 1) return this.outcome(result);
-    if (!this.admit()) return TLS_BROKEN;
+    if (!this.admit()) return BROKEN;
     this.opening = false;
     this.keepRest();
-    return TLS_DONE;
+    return 1;
   }
 
-  /** Reads from the socket once, and as much as there is room for. Answers how much, or how it ended. */
+  /** Nothing has come of what has come: a record in part, or one without content. Is there more already? */
+  private later(): number {
+    return !this.dry && (this.more || this.connection.hangup) ? READ_ON : -EAGAIN;
+  }
+
+  // ---- reading ------------------------------------------------------------------------------------------------------
+
   read(fd: number, address: number, room: number): number {
+    const count = this.open(fd, address, room);
+    const replied = this.sendReplies(fd) !== 0;
+    if (replied && !this.broken && !this.peerClosed && !this.mayReply()) {
+      const id = this.engine.table.fdOf(this.connection.serial);
+      this.engine.host.log(SWOOLE_LOG_NOTICE, `connection ${id} asks for new TLS keys again and again, closing it`);
+      this.engine.host.counters.add(REKEYS_REFUSED, 1);
+      return -EPROTO;
+    }
+    return count === AGAIN ? this.later() : count;
+  }
+
+  private open(fd: number, address: number, room: number): number {
     const { lib, input } = this.engine;
-    if (this.broken) return TLS_BROKEN;
-    if (this.peerClosed) return TLS_END;
+    if (this.broken) return BROKEN;
+    if (this.peerClosed) return END;
     // What is here already comes first. The socket is not looked at then, so there is always more.
     if (this.opened) {
       this.opened = false;
@@ -190,7 +237,7 @@ export class TlsSession {
       if (count <= 0) {
         const result = this.outcome(count);
         if (total === 0) return result;
-        this.more ||= result !== TLS_AGAIN;
+        this.more ||= result !== AGAIN;
         return total;
       }
       total += count;
@@ -204,8 +251,52 @@ export class TlsSession {
     }
   }
 
+  // ---- writing ------------------------------------------------------------------------------------------------------
+
+  get hasUnsent(): boolean {
+    return this.unsent !== null;
+  }
+
+  /**
+   * Encrypts and sends as much as the socket takes. Records that it refused wait in `unsent`, so what has been encrypted is
+   * sent in that order, and what follows is encrypted only when those have gone.
+   */
+  write(fd: number, bytes: Uint8Array, start: number, length: number, address: number): number {
+    const error = this.flush(fd);
+    if (error !== 0) return error;
+    let done = 0;
+    while (done < length && this.unsent === null) {
+      const part = Math.min(length - done, SEAL_BYTES);
+      const at = address === 0 ? 0 : address + done;
+      if (!this.seal(bytes, start + done, part, at) || !this.sendSealed(fd)) return -EPIPE;
+      done += part;
+    }
+    return done;
+  }
+
+  flush(fd: number): number {
+    const { kernel, table, host } = this.engine;
+    while (this.unsent !== null) {
+      const { length } = this.unsent;
+      const count = kernel.sendBytes(fd, this.unsent, length, MSG_NOSIGNAL);
+      if (count === -1) {
+        const error = kernel.errno();
+        if (error === EINTR) continue;
+        return -error;
+      }
+      table.words[this.connection.base + QUEUED_BYTES] -= count;
+      table.numbers[this.connection.numberBase + F64_SEND_TIME] = host.now / 1000;
+      this.unsent = count === length ? null : this.unsent.subarray(count);
+    }
+    return 0;
+  }
+
+  drop(): void {
+    this.unsent = null;
+  }
+
   /** Encrypts bytes[start, start + length), at most SEAL_BYTES, for take(). Answers false when the session is over. */
-  seal(bytes: Uint8Array, start: number, length: number, address: number): boolean {
+  private seal(bytes: Uint8Array, start: number, length: number, address: number): boolean {
     const { lib } = this.engine;
     if (this.broken || this.opening) return false;
     // Old errors do not matter here: there is but one way to fail, and the result tells it.
@@ -219,21 +310,66 @@ export class TlsSession {
     return false;
   }
 
-  /** True exactly when nothing more can come or go: what is said then is said once. */
-  get over(): boolean {
-    return this.broken || this.peerClosed;
+  /** Sends all that was encrypted, or keeps it. Answers false when the peer has gone. */
+  private sendSealed(fd: number): boolean {
+    let alive = true;
+    for (;;) {
+      const length = this.engine.take();
+      if (alive && length !== 0) alive = this.sendRecords(fd, length);
+      // Even then nothing may be left for the next session.
+      if (length < SEALED_BYTES) return alive;
+    }
   }
 
-  /** Says that nothing follows, unless that is not wanted any more. There may be something to take(). */
-  end(): void {
-    const { lib } = this.engine;
-    if (this.opening || this.broken || this.peerClosed || this.unsent !== null) return;
-    this.engine.forgetErrors();
-    lib.shutdown(this.ssl);
+  /** Sends what the session itself has to say: a handshake, an alert, new keys. Answers how many bytes that were. */
+  private sendReplies(fd: number): number {
+    const { engine, connection } = this;
+    let total = 0;
+    for (;;) {
+      const length = engine.take();
+      total += length;
+      if (length !== 0 && connection.open && !this.sendRecords(fd, length)) engine.host.peerGone(connection);
+      if (length < SEALED_BYTES) return total;
+    }
   }
 
-  free(): void {
-    this.engine.lib.freeSession(this.ssl);
+  private sendRecords(fd: number, length: number): boolean {
+    const { kernel, sealed } = this.engine;
+    if (this.unsent !== null) {
+      this.keepUnsent(Buffer.concat([this.unsent, sealed.u8.subarray(0, length)]), length, EAGAIN);
+      return true;
+    }
+    let count = kernel.send(fd, sealed.address, length, MSG_NOSIGNAL);
+    let error = count === -1 ? kernel.errno() : EAGAIN;
+    while (error === EINTR) {
+      count = kernel.send(fd, sealed.address, length, MSG_NOSIGNAL);
+      error = count === -1 ? kernel.errno() : EAGAIN;
+    }
+    if (count === length) return true;
+    if (error !== EAGAIN && error !== ENOBUFS) return false;
+    const taken = Math.max(0, count);
+    this.keepUnsent(Buffer.from(sealed.u8.subarray(taken, length)), length - taken, error);
+    return true;
+  }
+
+  private keepUnsent(records: Buffer, added: number, error: number): void {
+    const { table, host } = this.engine;
+    this.unsent = records;
+    table.words[this.connection.base + QUEUED_BYTES] += added;
+    host.outputWaits(this.connection, error);
+  }
+
+  /** Says that nothing follows, if that is polite and there is room for it; then the session is gone. */
+  end(fd: number, polite: boolean): void {
+    const { kernel, lib, sealed } = this.engine;
+    const mayTalk = !this.opening && !this.broken && !this.peerClosed && this.unsent === null;
+    if (polite && mayTalk) {
+      this.engine.forgetErrors();
+      lib.shutdown(this.ssl);
+      const length = this.engine.take();
+      if (length !== 0) kernel.send(fd, sealed.address, length, MSG_NOSIGNAL);
+    }
+    lib.freeSession(this.ssl);
     this.rest = null;
     this.unsent = null;
   }
@@ -242,13 +378,16 @@ export class TlsSession {
    * Counts what OpenSSL answered of itself: to attempts to renegotiate, to changes of keys. Answers false when the peer
    * asks for so much that it must be meant as a burden.
    */
-  mayReply(now: number): boolean {
+  private mayReply(): boolean {
+    const { now } = this.engine.host;
     if (now - this.repliesSince > TLS_REPLIES_MS) {
       this.repliesSince = now;
       this.replies = 0;
     }
     return ++this.replies <= TLS_REPLIES_MAX;
   }
+
+  // ---- what came ----------------------------------------------------------------------------------------------------
 
   /** Hands records to OpenSSL: those that were left, else what one recv() brings. Answers as the steps do. */
   private receive(fd: number): number {
@@ -265,13 +404,11 @@ export class TlsSession {
       lib.writeBio(input, received.address, count);
       return count;
     }
-    if (count === 0) return TLS_END;
+    if (count === 0) return END;
     const error = kernel.errno();
     this.more = error === EINTR;
     this.dry = error === EAGAIN;
-    if (error === EINTR || error === EAGAIN) return TLS_AGAIN;
-    this.errno = error;
-    return TLS_FAILED;
+    return error === EINTR ? AGAIN : -error;
   }
 
   private feedRest(): number {
@@ -297,18 +434,18 @@ export class TlsSession {
     const { lib } = this.engine;
     switch (lib.result(this.ssl, result)) {
       case SSL_ERROR_WANT_READ:
-        return TLS_AGAIN;
+        return AGAIN;
       case SSL_ERROR_ZERO_RETURN:
         this.peerClosed = true;
         this.engine.clearInput();
-        return TLS_END;
+        return END;
       default:
         // A memory BIO takes everything, so there is no other reason to wait.
         this.broken = true;
         this.reason = lib.reason(lib.lastError()) ?? 'unknown';
         lib.clearErrors();
         this.engine.clearInput();
-        return TLS_BROKEN;
+        return BROKEN;
     }
   }
 

@@ -7,6 +7,7 @@
  */
 import { closeFile, openFile, readFilePart } from './file.ts';
 import * as libc from './libc.ts';
+import { type SendList, sendEach } from './send-list.ts';
 import * as socket from './socket.ts';
 
 export interface Kernel {
@@ -27,7 +28,9 @@ export interface Kernel {
   readonly peerAddress: Uint8Array;
   recv(fd: number, address: number, length: number, flags: number): number;
   send(fd: number, address: number, length: number, flags: number): number;
-  /** The same for bytes of the JavaScript heap. */
+  /** Makes all sends of the list, and leaves in it what became of each. */
+  sendAll(list: SendList): void;
+  /** As send(), for bytes of the JavaScript heap. */
   sendBytes(fd: number, bytes: Uint8Array, length: number, flags: number): number;
   /** Sends from the file's own position, which moves on, when `offset` is 0. */
   sendfile(fd: number, file: number, offset: number, length: number): number;
@@ -62,6 +65,7 @@ export const linux: Kernel = {
   peerAddress: socket.peerAddress,
   recv: libc.recv,
   send: libc.send,
+  sendAll: (list) => sendEach(libc, list),
   sendBytes: libc.sendBytes,
   sendfile: libc.sendfile,
   recvmmsg: libc.recvmmsg,

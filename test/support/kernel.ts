@@ -42,6 +42,7 @@ import {
 } from '../../src/sys/constants.ts';
 import type { Kernel } from '../../src/sys/kernel.ts';
 import { regionAt } from '../../src/sys/memory.ts';
+import { type SendList, sendEach } from '../../src/sys/send-list.ts';
 import { Bytes, DatagramSocket, type Family, Listener, Source, Stream, TcpStream, UnixStream } from './fake-stream.ts';
 import { type Call, type Fault, type Faults, ScriptedFaults } from './faults.ts';
 
@@ -304,6 +305,10 @@ export class FakeKernel implements Kernel {
 
   send(fd: number, address: number, length: number, flags: number): number {
     return this.sendBytes(fd, memory(address, length), length, flags);
+  }
+
+  sendAll(list: SendList): void {
+    sendEach(this, list);
   }
 
   sendBytes(fd: number, bytes: Uint8Array, length: number, flags: number): number {
