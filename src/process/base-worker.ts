@@ -3,7 +3,7 @@
  * loop, so user code keeps timers, files and every library of Node.
  */
 
-import type { Connection } from '../reactor/connection.ts';
+import { type Connection, DRAINING } from '../reactor/connection.ts';
 import type { PacketDelivery, PacketSource } from '../reactor/datagram.ts';
 import type { Delivery } from '../reactor/delivery.ts';
 import { LINGER_TURNS, READ_BYTES } from '../reactor/limits.ts';
@@ -191,7 +191,7 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
     this.watch?.close();
     if (this.ticker !== null) clearInterval(this.ticker);
     reactor.forEachOpen((connection) => {
-      if (!connection.closeAfterOutput) application.closeRequested(connection.slot, connection.serial, false);
+      if (connection.life !== DRAINING) application.closeRequested(connection.slot, connection.serial, false);
     });
     reactor.endTurn();
     while (reactor.hasOutput && Date.now() < deadline) {

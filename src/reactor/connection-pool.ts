@@ -19,6 +19,9 @@ import {
   SERIAL,
   SOCKET,
   STATE,
+  STATE_ACTIVE,
+  STATE_CLOSING,
+  STATE_FREE,
   STATE_OPENING,
   TAKEN_BYTES,
   UID,
@@ -26,10 +29,19 @@ import {
 } from '../shm/connections.ts';
 import { SESSION_SLOTS } from '../shm/layout.ts';
 import { AF_INET, AF_INET6 } from '../sys/constants.ts';
-import { Connection } from './connection.ts';
+import { Connection, FREE } from './connection.ts';
 import { FreeSlots } from './free-slots.ts';
 import type { ReactorPort } from './port.ts';
 import type { Transport } from './transport.ts';
+
+/** Which states of a slot go with each life of its connection: a worker that has closed is told by its owner. */
+const STATES: readonly (readonly number[])[] = [
+  [STATE_OPENING],
+  [STATE_ACTIVE],
+  [STATE_ACTIVE, STATE_CLOSING],
+  [STATE_CLOSING],
+  [STATE_FREE],
+];
 
 /** The connections of one reactor, and its part of the table in shared memory. */
 export class ConnectionPool {
@@ -112,6 +124,7 @@ export class ConnectionPool {
   /** The session has ended: others may have the slot. */
   close(connection: Connection): void {
     this.openCount--;
+    connection.transport = this.plain;
     this.table.closeSession(connection.slot);
     this.freeSlots.give(this.localOf(connection));
   }
@@ -131,5 +144,20 @@ export class ConnectionPool {
 
   forEachOpen(visit: (connection: Connection) => void): void {
     for (const connection of this.all) if (connection.open) visit(connection);
+  }
+  /** For tests: throws where a connection contradicts itself, or its slot in shared memory. */
+  invariants(): void {
+    for (const connection of this.all) {
+      connection.invariants();
+      const { slot, base, life, output, transport } = connection;
+      const state = this.table.state(slot);
+      if (!STATES[life].includes(state)) throw new Error(`slot ${slot}: state ${state} does not go with life ${life}`);
+      if (transport.hasUnsent || life === FREE) continue;
+      const queued = (output ?? []).reduce((sum, { start, end }) => sum + end - start, 0);
+      const told = this.table.words[base + QUEUED_BYTES];
+      if (told !== queued) throw new Error(`slot ${slot}: ${told} bytes are told to wait, ${queued} do`);
+    }
+    const open = this.all.filter((connection) => connection.open).length;
+    if (open !== this.openCount) throw new Error(`${this.openCount} connections are counted, ${open} are open`);
   }
 }

@@ -11,6 +11,10 @@ import type { ReactorPort } from './port.ts';
 export interface CutterHost {
   /** The receiver cannot take more: goes on when it can. */
   block(connection: Connection): void;
+}
+
+/** Where connections end. */
+export interface CutterEnding {
   /** What the peer sent is not acceptable, for the reason of a Swoole error code. */
   malformed(connection: Connection, code: number): void;
 }
@@ -18,11 +22,13 @@ export interface CutterHost {
 export class Cutter {
   private readonly delivery: Delivery;
   private readonly host: CutterHost;
+  private readonly ending: CutterEnding;
   private readonly framers: (Framer | null)[];
 
-  constructor(delivery: Delivery, host: CutterHost, ports: ReactorPort[]) {
+  constructor(delivery: Delivery, host: CutterHost, ending: CutterEnding, ports: ReactorPort[]) {
     this.delivery = delivery;
     this.host = host;
+    this.ending = ending;
     this.framers = ports.map((port) => createFramer(port.framing));
   }
 
@@ -93,7 +99,7 @@ export class Cutter {
     while (at < end) {
       const length = framer.scan(bytes, at, end, seen);
       if (length < 0) {
-        this.host.malformed(connection, -length);
+        this.ending.malformed(connection, -length);
         return -1;
       }
       if (length === 0) {
@@ -104,7 +110,7 @@ export class Cutter {
         this.host.block(connection);
         break;
       }
-      if (!connection.open || connection.finished) return -1;
+      if (connection.finished) return -1;
       at += length;
       seen = 0;
     }

@@ -28,7 +28,7 @@ import type { Connection } from './connection.ts';
 import type { FilePart } from './file-part.ts';
 import { FILE_COPY_BYTES, FILE_QUANTUM_BYTES, FILE_TURN_BYTES } from './limits.ts';
 
-/** What sending files tells the output that it belongs to. */
+/** Where connections end. */
 export interface FileOutputHost {
   /** Milliseconds since 1970, as of this turn. */
   readonly now: number;

@@ -18,11 +18,11 @@ import type { WorkerTable } from '../shm/workers.ts';
 import { MSG_PEEK } from '../sys/constants.ts';
 import type { Kernel } from '../sys/kernel.ts';
 import type { Region } from '../sys/memory.ts';
-import type { Connection } from './connection.ts';
+import { type Connection, DRAINING, OPENING } from './connection.ts';
 import { CLOSE_STALL_MS, HANDSHAKE_MS, TICK_MS } from './limits.ts';
 import type { ReactorOptions } from './reactor-options.ts';
 
-/** What is told to the reactor that the watch belongs to. */
+/** Where connections end. */
 export interface IdleWatchHost {
   /** Milliseconds since 1970, as of this turn. */
   readonly now: number;
@@ -68,7 +68,7 @@ export class IdleWatch {
     if (heartbeat) this.nextHeartbeat = now + this.heartbeatCheckMs;
     for (const connection of connections) {
       if (!connection.open) continue;
-      if (connection.opening) this.checkHandshake(connection, heartbeat);
+      if (connection.life === OPENING) this.checkHandshake(connection, heartbeat);
       else if (connection.finished) this.checkClosing(connection);
       else this.checkIdle(connection, heartbeat);
     }
@@ -104,7 +104,7 @@ export class IdleWatch {
 
   /** A closing connection is freed although nobody answers when its worker died over the close, or its peer stopped reading. */
   private checkClosing(connection: Connection): void {
-    if (connection.closeAfterOutput) {
+    if (connection.life === DRAINING) {
       const since = Math.min(this.sinceMs(connection, F64_SEND_TIME), this.sinceMs(connection, F64_RECEIVE_TIME));
       if (since <= CLOSE_STALL_MS) return;
       this.counters.add(CLOSES_STALLED, 1);

@@ -2,16 +2,16 @@
  * What comes in: one read of a socket, as it is to the Delivery, or to be cut into packages where the connection has a
  * framing.
  */
-import { type ConnectionTable, F64_RECEIVE_TIME } from '../shm/connections.ts';
+import { F64_RECEIVE_TIME } from '../shm/connections.ts';
 import { RECEIVED_BYTES, RECEIVES_RETRIED } from '../shm/counters.ts';
 import type { LaneCounters } from '../shm/lanes.ts';
 import { EAGAIN, EINTR } from '../sys/constants.ts';
 import type { Region } from '../sys/memory.ts';
 import type { Connection } from './connection.ts';
-import { Cutter, type CutterHost } from './cutter.ts';
+import { Cutter, type CutterEnding, type CutterHost } from './cutter.ts';
 import type { Delivery } from './delivery.ts';
 import { READ_BYTES } from './limits.ts';
-import type { ReactorPort } from './port.ts';
+import type { ReactorOptions } from './reactor-options.ts';
 import { READ_ON } from './transport.ts';
 
 /** What the input tells the reactor that it belongs to. */
@@ -20,10 +20,14 @@ export interface InputHost extends CutterHost {
   readonly now: number;
   /** Reads the connection in the next turn, although no event will come. */
   queueToRead(connection: Connection): void;
-  /** The connection has ended: of itself (0), or with an errno. */
-  lose(connection: Connection, error: number): void;
   /** The error that waits at the socket, or 0. */
   socketError(connection: Connection): number;
+}
+
+/** Where connections end. */
+export interface InputEnding extends CutterEnding {
+  /** The connection has ended: of itself (0), or with an errno. */
+  lose(connection: Connection, error: number): void;
 }
 
 export class Input {
@@ -31,6 +35,7 @@ export class Input {
   private readonly counters: LaneCounters;
   private readonly delivery: Delivery;
   private readonly host: InputHost;
+  private readonly ending: InputEnding;
   private readonly cutter: Cutter;
   /** Where framed connections are read to. */
   private readonly scratch: Region;
@@ -38,18 +43,17 @@ export class Input {
   turnBytes = 0;
 
   constructor(
-    table: ConnectionTable,
-    counters: LaneCounters,
-    delivery: Delivery,
+    { connections, counters, delivery, ports }: ReactorOptions,
     host: InputHost,
-    ports: ReactorPort[],
+    ending: InputEnding,
     scratch: Region,
   ) {
-    this.numbers = table.numbers;
+    this.numbers = connections.numbers;
     this.counters = counters;
     this.delivery = delivery;
     this.host = host;
-    this.cutter = new Cutter(delivery, host, ports);
+    this.ending = ending;
+    this.cutter = new Cutter(delivery, host, ending, ports);
     this.scratch = scratch;
   }
 
@@ -97,7 +101,7 @@ export class Input {
   }
 
   private readEnded(connection: Connection, result: number): void {
-    if (!connection.open || connection.finished) return;
+    if (connection.finished) return;
     switch (result) {
       case -EAGAIN:
         connection.readable = false;
@@ -105,7 +109,7 @@ export class Input {
         if (connection.hangup) {
           const pending = this.host.socketError(connection);
           connection.hangup = false;
-          if (pending !== 0) this.host.lose(connection, pending);
+          if (pending !== 0) this.ending.lose(connection, pending);
         }
         return;
       case READ_ON:
@@ -116,7 +120,7 @@ export class Input {
         this.host.queueToRead(connection);
         return;
       default:
-        this.host.lose(connection, -result);
+        this.ending.lose(connection, -result);
     }
   }
 }

@@ -24,11 +24,10 @@ import type { Delivery } from './delivery.ts';
 import { FileOutput, type FileOutputHost } from './file-output.ts';
 import { FilePart } from './file-part.ts';
 import { CHUNK_BYTES, FILES_OPEN_MAX, GATHER_BYTES, TURN_BUFFER_BYTES } from './limits.ts';
+import type { SocketWatch } from './socket-watch.ts';
 
-/** What the output tells the reactor that it belongs to. */
+/** Where connections end. */
 export interface OutputHost extends FileOutputHost {
-  /** Something waits for room at the socket from now on. */
-  outputBegun(connection: Connection): void;
   /** The connection's queue has become empty. */
   outputDone(connection: Connection): void;
 }
@@ -41,6 +40,7 @@ export class Output {
   private readonly words: Int32Array;
   private readonly numbers: Float64Array;
   private readonly delivery: Delivery;
+  private readonly watch: SocketWatch;
   private readonly host: OutputHost;
   private readonly files: FileOutput;
 
@@ -57,12 +57,13 @@ export class Output {
   /** Connections for whose output the kernel had no memory. */
   private starved: Connection[] = [];
 
-  constructor(kernel: Kernel, table: ConnectionTable, delivery: Delivery, host: OutputHost) {
+  constructor(kernel: Kernel, table: ConnectionTable, delivery: Delivery, watch: SocketWatch, host: OutputHost) {
     this.kernel = kernel;
     this.table = table;
     this.words = table.words;
     this.numbers = table.numbers;
     this.delivery = delivery;
+    this.watch = watch;
     this.host = host;
     this.files = new FileOutput(kernel, table, host, (connection) => this.write(connection));
   }
@@ -221,7 +222,7 @@ export class Output {
   private begin(connection: Connection): OutputChunk[] {
     const output: OutputChunk[] = [];
     connection.output = output;
-    this.host.outputBegun(connection);
+    this.watch.outputBegun(connection);
     return output;
   }
 
@@ -276,6 +277,7 @@ export class Output {
       connection.output = null;
       this.host.outputDone(connection);
       if (!connection.open) return;
+      this.watch.outputDone(connection);
     }
     this.checkLowWatermark(connection);
   }

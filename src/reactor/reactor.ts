@@ -7,37 +7,10 @@
  * then what others asked for, then hands the gathered output to the kernel.
  */
 
-import {
-  SWOOLE_ERROR_SSL_HANDSHAKE_FAILED,
-  SWOOLE_LOG_DEBUG,
-  SWOOLE_LOG_NOTICE,
-  SWOOLE_LOG_WARNING,
-} from '../constants.ts';
-import {
-  CLOSE_ERRNO,
-  type ConnectionTable,
-  FLAG_CLOSE_DONE,
-  FLAG_CLOSE_TAKEN,
-  FLAG_PAUSED,
-  FLAG_PEER_GONE,
-  FLAGS,
-  STATE,
-  STATE_ACTIVE,
-  STATE_CLOSING,
-} from '../shm/connections.ts';
-import {
-  ABORTED,
-  BLOCKED,
-  BLOCKS,
-  CLOSED,
-  CLOSES_STALLED,
-  FILES_FAILED,
-  HANDSHAKES_FAILED,
-  LOST,
-  MALFORMED,
-} from '../shm/counters.ts';
+import { SWOOLE_LOG_WARNING } from '../constants.ts';
+import { type ConnectionTable, FLAG_PAUSED, STATE, STATE_ACTIVE } from '../shm/connections.ts';
+import { BLOCKED, BLOCKS, CLOSES_STALLED } from '../shm/counters.ts';
 import type { LaneCounters } from '../shm/lanes.ts';
-import type { Segment } from '../shm/segment.ts';
 import {
   EAGAIN,
   EPOLLERR,
@@ -48,7 +21,6 @@ import {
   EPOLLPRI,
   EPOLLRDHUP,
   EPROTO,
-  SHUT_WR,
   SO_ERROR,
   SOL_SOCKET,
 } from '../sys/constants.ts';
@@ -56,10 +28,11 @@ import { Epoll } from '../sys/epoll.ts';
 import { type Kernel, linux } from '../sys/kernel.ts';
 import { allocate } from '../sys/memory.ts';
 import { Acceptor } from './acceptor.ts';
-import type { Connection } from './connection.ts';
+import { ACTIVE, type Connection, OPENING } from './connection.ts';
 import { ConnectionPool } from './connection-pool.ts';
 import { Datagrams } from './datagram.ts';
 import type { Delivery } from './delivery.ts';
+import { Ending } from './ending.ts';
 import { IdleWatch } from './idle-watch.ts';
 import { Input } from './input.ts';
 import {
@@ -75,17 +48,12 @@ import { Output } from './output.ts';
 import { isDatagram, isUnix, type ReactorPort } from './port.ts';
 import { PROXY_GATE } from './proxy-gate.ts';
 import type { ReactorOptions } from './reactor-options.ts';
+import { SocketWatch } from './socket-watch.ts';
 import { TlsEngine } from './tls.ts';
 import { PlainTransport, READ_ON } from './transport.ts';
 
 /** What epoll carries for a descriptor that is no connection: minus one minus the port's index, PROXY_GATE, or this. */
 const DOORBELL = -0x7fffffff;
-const WATCHED = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET;
-/**
- * A Unix socket is announced as writable each time its peer has read something, not only after a refusal: so it is watched
- * for that only while output waits.
- */
-const WATCHED_UNIX = EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET;
 /** After these a short read does not tell that the socket is empty: recv() stops at urgent data (EPOLLPRI), too. */
 const READ_TO_THE_END = EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 
@@ -95,8 +63,6 @@ export class Reactor {
   now: number;
 
   private readonly kernel: Kernel;
-  private readonly owner: number;
-  private readonly segment: Segment;
   private readonly table: ConnectionTable;
   readonly counters: LaneCounters;
   private readonly delivery: Delivery;
@@ -118,20 +84,19 @@ export class Reactor {
   private readonly datagrams: Datagrams | null;
   private readonly acceptor: Acceptor;
   private readonly idleWatch: IdleWatch;
-  private readonly output: Output;
+  readonly output: Output;
+  private readonly watch: SocketWatch;
+  private readonly ending: Ending;
   /** Null where no port uses TLS. */
   private readonly tls: TlsEngine | null;
 
   private nextTick = 0;
-  private toldOfHandshake = 0;
 
   constructor(options: ReactorOptions) {
     const kernel = options.kernel ?? linux;
     this.kernel = kernel;
     this.epoll = new Epoll(EVENTS_MAX, kernel);
     this.now = kernel.now();
-    this.owner = options.owner;
-    this.segment = options.segment;
     this.table = options.connections;
     this.counters = options.counters;
     this.delivery = options.delivery;
@@ -146,12 +111,14 @@ export class Reactor {
       new PlainTransport(kernel),
     );
     this.lingerers = new Lingerers(kernel, this.waste);
-    this.reading = new Input(this.table, this.counters, this.delivery, this, this.ports, this.input);
-    this.output = new Output(kernel, this.table, this.delivery, this);
+    this.ending = new Ending(options, kernel, this.connections, this.lingerers, this);
+    this.watch = new SocketWatch(this.epoll, this.connections);
+    this.output = new Output(kernel, this.table, this.delivery, this.watch, this.ending);
+    this.reading = new Input(options, this, this.ending, this.input);
     this.acceptor = new Acceptor(options, kernel, this.epoll, this.connections, this.input, this);
-    this.idleWatch = new IdleWatch(options, kernel, this.waste, this);
+    this.idleWatch = new IdleWatch(options, kernel, this.waste, this.ending);
     this.tls = options.ports.some((port) => port.tls !== null)
-      ? new TlsEngine(kernel, this.table, options.ports, this)
+      ? new TlsEngine(kernel, this.table, options.ports, this.output, this.ending)
       : null;
     const { packets } = options;
     const packetPorts = options.ports.filter((port) => port.listener !== -1 && isDatagram(port.socketType));
@@ -243,19 +210,19 @@ export class Reactor {
     if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) === 0 || !connection.open) return;
     connection.readable = true;
     if ((events & READ_TO_THE_END) !== 0) connection.hangup = true;
-    if (connection.opening) {
+    if (connection.life === OPENING) {
       // In turn with the others: their arithmetic is slow.
       this.queueToRead(connection);
       return;
     }
     const failed = (events & EPOLLERR) !== 0 || (events & EPOLLHUP) !== 0;
     if (connection.finished) {
-      if (failed) this.peerGone(connection);
+      if (failed) this.ending.peerGone(connection);
     } else if (connection.paused) {
       // Nobody will read to find out, so it is told now. A Unix socket hangs up when its peer has just closed, too: then
       // what that has sent before is still to be read, as with TCP.
       const over = (events & EPOLLERR) !== 0 || !isUnix(connection.port.socketType);
-      if (failed && over) this.lose(connection, this.socketError(connection));
+      if (failed && over) this.ending.lose(connection, this.socketError(connection));
     } else if (!connection.waits) {
       if (this.hadFill) this.queueToRead(connection);
       else this.reading.read(connection);
@@ -275,16 +242,16 @@ export class Reactor {
       }
       const connection = list[i];
       connection.queuedToRead = false;
-      if (connection.open && connection.opening) {
+      if (connection.life === OPENING) {
         if (handshakes++ < HANDSHAKES_MAX) this.shakeHands(connection);
         else this.queueToRead(connection);
         continue;
       }
-      if (!connection.open || connection.finished || connection.waits) continue;
+      if (connection.finished || connection.waits) continue;
       if (connection.paused) {
         // A failure may have been told of while there was still something to read.
         const error = connection.hangup ? this.socketError(connection) : 0;
-        if (error !== 0) this.lose(connection, error);
+        if (error !== 0) this.ending.lose(connection, error);
         continue;
       }
       if (connection.packet !== null && !this.reading.deliverKept(connection)) continue;
@@ -311,20 +278,18 @@ export class Reactor {
   }
 
   accepted(connection: Connection): void {
-    const { fd, serial, port } = connection;
+    const { port } = connection;
     if (port.tls === null) this.introduce(connection);
     else {
       const session = this.tls?.accept(connection) ?? null;
-      if (session === null) this.abort(connection, 'out of memory');
+      if (session === null) this.ending.abort(connection, 'out of memory');
       else connection.transport = session;
     }
     if (!connection.open) return;
-    // Some output may wait already.
-    const watched = isUnix(port.socketType) && connection.output === null ? WATCHED_UNIX : WATCHED;
-    const error = this.epoll.add(fd, watched, this.connections.localOf(connection), serial);
+    const error = this.watch.begin(connection);
     if (error !== 0) {
       this.log(SWOOLE_LOG_WARNING, `epoll_ctl() failed with errno ${error}`);
-      this.lose(connection, error);
+      this.ending.lose(connection, error);
     }
   }
 
@@ -334,7 +299,7 @@ export class Reactor {
       connection.paused = true;
       this.table.setFlags(connection.slot, FLAG_PAUSED);
     }
-    connection.opening = false;
+    connection.life = ACTIVE;
     Atomics.store(this.words, connection.base + STATE, STATE_ACTIVE);
     this.delivery.connect(connection);
   }
@@ -363,24 +328,8 @@ export class Reactor {
         this.queueToRead(connection);
         return;
       default:
-        this.abort(connection, transport.reason, result === -EPROTO);
+        this.ending.abort(connection, transport.reason, result === -EPROTO);
     }
-  }
-
-  /**
-   * The end of a connection that nobody knows of. Clients come and go, and whoever likes can speak no TLS: only one of
-   * those that `failed`, which may be a mistake of their owner or ours, is told in each second.
-   */
-  private abort(connection: Connection, why: string, failed = false): void {
-    this.counters.add(ABORTED, 1);
-    this.counters.add(HANDSHAKES_FAILED, 1);
-    const tell = failed && this.now - this.toldOfHandshake >= 1000;
-    if (tell) this.toldOfHandshake = this.now;
-    const { base, serial } = connection;
-    const who = `connection ${this.table.fdOf(serial)} from ${this.table.remoteIp(base) || 'a Unix socket'}`;
-    const text = `no TLS handshake with ${who}: ${why} [${SWOOLE_ERROR_SSL_HANDSHAKE_FAILED}]`;
-    this.log(tell ? SWOOLE_LOG_NOTICE : SWOOLE_LOG_DEBUG, text);
-    this.free(connection, false);
   }
 
   // ---- waiting to read ----------------------------------------------------------------------------------------------
@@ -397,7 +346,7 @@ export class Reactor {
     const list = this.blocked;
     this.blocked = [];
     for (const connection of list) {
-      if (!connection.open || connection.finished) continue;
+      if (connection.finished) continue;
       if (!this.delivery.canTake(connection)) {
         this.blocked.push(connection);
         continue;
@@ -450,114 +399,21 @@ export class Reactor {
     if (!connection.waits && (connection.readable || connection.packet !== null)) this.queueToRead(connection);
   }
 
-  // ---- closing ----------------------------------------------------------------------------------------------------
-
-  /** The connection ends from outside: end of input, a failure (errno), bad framing, idleness. */
-  lose(connection: Connection, error: number): void {
-    if (connection.finished) return;
-    if (connection.opening) {
-      this.abort(connection, error === 0 ? 'it took too long' : `errno ${error}`);
-      return;
-    }
-    connection.finished = true;
-    connection.packet = null;
-    if (error !== 0) {
-      this.counters.add(LOST, 1);
-      this.words[connection.base + CLOSE_ERRNO] = error;
-      this.peerGone(connection);
-    }
-    if (this.delivery.close(connection)) this.finishClose(connection, false);
-  }
-
-  malformed(connection: Connection, code: number): void {
-    const fd = this.table.fdOf(connection.serial);
-    this.log(SWOOLE_LOG_NOTICE, `connection ${fd} sent a package that cannot be accepted, closing it [${code}]`);
-    this.counters.add(MALFORMED, 1);
-    this.lose(connection, 0);
-  }
-
-  socketError(connection: Connection): number {
-    const error = this.kernel.getOption(connection.fd, SOL_SOCKET, SO_ERROR);
-    return Math.max(0, error);
-  }
+  // ---- the end ----------------------------------------------------------------------------------------------------
 
   /** Gives a connection up as if its peer had left. */
   drop(connection: Connection): void {
-    this.lose(connection, 0);
-  }
-
-  /** Nothing can be sent any more: what is queued is dropped. */
-  peerGone(connection: Connection): void {
-    this.table.setFlags(connection.slot, FLAG_PEER_GONE);
-    this.output.drop(connection);
-    if (connection.closeAfterOutput) this.free(connection, true);
-  }
-
-  /**
-   * Output cannot go on for a reason of ours: what was sent still arrives, then the connection ends. Until its close
-   * callback has run others may still send: the kernel refuses that.
-   */
-  outputFailed(connection: Connection, error: number): void {
-    this.counters.add(FILES_FAILED, 1);
-    this.words[connection.base + CLOSE_ERRNO] = error;
-    this.table.setFlags(connection.slot, FLAG_PEER_GONE);
-    this.output.drop(connection);
-    this.kernel.shutdown(connection.fd, SHUT_WR);
-    if (connection.closeAfterOutput) this.free(connection, false);
-    else this.lose(connection, 0);
-  }
-
-  outputBegun(connection: Connection): void {
-    if (isUnix(connection.port.socketType)) this.rewatch(connection, WATCHED);
-  }
-
-  /** Everything that was queued for a connection has gone out. */
-  outputDone(connection: Connection): void {
-    if (connection.closeAfterOutput) this.free(connection, false);
-    else if (isUnix(connection.port.socketType)) this.rewatch(connection, WATCHED_UNIX);
-  }
-
-  outputWaits(connection: Connection, error: number): void {
-    this.output.waits(connection, error);
-  }
-
-  private rewatch(connection: Connection, events: number): void {
-    this.epoll.modify(connection.fd, events, this.connections.localOf(connection), connection.serial);
+    this.ending.lose(connection, 0);
   }
 
   /** The close callback has run: closes once everything is sent, or at once with RST. */
   finishClose(connection: Connection, reset: boolean): void {
-    if (!connection.open) return;
-    connection.finished = true;
-    connection.packet = null;
-    this.table.setFlags(connection.slot, FLAG_CLOSE_TAKEN | FLAG_CLOSE_DONE);
-    Atomics.store(this.words, connection.base + STATE, STATE_CLOSING);
-    if (reset) {
-      this.free(connection, true);
-      return;
-    }
-    if (connection.run !== -1) this.output.flush();
-    if (!connection.open) return;
-    if (connection.output === null) this.free(connection, false);
-    else connection.closeAfterOutput = true;
+    this.ending.finishClose(connection, reset);
   }
 
-  free(connection: Connection, reset: boolean): void {
-    const { fd } = connection;
-    const gone = (this.words[connection.base + FLAGS] & FLAG_PEER_GONE) !== 0;
-    connection.transport.end(fd, !reset && !gone && connection.output === null);
-    connection.open = false;
-    this.output.drop(connection);
-    connection.packet = null;
-    connection.waits = false;
-    if (reset) {
-      this.kernel.resetOnClose(fd);
-      this.kernel.close(fd);
-    } else this.lingerers.close(fd, this.now);
-    this.segment.addConnections(this.owner, -1, connection.port.index);
-    this.counters.add(CLOSED, 1);
-    this.connections.close(connection);
-    this.delivery.freed(connection);
+  /** The error that waits at a socket, or 0. */
+  socketError(connection: Connection): number {
+    return Math.max(0, this.kernel.getOption(connection.fd, SOL_SOCKET, SO_ERROR));
   }
 
   // ---- time -------------------------------------------------------------------------------------------------------
@@ -587,7 +443,7 @@ export class Reactor {
   stopReading(): void {
     for (const connection of this.connections.all) {
       connection.paused = true;
-      if (connection.open && connection.opening) this.abort(connection, 'the server ends');
+      if (connection.life === OPENING) this.ending.abort(connection, 'the server ends');
     }
   }
 
@@ -595,10 +451,15 @@ export class Reactor {
     this.connections.forEachOpen(visit);
   }
 
+  /** For tests: throws where something contradicts itself. */
+  invariants(): void {
+    this.connections.invariants();
+  }
+
   /** The end of the reactor: every connection is closed without a word to anybody. */
   closeAll(): void {
     this.output.flush();
-    this.forEachOpen((connection) => this.free(connection, false));
+    this.forEachOpen((connection) => this.ending.free(connection, false));
     this.lingerers.closeAll();
     this.epoll.close();
   }

@@ -41,7 +41,7 @@ const SEALED_BYTES = SEAL_BYTES + 16384;
 /** A certificate with all its text, as PEM. */
 const CERTIFICATE_BYTES_MAX = 65536;
 
-/** What sessions tell the reactor that they belong to. */
+/** Where connections end. */
 export interface TlsHost {
   /** Milliseconds since 1970, as of this turn. */
   readonly now: number;
@@ -49,8 +49,12 @@ export interface TlsHost {
   log(level: number, text: string): void;
   /** Nothing can be sent to the peer any more. */
   peerGone(connection: Connection): void;
-  /** Records wait for room at the socket, or because of an errno that no event will follow. */
-  outputWaits(connection: Connection, error: number): void;
+}
+
+/** What goes on with records that the socket has refused. */
+export interface TlsOutput {
+  /** They wait for room, or because of an errno that no event will follow. */
+  waits(connection: Connection, error: number): void;
 }
 
 /** What the sessions of a reactor share. Made where there is a TLS port, and only there. */
@@ -59,6 +63,7 @@ export class TlsEngine {
   readonly kernel: Kernel;
   readonly table: ConnectionTable;
   readonly host: TlsHost;
+  readonly records: TlsOutput;
   readonly input: number;
   readonly output: number;
   /** What came from a socket. */
@@ -68,9 +73,16 @@ export class TlsEngine {
   private readonly contexts: (TlsContexts | null)[];
 
   /** Throws TlsConfigError when a certificate or another file cannot be used. */
-  constructor(kernel: Kernel, table: ConnectionTable, ports: readonly ReactorPort[], host: TlsHost) {
+  constructor(
+    kernel: Kernel,
+    table: ConnectionTable,
+    ports: readonly ReactorPort[],
+    records: TlsOutput,
+    host: TlsHost,
+  ) {
     this.kernel = kernel;
     this.table = table;
+    this.records = records;
     this.host = host;
     this.contexts = ports.map((port) => (port.tls === null ? null : new TlsContexts(port.tls, port.index)));
     this.input = this.memory();
@@ -353,10 +365,10 @@ class TlsSession implements Transport {
   }
 
   private keepUnsent(records: Buffer, added: number, error: number): void {
-    const { table, host } = this.engine;
+    const { engine } = this;
     this.unsent = records;
-    table.words[this.connection.base + QUEUED_BYTES] += added;
-    host.outputWaits(this.connection, error);
+    engine.table.words[this.connection.base + QUEUED_BYTES] += added;
+    engine.records.waits(this.connection, error);
   }
 
   /** Says that nothing follows, if that is polite and there is room for it; then the session is gone. */

@@ -232,6 +232,7 @@ export class Stage {
   turn(timeoutMs = 0): number {
     const events = this.reactor.poll(timeoutMs);
     this.reactor.endTurn();
+    this.reactor.invariants();
     return events;
   }
 
@@ -282,6 +283,7 @@ export class Stage {
   send({ connection }: Served, bytes: Uint8Array | string): void {
     if (typeof bytes === 'string') this.reactor.sendText(connection, bytes);
     else this.reactor.send(connection, bytes, 0, bytes.length, 0);
+    this.reactor.invariants();
   }
 
   /** Closes a connection as a worker does: its callback, then the end. */
@@ -289,6 +291,7 @@ export class Stage {
     this.receiver.callBack(served);
     const connection = this.reactor.find(served.slot, served.serial);
     if (connection !== null) this.reactor.finishClose(connection, reset);
+    this.reactor.invariants();
   }
 
   /** Nothing may be left of the connections that there were, and nothing that was planned may not have happened. */
