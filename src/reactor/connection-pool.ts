@@ -13,6 +13,7 @@ import {
   LISTENER,
   OWNER,
   PORT,
+  PROTOCOL,
   QUEUED_BYTES,
   QUEUED_FILES,
   REMOTE_PORT,
@@ -30,6 +31,7 @@ import {
 import { SESSION_SLOTS } from '../shm/layout.ts';
 import { AF_INET, AF_INET6 } from '../sys/constants.ts';
 import { Connection, FREE } from './connection.ts';
+import type { Framings } from './framings.ts';
 import { FreeSlots } from './free-slots.ts';
 import type { ReactorPort } from './port.ts';
 import type { Transport } from './transport.ts';
@@ -51,15 +53,17 @@ export class ConnectionPool {
   openCount = 0;
   private readonly table: ConnectionTable;
   private readonly plain: Transport;
+  private readonly framings: Framings;
   private readonly owner: number;
   private readonly slots: number;
   private readonly firstSlot: number;
   private readonly freeSlots = new FreeSlots();
 
   /** `plain` is the transport that connections begin with. */
-  constructor(table: ConnectionTable, owner: number, slotsPerOwner: number, plain: Transport) {
+  constructor(table: ConnectionTable, owner: number, slotsPerOwner: number, plain: Transport, framings: Framings) {
     this.table = table;
     this.plain = plain;
+    this.framings = framings;
     this.owner = owner;
     this.slots = slotsPerOwner;
     this.firstSlot = owner * slotsPerOwner;
@@ -77,7 +81,8 @@ export class ConnectionPool {
       return null;
     }
     const connection = this.all[local] ?? this.create(local, slot, port);
-    connection.reset(fd, this.table.words[connection.base + SERIAL], port, this.plain);
+    const serial = this.table.words[connection.base + SERIAL];
+    connection.reset(fd, serial, port, this.plain, this.framings.of(port, 0));
     this.fillSlot(connection, address, now);
     this.openCount++;
     return connection;
@@ -107,6 +112,7 @@ export class ConnectionPool {
     words[base + TAKEN_BYTES] = 0;
     words[base + QUEUED_BYTES] = 0;
     words[base + QUEUED_FILES] = 0;
+    words[base + PROTOCOL] = 0;
     const family = address[0] | (address[1] << 8);
     words[base + FAMILY] = family;
     const ip = family === AF_INET || family === AF_INET6;

@@ -40,10 +40,10 @@ describe('the shape of a connection', () => {
 
   it('holds nothing of the connection before', () => {
     const fresh = new Connection(1, 2, 3, PLAIN, WAY);
-    fresh.reset(7, 8, OTHER, WAY);
+    fresh.reset(7, 8, OTHER, WAY, null);
     const used = new Connection(1, 2, 3, PLAIN, WAY);
     for (const key of keysOf(used)) if (!FIXED.has(key) && !KEPT.has(key)) Reflect.set(used, key, 'left behind');
-    used.reset(7, 8, OTHER, WAY);
+    used.reset(7, 8, OTHER, WAY, null);
     assert.deepEqual({ ...used }, { ...fresh });
   });
 });

@@ -1,3 +1,4 @@
+import type { Framer } from '../protocol/framer.ts';
 import type { RingWriter } from '../shm/ring.ts';
 import type { FilePart } from './file-part.ts';
 import type { ReactorPort } from './port.ts';
@@ -61,6 +62,11 @@ export class Connection {
   /** True exactly when the connection is in the reactor's list of those to read without a new event. */
   queuedToRead = false;
 
+  /** What cuts its input into packages; null = every read is one. */
+  framer: Framer | null = null;
+  /** The number of that among the framings of the port, and whether there are others: then a worker may choose one. */
+  protocol = 0;
+  switchable = false;
   /** The beginning of a package that is not complete, or packages that found no room. */
   packet: Buffer | null = null;
   packetLength = 0;
@@ -88,7 +94,7 @@ export class Connection {
     this.transport = transport;
   }
 
-  reset(fd: number, serial: number, port: ReactorPort, transport: Transport): void {
+  reset(fd: number, serial: number, port: ReactorPort, transport: Transport, framer: Framer | null): void {
     this.life = OPENING;
     this.fd = fd;
     this.serial = serial;
@@ -99,6 +105,9 @@ export class Connection {
     this.paused = false;
     this.waits = false;
     this.queuedToRead = false;
+    this.framer = framer;
+    this.protocol = 0;
+    this.switchable = port.otherFramings.length !== 0;
     this.packet = null;
     this.packetLength = 0;
     this.packetSeen = 0;

@@ -2,10 +2,10 @@
  * Cuts what a connection has sent into packages, and hands them to the Delivery. What is not a whole package yet, or finds
  * no room, is kept with the connection.
  */
-import { createFramer, type Framer } from '../protocol/framer.ts';
+import { type ConnectionTable, PROTOCOL } from '../shm/connections.ts';
 import type { Connection } from './connection.ts';
 import type { Delivery } from './delivery.ts';
-import type { ReactorPort } from './port.ts';
+import type { Framings } from './framings.ts';
 
 /** What the cutter tells the reactor that it belongs to. */
 export interface CutterHost {
@@ -23,18 +23,31 @@ export class Cutter {
   private readonly delivery: Delivery;
   private readonly host: CutterHost;
   private readonly ending: CutterEnding;
-  private readonly framers: (Framer | null)[];
+  private readonly words: Int32Array;
+  private readonly framings: Framings;
 
-  constructor(delivery: Delivery, host: CutterHost, ending: CutterEnding, ports: ReactorPort[]) {
+  constructor(table: ConnectionTable, framings: Framings, delivery: Delivery, host: CutterHost, ending: CutterEnding) {
     this.delivery = delivery;
     this.host = host;
     this.ending = ending;
-    this.framers = ports.map((port) => createFramer(port.framing));
+    this.words = table.words;
+    this.framings = framings;
   }
 
   /** True exactly when what the connection sends is to be cut. */
   cuts(connection: Connection): boolean {
-    return this.framers[connection.port.index] !== null;
+    if (connection.switchable) this.follow(connection);
+    return connection.framer !== null || connection.packet !== null;
+  }
+
+  /** Cuts by another framing from here on, if a worker has chosen one. Answers true exactly then. */
+  private follow(connection: Connection): boolean {
+    const protocol = this.words[connection.base + PROTOCOL];
+    if (protocol === connection.protocol) return false;
+    connection.framer = this.framings.of(connection.port, protocol);
+    connection.protocol = protocol;
+    connection.packetSeen = 0;
+    return true;
   }
 
   /** Takes the first `length` bytes, which the connection has just sent. */
@@ -54,7 +67,8 @@ export class Cutter {
     const needed = connection.packetLength + length;
     const current = connection.packet;
     if (current === null || needed > current.length) {
-      const framer = this.framers[connection.port.index];
+      // Asked right after a scan that wanted more, or not at all.
+      const framer = connection.packetSeen === 0 ? null : connection.framer;
       const expected =
         framer?.expected(
           current ?? bytes,
@@ -93,17 +107,19 @@ export class Cutter {
    * was closed. What is left is the caller's to keep.
    */
   private deliverFrom(connection: Connection, bytes: Uint8Array, start: number, end: number, seen: number): number {
-    const framer = this.framers[connection.port.index]!;
     let at = start;
     connection.packetSeen = 0;
     while (at < end) {
-      const length = framer.scan(bytes, at, end, seen);
+      // The package before may have been what asked for it.
+      if (connection.switchable && this.follow(connection)) seen = 0;
+      const { framer } = connection;
+      const length = framer === null ? end - at : framer.scan(bytes, at, end, seen);
       if (length < 0) {
         this.ending.malformed(connection, -length);
         return -1;
       }
       if (length === 0) {
-        connection.packetSeen = framer.progress;
+        connection.packetSeen = framer?.progress ?? 0;
         break;
       }
       if (!this.delivery.deliverPackage(connection, bytes, at, length)) {

@@ -10,6 +10,7 @@ import type { Region } from '../sys/memory.ts';
 import type { Connection } from './connection.ts';
 import { Cutter, type CutterEnding, type CutterHost } from './cutter.ts';
 import type { Delivery } from './delivery.ts';
+import type { Framings } from './framings.ts';
 import { READ_BYTES } from './limits.ts';
 import type { ReactorOptions } from './reactor-options.ts';
 import { READ_ON } from './transport.ts';
@@ -43,7 +44,8 @@ export class Input {
   turnBytes = 0;
 
   constructor(
-    { connections, counters, delivery, ports }: ReactorOptions,
+    { connections, counters, delivery }: ReactorOptions,
+    framings: Framings,
     host: InputHost,
     ending: InputEnding,
     scratch: Region,
@@ -53,7 +55,7 @@ export class Input {
     this.delivery = delivery;
     this.host = host;
     this.ending = ending;
-    this.cutter = new Cutter(delivery, host, ending, ports);
+    this.cutter = new Cutter(connections, framings, delivery, host, ending);
     this.scratch = scratch;
   }
 

@@ -33,6 +33,8 @@ export interface ReactorPort extends ReactorPortSettings {
   listener: number;
   socketType: number;
   framing: FramingConfig;
+  /** What a connection may switch to: number 1 and so on. */
+  otherFramings: readonly FramingConfig[];
   /** Null for a plain port. */
   tls: TlsConfig | null;
 }

@@ -33,6 +33,7 @@ import { ConnectionPool } from './connection-pool.ts';
 import { Datagrams } from './datagram.ts';
 import type { Delivery } from './delivery.ts';
 import { Ending } from './ending.ts';
+import { Framings } from './framings.ts';
 import { IdleWatch } from './idle-watch.ts';
 import { Input } from './input.ts';
 import {
@@ -104,17 +105,19 @@ export class Reactor {
     this.delayReceive = options.settings.delayReceive;
     this.log = options.log;
     this.words = options.connections.words;
+    const framings = new Framings(options.ports);
     this.connections = new ConnectionPool(
       options.connections,
       options.owner,
       options.segment.layout.slotsPerOwner,
       new PlainTransport(kernel),
+      framings,
     );
     this.lingerers = new Lingerers(kernel, this.waste);
     this.ending = new Ending(options, kernel, this.connections, this.lingerers, this);
     this.watch = new SocketWatch(this.epoll, this.connections);
     this.output = new Output(kernel, this.table, this.delivery, this.watch, this.ending);
-    this.reading = new Input(options, this, this.ending, this.input);
+    this.reading = new Input(options, framings, this, this.ending, this.input);
     this.acceptor = new Acceptor(options, kernel, this.epoll, this.connections, this.input, this);
     this.idleWatch = new IdleWatch(options, kernel, this.waste, this.ending);
     this.tls = options.ports.some((port) => port.tls !== null)

@@ -7,10 +7,12 @@
  *       15 close errno    16 (f64 8) connected at               18 (f64 9) last received at
  *       20 (f64 10) last sent at              22 (f64 11) receive time of what a worker took last
  *       24 bytes dispatched   25 bytes taken   26 bytes queued for sending   27 files queued for sending   28 lane + 1 of
- *       who closes it   29–31 free
+ *       who closes it   29 protocol: 0, or the number of the framing that a worker has switched to   30–31 free
  *
  * The owner (reactor thread, or worker in BASE) writes everything but: flags (Atomics.or/and by anybody), uid
- * (compareExchange once), word 25 and f64 11 (the worker that takes the data).
+ * (compareExchange once), word 25 and f64 11 (the worker that takes the data), word 29 (the worker that answers a request to
+ * speak otherwise: it stores the number first and then posts its answer, so the owner, who looks before it cuts, knows of it
+ * when the peer does).
  *
  * What users call fd is start_session_id + serial + 1, where serials count accepted connections modulo 2^32.
  * sessions[serial & mask] holds slot + 1; the slot holds the serial, so a stale id finds nothing.
@@ -42,8 +44,7 @@ export const TAKEN_BYTES = 25;
 export const QUEUED_BYTES = 26;
 export const QUEUED_FILES = 27;
 export const CLOSER = 28;
-
-// Of these the numbers count doubles, from numberBase() on; of those above they count words, from wordBase() on.
+export const PROTOCOL = 29;
 export const F64_CONNECT_TIME = 8;
 export const F64_RECEIVE_TIME = 9;
 export const F64_SEND_TIME = 10;
@@ -188,6 +189,15 @@ export class ConnectionTable {
   setFlags(slot: number, flags: number): number {
     return Atomics.or(this.words, this.wordBase(slot) + FLAGS, flags);
   }
+  /**
+   * From the next package on the connection speaks the framing of that number (ReactorPort.otherFramings), 0 = the port's own.
+   * To be called before the answer is sent that tells the peer so.
+   */
+  switchProtocol(slot: number, serial: number, protocol: number): void {
+    const base = this.wordBase(slot);
+    if (this.words[base + SERIAL] === serial) Atomics.store(this.words, base + PROTOCOL, protocol);
+  }
+
   /** Claims the close callback for a lane: answers true to one only. Should that one die over it, it is known who it was. */
   takeClose(slot: number, serial: number, lane: number): boolean {
     const base = this.wordBase(slot);

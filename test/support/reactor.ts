@@ -145,6 +145,7 @@ export function port(changes: Partial<ReactorPort> = {}): ReactorPort {
     listener: -1,
     socketType: SWOOLE_SOCK_TCP,
     framing: { kind: 'raw' },
+    otherFramings: [],
     socketBufferSize: 8 * 1024 * 1024,
     bufferHighWatermark: 1024 * 1024,
     bufferLowWatermark: 0,
