@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { port, Stage } from '../../test/support/reactor.ts';
 import { linux } from '../sys/kernel.ts';
-import { Connection, type OutputChunk } from './connection.ts';
+import { ACTIVE, CLOSING, Connection, DRAINING, FREE, OPENING, type OutputChunk } from './connection.ts';
 import { PlainTransport } from './transport.ts';
 
 const PLAIN = port();
@@ -65,5 +65,53 @@ describe('the shape of what waits to be sent', () => {
       ['bytes', 'file', 'mark'],
     );
     for (const chunk of chunks) assert.deepEqual(keysOf(chunk), ['bytes', 'start', 'end', 'file', 'done']);
+  });
+});
+
+describe('the invariants of a Connection', () => {
+  const broken = (change: (connection: Connection) => void): void => {
+    const connection = new Connection(0, 0, 0, PLAIN, WAY);
+    connection.reset(3, 4, PLAIN, WAY, null);
+    connection.invariants();
+    change(connection);
+    assert.throws(() => connection.invariants(), /connection in slot 0, life \d, is not as it must be: /);
+  };
+
+  it('hold in each of its lives', () => {
+    const connection = new Connection(0, 0, 0, PLAIN, WAY);
+    connection.invariants();
+    connection.reset(3, 4, PLAIN, WAY, null);
+    for (const life of [OPENING, ACTIVE, CLOSING]) {
+      connection.life = life;
+      connection.invariants();
+    }
+    connection.life = DRAINING;
+    connection.output = [{ bytes: Buffer.alloc(4), start: 1, end: 3, file: null, done: null }];
+    connection.invariants();
+    connection.life = FREE;
+    connection.output = null;
+    connection.invariants();
+  });
+
+  it('tell what cannot be', () => {
+    broken((connection) => {
+      connection.life = DRAINING;
+    });
+    broken((connection) => {
+      connection.packetLength = 1;
+    });
+    broken((connection) => {
+      connection.waits = true;
+    });
+    broken((connection) => {
+      connection.life = FREE;
+      connection.output = [];
+    });
+    broken((connection) => {
+      connection.output = [{ bytes: Buffer.alloc(4), start: 3, end: 5, file: null, done: null }];
+    });
+    broken((connection) => {
+      connection.output = [{ bytes: Buffer.alloc(4), start: 0, end: 4, file: null, done: () => {} }];
+    });
   });
 });

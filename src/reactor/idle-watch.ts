@@ -99,7 +99,7 @@ export class IdleWatch {
   /** True exactly when the peer has sent what we could not read yet: its worker takes nothing, or the process was held up. */
   private hasUnread({ fd, paused, waits, queuedToRead }: Connection): boolean {
     if (paused) return false;
-    return waits || queuedToRead || this.kernel.recv(fd, this.waste.address, 1, MSG_PEEK) > 0;
+    return waits || queuedToRead || this.kernel.recv(fd, this.waste.at(0, 1), 1, MSG_PEEK) > 0;
   }
 
   /** A closing connection is freed although nobody answers when its worker died over the close, or its peer stopped reading. */

@@ -81,7 +81,7 @@ export class Input {
 
   private readFramed(connection: Connection): void {
     const { scratch } = this;
-    const count = connection.transport.read(connection.fd, scratch.address, READ_BYTES);
+    const count = connection.transport.read(connection.fd, scratch.at(0, READ_BYTES), READ_BYTES);
     if (count > 0) {
       this.received(connection, count, READ_BYTES);
       this.cutter.take(connection, scratch.u8, count);
@@ -95,6 +95,7 @@ export class Input {
 
   /** Book-keeping of a read: a short one has emptied the socket, and a new event will come. */
   private received(connection: Connection, count: number, room: number): void {
+    if (count > room) throw new RangeError(`a read brought more than there was room for: count=${count} room=${room}`);
     this.turnBytes += count;
     this.counters.numbers[this.counters.base + RECEIVED_BYTES] += count;
     this.numbers[connection.numberBase + F64_RECEIVE_TIME] = this.host.now / 1000;

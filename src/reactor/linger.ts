@@ -74,7 +74,7 @@ export class Lingerers {
   private peerGone(fd: number): boolean {
     const { kernel } = this;
     for (let i = 0; i < DISCARDS_MAX; i++) {
-      const count = kernel.recv(fd, this.scratch.address, READ_BYTES, 0);
+      const count = kernel.recv(fd, this.scratch.at(0, READ_BYTES), READ_BYTES, 0);
       // The end of its output says nothing about whether it still reads, and behind it recv() does not tell of a reset.
       if (count === 0) return this.isOver(fd);
       if (count < 0) {
@@ -93,7 +93,8 @@ export class Lingerers {
   }
 
   private closeNow(fd: number): void {
-    for (let i = 0; i < DISCARDS_MAX; i++) if (this.kernel.recv(fd, this.scratch.address, READ_BYTES, 0) <= 0) break;
+    for (let i = 0; i < DISCARDS_MAX; i++)
+      if (this.kernel.recv(fd, this.scratch.at(0, READ_BYTES), READ_BYTES, 0) <= 0) break;
     this.kernel.close(fd);
   }
 

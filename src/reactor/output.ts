@@ -143,7 +143,7 @@ export class Output {
       const start = runStart[i];
       const length = (i + 1 < count ? runStart[i + 1] : total) - start;
       if (length === 0) continue;
-      const address = gathered.address + start;
+      const address = gathered.at(start, length);
       const { fd, transport } = connection;
       if (connection.output !== null) this.queue(connection, gathered.u8, start, length);
       else if (transport.plain) {

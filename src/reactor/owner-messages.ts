@@ -20,7 +20,7 @@ export function handleOwnerMessage(reactor: Reactor, message: Message): boolean 
   if (kind === SEND) {
     const { bytes, data, offset, length } = message;
     if (bytes !== null) reactor.send(connection, bytes, 0, length, 0);
-    else reactor.send(connection, data.u8, offset, length, data.address + offset);
+    else reactor.send(connection, data.u8, offset, length, data.at(offset, length));
     message.release();
     return true;
   }

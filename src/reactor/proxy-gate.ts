@@ -119,7 +119,7 @@ export class ProxyGate {
   /** Answers true when the socket is not ours any more: it went through, or was closed. */
   private look(guest: Guest): boolean {
     const { kernel, scratch, host } = this;
-    const count = kernel.recv(guest.fd, scratch.address, PROXY_BINARY_BYTES_MAX, MSG_PEEK);
+    const count = kernel.recv(guest.fd, scratch.at(0, PROXY_BINARY_BYTES_MAX), PROXY_BINARY_BYTES_MAX, MSG_PEEK);
     if (count <= 0) {
       if (count < 0) {
         const error = kernel.errno();
@@ -135,7 +135,7 @@ export class ProxyGate {
       this.refuse(guest, result);
       return true;
     }
-    const taken = kernel.recv(guest.fd, scratch.address, result.length, 0);
+    const taken = kernel.recv(guest.fd, scratch.at(0, result.length), result.length, 0);
     if (taken !== result.length) {
       this.refuse(guest, `${taken} of its ${result.length} bytes could be read`);
       return true;

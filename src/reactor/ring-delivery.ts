@@ -70,7 +70,7 @@ export class RingDelivery implements Delivery {
     if (room < 0) return -1;
     this.chosen = writer;
     this.chosenWorker = worker;
-    this.address = writer.data.address + writer.payloadOffset();
+    this.address = writer.data.at(writer.payloadOffset(), room);
     return room;
   }
 
@@ -146,7 +146,7 @@ export class RingDelivery implements Delivery {
 
   private reserveForUser(connection: Connection): number {
     if (!this.canTake(connection)) return -1;
-    this.address = this.scratch.address;
+    this.address = this.scratch.at(0, READ_BYTES);
     return READ_BYTES;
   }
 

@@ -131,7 +131,7 @@ export class TlsEngine {
    * SEALED_BYTES, so that nothing is left for the next session.
    */
   take(): number {
-    return Math.max(0, this.lib.readBio(this.output, this.sealed.address, SEALED_BYTES));
+    return Math.max(0, this.lib.readBio(this.output, this.sealed.at(0, SEALED_BYTES), SEALED_BYTES));
   }
 
   /**
@@ -351,10 +351,10 @@ class TlsSession implements Transport {
       this.keepUnsent(Buffer.concat([this.unsent, sealed.u8.subarray(0, length)]), length, EAGAIN);
       return true;
     }
-    let count = kernel.send(fd, sealed.address, length, MSG_NOSIGNAL);
+    let count = kernel.send(fd, sealed.at(0, length), length, MSG_NOSIGNAL);
     let error = count === -1 ? kernel.errno() : EAGAIN;
     while (error === EINTR) {
-      count = kernel.send(fd, sealed.address, length, MSG_NOSIGNAL);
+      count = kernel.send(fd, sealed.at(0, length), length, MSG_NOSIGNAL);
       error = count === -1 ? kernel.errno() : EAGAIN;
     }
     if (count === length) return true;
@@ -379,7 +379,7 @@ class TlsSession implements Transport {
       this.engine.forgetErrors();
       lib.shutdown(this.ssl);
       const length = this.engine.take();
-      if (length !== 0) kernel.send(fd, sealed.address, length, MSG_NOSIGNAL);
+      if (length !== 0) kernel.send(fd, sealed.at(0, length), length, MSG_NOSIGNAL);
     }
     lib.freeSession(this.ssl);
     this.rest = null;
@@ -410,10 +410,10 @@ class TlsSession implements Transport {
       this.more = true;
       return this.feedRest();
     }
-    const count = kernel.recv(fd, received.address, READ_BYTES, 0);
+    const count = kernel.recv(fd, received.at(0, READ_BYTES), READ_BYTES, 0);
     if (count > 0) {
       this.more = count === READ_BYTES;
-      lib.writeBio(input, received.address, count);
+      lib.writeBio(input, received.at(0, count), count);
       return count;
     }
     if (count === 0) return END;
@@ -436,7 +436,7 @@ class TlsSession implements Transport {
     const length = lib.waitingIn(input);
     if (length === 0) return;
     // Never more than one recv() brought, so it fits where that put it.
-    lib.readBio(input, this.engine.received.address, length);
+    lib.readBio(input, this.engine.received.at(0, length), length);
     this.rest = Buffer.from(this.engine.received.u8.subarray(0, length));
     this.more = true;
   }
@@ -509,7 +509,7 @@ class TlsSession implements Transport {
     try {
       if (lib.writeCertificate(bio, certificate) !== 1 || lib.waitingIn(bio) > CERTIFICATE_BYTES_MAX) return null;
       // The output may hold the end of the handshake, but its memory is free until it is taken.
-      const length = lib.readBio(bio, sealed.address, CERTIFICATE_BYTES_MAX);
+      const length = lib.readBio(bio, sealed.at(0, CERTIFICATE_BYTES_MAX), CERTIFICATE_BYTES_MAX);
       return length > 0 ? sealed.text.toString('latin1', 0, length) : null;
     } finally {
       lib.freeBio(bio);

@@ -60,6 +60,8 @@ export class PlainTransport implements Transport {
   }
 
   write(fd: number, bytes: Uint8Array, start: number, length: number, address: number): number {
+    if (!(start >= 0 && length >= 0 && start + length <= bytes.length))
+      throw new RangeError(`not in the bytes: start=${start} length=${length} of ${bytes.length}`);
     const { kernel } = this;
     const count =
       address !== 0

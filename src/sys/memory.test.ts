@@ -77,6 +77,22 @@ describe('memory', () => {
     closeDescriptor(fd);
   });
 
+  it('tells addresses of its own bytes only', () => {
+    const region = allocate(PAGE_BYTES);
+    assert.equal(region.at(0, PAGE_BYTES), region.address);
+    assert.equal(region.at(PAGE_BYTES, 0), region.address + PAGE_BYTES);
+    assert.equal(region.at(100, 8), region.address + 100);
+    for (const [start, length] of [
+      [-1, 1],
+      [0, PAGE_BYTES + 1],
+      [1, PAGE_BYTES],
+      [0, -1],
+      [Number.NaN, 1],
+      [0, Number.NaN],
+    ])
+      assert.throws(() => region.at(start, length), /not in the region: start=/, `${start} ${length}`);
+  });
+
   it('needs a length that all views can have', () => {
     for (const length of [0, -8, 12, 1.5, Number.NaN])
       assert.throws(() => new Region(allocate(8).address, length), RangeError, `${length}`);

@@ -43,6 +43,16 @@ export class Region {
     this.text = Buffer.from(buffer);
     regions.push(this);
   }
+
+  /**
+   * The address of the bytes [start, start + length). Whoever passes a part of a region to the kernel asks here: beyond its end
+   * is other memory, and nobody would notice.
+   */
+  at(start: number, length: number): number {
+    if (!(start >= 0 && length >= 0 && start + length <= this.length))
+      throw new RangeError(`not in the region: start=${start} length=${length} of ${this.length}`);
+    return this.address + start;
+  }
 }
 
 /** The region in which so many bytes at an address lie; null where they are not ours. For who checks what others pass on. */

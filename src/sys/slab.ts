@@ -35,6 +35,8 @@ export class Slab {
 
   /** The `length` bytes that a read has put at `address`. */
   take(length: number): Buffer {
+    if (!(length >= 0 && this.used + length <= this.bytes.length))
+      throw new RangeError(`not in the slab: start=${this.used} length=${length} of ${this.bytes.length}`);
     return length < LONG_BYTES ? copyBytes(this.bytes, this.used, length) : this.slice(length);
   }
 
