@@ -328,6 +328,23 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
       });
       assert.match(server.output, /WARNING\tset\(\) has no effect after start/);
     });
+
+    test('tells once of each setting that has no effect, however many processes there are', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum, hook_flags: 1, http_compression: true, http_parse_post: false },
+        setup: ({ server, swoole }) => {
+          server.on('receive', (server, fd, _reactor, data) => server.send(fd, data));
+          const port = server.listen('127.0.0.1', 0, swoole.SWOOLE_SOCK_TCP);
+          if (port !== false) port.set({ open_http_protocol: true });
+        },
+      });
+      using client = await Client.connect(server.port);
+      await client.write('x');
+      await client.read(1);
+      const told = [...server.output.matchAll(/NOTICE\tThe setting "(\w+)" has no effect: /g)].map(([, key]) => key);
+      assert.deepEqual(told.sort(), ['hook_flags', 'http_compression', 'open_http_protocol']);
+    });
   });
 }
 
