@@ -1,4 +1,6 @@
-import type { AnyCallback, PortCallback, PortObjectCallback } from './callbacks/events.ts';
+import type { PortObjectEvents } from './callbacks/event-objects.ts';
+import type { AnyCallback, PortEvents } from './callbacks/events.ts';
+import type { CallbackOf, EventName, NameOf, ObjectCallbackOf } from './callbacks/on.ts';
 import { registerForPort } from './callbacks/register.ts';
 import { ConnectionList } from './connection-list.ts';
 import { ListenSocket } from './listen-socket.ts';
@@ -49,10 +51,11 @@ export class Port<Self = object> {
   }
 
   /** Registers a callback for an event of this port: connect, receive, close, packet, bufferFull, bufferEmpty. */
-  on<Name extends string>(event: Name, callback: PortCallback<Self, Name>): boolean;
-  on<Name extends string>(event: Name, callback: PortObjectCallback<Self, Name>): boolean;
-  on(event: string, callback: AnyCallback): boolean {
-    return registerForPort(this.#script, this.#state, event, callback);
+  on<
+    Name extends string = NameOf<PortEvents<Self>>,
+    Callback extends ObjectCallbackOf<PortObjectEvents<Self>, Name> = never,
+  >(event: EventName<PortEvents<Self>, Name>, callback: CallbackOf<PortEvents<Self>, Name> | Callback): boolean {
+    return registerForPort(this.#script, this.#state, event, callback as AnyCallback);
   }
 
   getCallback(event: string): AnyCallback | null {

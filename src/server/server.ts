@@ -4,14 +4,14 @@ import { Event } from '../loop/event.ts';
 import { Timer } from '../loop/timer.ts';
 import { WORD_MANAGER_PID, WORD_MASTER_PID } from '../shm/segment.ts';
 import { readStats, type Stats } from '../shm/stats.ts';
+import type { ObjectEvents } from './callbacks/event-objects.ts';
 import type {
   AnyCallback,
   Events as EventsOf,
   PortEvents as PortEventsOf,
-  ServerCallback,
   ServerEvents as ServerEventsOf,
-  ServerObjectCallback,
 } from './callbacks/events.ts';
+import type { CallbackOf, EventName, NameOf, ObjectCallbackOf } from './callbacks/on.ts';
 import { registerForServer } from './callbacks/register.ts';
 import { ConnectionList } from './connection-list.ts';
 import { type ClientInfo, clientInfo } from './connections/client-info.ts';
@@ -88,10 +88,11 @@ export class Server {
   }
 
   /** Registers the callback of an event, in place of an earlier one. The name may be written in any case. */
-  on<Name extends string>(event: Name, callback: ServerCallback<this, Name>): boolean;
-  on<Name extends string>(event: Name, callback: ServerObjectCallback<this, Name>): boolean;
-  on(event: string, callback: AnyCallback): boolean {
-    return registerForServer(this.#state.script, event, callback);
+  on<Name extends string = NameOf<EventsOf<this>>, Callback extends ObjectCallbackOf<ObjectEvents<this>, Name> = never>(
+    event: EventName<EventsOf<this>, Name>,
+    callback: CallbackOf<EventsOf<this>, Name> | Callback,
+  ): boolean {
+    return registerForServer(this.#state.script, event, callback as AnyCallback);
   }
 
   /** The callback registered for an event, or null. */

@@ -2,29 +2,22 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runScript } from '../support/server.ts';
 
+const CLASS = new URL('../support/question-server.ts', import.meta.url).href;
 const INTERNAL = new URL('../../src/server/internal.ts', import.meta.url).href;
 
 test('a subclass has events of its own, which its ports ask for as every port does', async () => {
   const run = await runScript(
     async ({ swoole, report, args }) => {
-      const { addEvents, stateOf } = (await import(args.internal)) as typeof import('../../src/server/internal.ts');
-      class QuestionServer extends swoole.Server {
-        constructor() {
-          super('127.0.0.1');
-          addEvents(this, { question: { of: 'port', needs: 'questions' }, silence: { of: 'server' } });
-        }
-      }
-      const server = new QuestionServer();
+      const { QuestionServer } = (await import(args.class)) as typeof import('../support/question-server.ts');
+      const { stateOf } = (await import(args.internal)) as typeof import('../../src/server/internal.ts');
+      const server = new QuestionServer('127.0.0.1');
       const port = server.listen('127.0.0.1', 0, swoole.SWOOLE_SOCK_TCP);
       if (port === false) throw new Error('no port');
-      for (const each of stateOf(server).script.ports) {
-        each.speaker = {
-          protocol: 'questions',
-          open: () => {
-            throw new Error('nobody connects');
-          },
-        };
-      }
+      const open = (): never => {
+        throw new Error('nobody connects');
+      };
+      for (const each of stateOf(server).script.ports) each.speaker = { protocol: 'questions', open };
+
       const start = async (): Promise<void> => {
         try {
           report('start', { answer: await server.start() });
@@ -33,8 +26,8 @@ test('a subclass has events of its own, which its ports ask for as every port do
           report('start', { code, message, key });
         }
       };
-      const on = (name: string): boolean => server.on(name as 'start', () => void server.shutdown());
-      const onPort = (name: string): boolean => port.on(name as 'receive', () => {});
+      const on = (name: string): boolean => server.on(name, () => void server.shutdown());
+      const onPort = (name: string): boolean => port.on(name, () => {});
       report('on', { known: [on('silence'), on('start'), onPort('silence'), on('answer')] });
       await start();
       report('on', { known: [onPort('Question')] });
@@ -42,7 +35,7 @@ test('a subclass has events of its own, which its ports ask for as every port do
       report('on', { known: [on('QUESTION')] });
       await start();
     },
-    { internal: INTERNAL },
+    { class: CLASS, internal: INTERNAL },
   );
   assert.deepEqual(
     run.events('on').map(({ known }) => known),

@@ -118,3 +118,5 @@ export interface PortObjectEvents<Self> {
   close: (server: Self, event: Event<null>) => unknown;
   packet: (server: Self, packet: Packet) => unknown;
 }
+
+export interface ObjectEvents<Self> extends ServerObjectEvents<Self>, PortObjectEvents<Self> {}

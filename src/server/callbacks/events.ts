@@ -1,4 +1,4 @@
-import type { PacketInfo, PortObjectEvents, ServerObjectEvents } from './event-objects.ts';
+import type { PacketInfo } from './event-objects.ts';
 
 /** The events of a server, with their callbacks. Names are written as here or in any other case. */
 export interface ServerEvents<Self> {
@@ -46,19 +46,6 @@ export interface PortEvents<Self> {
 }
 
 export interface Events<Self> extends ServerEvents<Self>, PortEvents<Self> {}
-
-type ByLowerName<Map> = { [Name in keyof Map as Lowercase<Name & string>]: Map[Name] };
-/** The callback of an event by its name in any case; never for a name that is no event. */
-export type CallbackOf<Map, Name extends string> =
-  Lowercase<Name> extends keyof ByLowerName<Map> ? ByLowerName<Map>[Lowercase<Name>] : never;
-
-export type ServerCallback<Self, Name extends string> = CallbackOf<Events<Self>, Name>;
-export type ServerObjectCallback<Self, Name extends string> = CallbackOf<
-  ServerObjectEvents<Self> & PortObjectEvents<Self>,
-  Name
->;
-export type PortCallback<Self, Name extends string> = CallbackOf<PortEvents<Self>, Name>;
-export type PortObjectCallback<Self, Name extends string> = CallbackOf<PortObjectEvents<Self>, Name>;
 
 /** A registered callback whose event is known by where it is kept. */
 export type AnyCallback = (...args: never[]) => unknown;
