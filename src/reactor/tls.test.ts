@@ -401,7 +401,7 @@ describe('what goes out through TLS', () => {
     assert.deepEqual(told, [true]);
   });
 
-  it('is followed by what the session itself has to say', () => {
+  it('waits behind a reader who asks for new keys meanwhile', () => {
     const stage = tlsStage();
     const { client, served } = connect(stage);
     stage.send(served, bytesOf(300_000));
@@ -412,7 +412,20 @@ describe('what goes out through TLS', () => {
     talk(stage, client);
     assertBytes(client.received, Buffer.concat([bytesOf(300_000), Buffer.from('behind')]));
     assert.equal(client.broken, '');
+  });
+
+  it('is given up when the peer breaks the rules while it waits', () => {
+    const stage = tlsStage();
+    const { client, served } = connect(stage);
+    stage.send(served, bytesOf(300_000));
+    stage.settle();
+    client.client.send('no record');
+    stage.settle();
+    assert.equal(served.closes, 1);
     assert.equal(stage.table.words[served.connection.base + QUEUED_BYTES], 0);
+    client.client.close();
+    stage.pass(1000);
+    stage.assertClean();
   });
 
   it('may be a file', () => {
