@@ -325,7 +325,10 @@ export class Output {
     if (output.length === 1) this.files.wait(connection);
   }
 
-  /** Tells when everything sent so far is with the kernel (true), or that it never will be (false). */
+  /**
+   * Tells when everything sent so far is with the kernel (true), or that it never will be (false). That is told in the
+   * middle of the output, so `done` may take note of it (a promise does), and not act.
+   */
   whenSent(connection: Connection, done: (sent: boolean) => void): void {
     if (connection.run !== -1) this.flush();
     if (!this.canQueue(connection)) done(false);

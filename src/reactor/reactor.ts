@@ -385,7 +385,10 @@ export class Reactor {
     this.output.sendFile(connection, path, offset, length);
   }
 
-  /** Tells when everything sent so far is with the kernel (true), or that it never will be (false). */
+  /**
+   * Tells when everything sent so far is with the kernel (true), or that it never will be (false). That is told in the
+   * middle of the output, so `done` may take note of it (a promise does), and not act.
+   */
   whenSent(connection: Connection, done: (sent: boolean) => void): void {
     this.output.whenSent(connection, done);
   }

@@ -86,6 +86,8 @@ export abstract class Stream extends Source {
   gone = false;
   /** send() has found no room: whoever frees some tells of it. */
   noSpace = false;
+  /** fail() was called, or a reset came. */
+  broken = false;
   /** SO_LINGER with a time of 0: close() sends RST. */
   resetsOnClose = false;
 
@@ -231,6 +233,7 @@ export class TcpStream extends Stream {
   fail(error: number): void {
     if (this.over) return;
     this.over = true;
+    this.broken = true;
     this.error = error;
     // SIOCOUTQ goes on counting what will never arrive.
     this.lost = this.outgoing.length;
@@ -374,6 +377,7 @@ export class UnixStream extends Stream {
   }
 
   fail(error: number): void {
+    this.broken = true;
     this.error = error;
     this.inputEnded = true;
     this.outputEnded = true;

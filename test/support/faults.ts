@@ -85,6 +85,7 @@ export interface FaultRates {
 export class RandomFaults implements Faults {
   private readonly random: Prng;
   private readonly rates: FaultRates;
+  private readonly lasting = new Map<Call, Fault>();
   /** Nothing goes wrong any more. */
   off = false;
 
@@ -95,6 +96,17 @@ export class RandomFaults implements Faults {
 
   next(call: Call): Fault {
     if (this.off) return NONE;
+    const { random } = this;
+    // What fails often fails again at once.
+    const last = this.lasting.get(call);
+    if (last !== undefined && random.int(3) !== 0) return last;
+    const fault = this.roll(call);
+    if (fault.error === 0 || fault.most === 0 || random.int(2) === 0) this.lasting.delete(call);
+    else this.lasting.set(call, fault);
+    return fault;
+  }
+
+  private roll(call: Call): Fault {
     const { random, rates } = this;
     const at = random.next();
     const ofConnection = call === 'recv' || call === 'send' || call === 'sendfile';

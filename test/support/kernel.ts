@@ -468,7 +468,7 @@ export class Client {
   private readonly all = new Bytes();
   /** The server has closed, or sent its last byte. */
   ended = false;
-  /** How the connection failed, or 0. */
+  /** How a call has failed last, or 0. There may still be something to read. */
   error = 0;
 
   constructor(stream: Stream, server: Stream) {
@@ -495,11 +495,14 @@ export class Client {
   /** Reads so many bytes at most; answers how many came. */
   read(most = Number.POSITIVE_INFINITY): number {
     let total = 0;
-    while (total < most && !this.ended && this.error === 0) {
+    while (total < most && !this.ended) {
       const result = this.stream.receive(most - total, false);
       if (result === -EAGAIN) break;
-      if (typeof result === 'number') this.error = -result;
-      else if (result.length === 0) this.ended = true;
+      if (typeof result === 'number') {
+        this.error = -result;
+        break;
+      }
+      if (result.length === 0) this.ended = true;
       else {
         this.all.push(result);
         total += result.length;

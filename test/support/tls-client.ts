@@ -102,7 +102,8 @@ export class TlsClient {
   /** Asks the server for new keys. */
   askForKeys(): void {
     updateKey(this.ssl, KEY_UPDATE_REQUESTED);
-    this.send('k');
+    this.lib.handshake(this.ssl);
+    this.pump(0);
   }
 
   /** Says that nothing follows. */
@@ -159,8 +160,8 @@ export class TlsClient {
       if (count <= 0) break;
       this.unsent.push(memory.u8.subarray(0, count));
     }
-    const count = this.client.send(this.unsent.peek(this.unsent.length));
-    this.unsent.take(count);
+    if (this.unsent.length === 0) return;
+    this.unsent.take(this.client.send(this.unsent.peek(this.unsent.length)));
   }
 
   free(): void {
