@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Stage, type StageOptions } from '../../test/support/reactor.ts';
+import { TlsClient, tlsConfig } from '../../test/support/tls-client.ts';
 import { SWOOLE_SOCK_UDP } from '../constants.ts';
 import { SEND } from '../shm/messages.ts';
 import type { Message } from '../shm/ring.ts';
@@ -137,6 +138,28 @@ describe('a reactor counts', () => {
     stage.settle();
     client.read();
     assert.equal(client.received.toString(), 'yz!');
+    assert.deepEqual(stage.kernel.script.left, []);
+  });
+
+  it('the same through TLS, and handshakes that come to nothing', () => {
+    const stage = new Stage({ ports: [{ tls: tlsConfig() }] });
+    const [{ listener }] = stage.ports;
+    const stranger = stage.kernel.connect(listener);
+    stranger.send('GET / HTTP/1.1\r\n\r\n');
+    stage.settle();
+    assert.deepEqual(counted(stage), { handshake_error_count: 1 });
+    const client = new TlsClient(stage.kernel.connect(listener));
+    for (let i = 0; i < 5; i++) {
+      stage.settle();
+      client.pump();
+    }
+    const [served] = stage.receiver.served;
+    stage.kernel.script.fail('send', EINTR, EAGAIN);
+    stage.send(served, 'x');
+    stage.settle();
+    client.pump();
+    assert.deepEqual(counted(stage), { handshake_error_count: 1, send_retry_count: 1, send_wait_count: 1 });
+    assert.equal(client.received.toString(), 'x');
     assert.deepEqual(stage.kernel.script.left, []);
   });
 

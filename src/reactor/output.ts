@@ -187,7 +187,8 @@ export class Output {
       }
       interrupted = error !== EAGAIN;
     }
-    this.host.counters.add(interrupted ? SENDS_RETRIED : SENDS_WAITED, 1);
+    // Else it is counted that the transport keeps a part.
+    if (connection.output === null) this.host.counters.add(interrupted ? SENDS_RETRIED : SENDS_WAITED, 1);
     this.queue(connection, bytes, rest, start + length - rest);
     // The kernel announces room only where it has refused for lack of it.
     if (interrupted && connection.output !== null) this.write(connection);
@@ -284,7 +285,10 @@ export class Output {
 
   /** A transport keeps what the socket has refused: there is something to write, also when the queue is empty. */
   waits(connection: Connection, error: number): void {
-    if (connection.output === null) this.begin(connection);
+    if (connection.output === null) {
+      this.begin(connection);
+      if (error === EAGAIN) this.host.counters.add(SENDS_WAITED, 1);
+    }
     this.isFull(connection, error);
   }
 

@@ -6,7 +6,7 @@
  */
 import { SWOOLE_LOG_NOTICE, SWOOLE_LOG_WARNING } from '../constants.ts';
 import { type ConnectionTable, F64_SEND_TIME, QUEUED_BYTES } from '../shm/connections.ts';
-import { REKEYS_REFUSED } from '../shm/counters.ts';
+import { RECEIVES_RETRIED, REKEYS_REFUSED, SENDS_RETRIED } from '../shm/counters.ts';
 import type { LaneCounters } from '../shm/lanes.ts';
 import { EAGAIN, EINTR, ENOBUFS, EPIPE, EPROTO, MSG_NOSIGNAL } from '../sys/constants.ts';
 import type { Kernel } from '../sys/kernel.ts';
@@ -293,8 +293,9 @@ class TlsSession implements Transport {
       const count = kernel.sendBytes(fd, this.unsent, length, MSG_NOSIGNAL);
       if (count === -1) {
         const error = kernel.errno();
-        if (error === EINTR) continue;
-        return -error;
+        if (error !== EINTR) return -error;
+        host.counters.add(SENDS_RETRIED, 1);
+        continue;
       }
       table.words[this.connection.base + QUEUED_BYTES] -= count;
       table.numbers[this.connection.numberBase + F64_SEND_TIME] = host.now / 1000;
@@ -354,6 +355,7 @@ class TlsSession implements Transport {
     let count = kernel.send(fd, sealed.at(0, length), length, MSG_NOSIGNAL);
     let error = count === -1 ? kernel.errno() : EAGAIN;
     while (error === EINTR) {
+      this.engine.host.counters.add(SENDS_RETRIED, 1);
       count = kernel.send(fd, sealed.at(0, length), length, MSG_NOSIGNAL);
       error = count === -1 ? kernel.errno() : EAGAIN;
     }
@@ -419,6 +421,7 @@ class TlsSession implements Transport {
     if (count === 0) return END;
     const error = kernel.errno();
     this.more = error === EINTR;
+    if (this.more) this.engine.host.counters.add(RECEIVES_RETRIED, 1);
     this.dry = error === EAGAIN;
     return error === EINTR ? AGAIN : -error;
   }
