@@ -10,8 +10,11 @@ import type { NormalisedSettings, PortSettings } from './settings/settings.ts';
 import type { ServerState } from './state/running.ts';
 import type { Script } from './state/script.ts';
 
-/** A listening port of a server. Made by `server.listen()`; the server's own is `server.ports[0]`. */
-export class Port<Self = object> {
+/**
+ * A listening port of a server. Made by `server.listen()`; the server's own is `server.ports[0]`. Its callbacks are `Rows`:
+ * a class that extends Server may have more of them.
+ */
+export class Port<Self = object, Rows = PortEvents<Self>> {
   /** The address; of a Unix socket the path. */
   readonly host: string;
   /** The port number; where 0 was asked for, the one that the kernel gave. 0 for Unix sockets. */
@@ -51,10 +54,10 @@ export class Port<Self = object> {
   }
 
   /** Registers a callback for an event of this port: connect, receive, close, packet, bufferFull, bufferEmpty. */
-  on<
-    Name extends string = NameOf<PortEvents<Self>>,
-    Callback extends ObjectCallbackOf<PortObjectEvents<Self>, Name> = never,
-  >(event: EventName<PortEvents<Self>, Name>, callback: CallbackOf<PortEvents<Self>, Name> | Callback): boolean {
+  on<Name extends string = NameOf<Rows>, Callback extends ObjectCallbackOf<PortObjectEvents<Self>, Name> = never>(
+    event: EventName<Rows, Name>,
+    callback: CallbackOf<Rows, Name> | Callback,
+  ): boolean {
     return registerForPort(this.#script, this.#state, event, callback as AnyCallback);
   }
 

@@ -80,6 +80,11 @@ questions.on('silence', (server) => server.asked);
 questions.on('receive', (server, fd, reactorId, data) => server.asked.push(data.toString()));
 questions.on('receive', (server, event: { fd: number }) => server.asked[event.fd]);
 questions.on(name, () => {});
+const further = questions.listen('::1', 0, 1);
+if (further !== false) {
+  further.on('Question', (server, { text }, fd) => server.asked[fd] === text);
+  further.on('close', (server, fd) => server.asked[fd]);
+}
 const asBase: Base = questions;
 class Quiz extends QuestionServer { points = 0; }
 new Quiz('::1').on('question', (quiz, { text }) => { quiz.points = text.length; });
@@ -111,6 +116,11 @@ const WRONG: [line: string, at: string, says: RegExp][] = [
   [`port.on('recieve', (server, fd) => server.close(fd));`, `'recieve'`, /did you mean receive\?/],
   [`port.on('start', (server) => server);`, `'start'`, /"bufferEmpty" \| .*"packet" \| "receive"'/],
   [`questions.on('quesiton', (server, { text }) => server.asked.push(text));`, `'quesiton'`, /did you mean question\?/],
+  [
+    `further !== false && further.on('quesiton', (server, { text }) => server.asked.push(text));`,
+    `'quesiton'`,
+    /mean question\?/,
+  ],
   [`questions.on('recieve', (server, fd) => server.asked[fd]);`, `'recieve'`, /did you mean receive\?/],
   [
     `questions.on('start', (server: string) => server);`,
