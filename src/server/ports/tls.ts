@@ -1,12 +1,16 @@
 /** TLS of the ports, from what the user has set to what reactors are told. */
 import { randomBytes } from 'node:crypto';
 import { accessSync, constants } from 'node:fs';
-import { resolve } from 'node:path';
 import { TswooleError } from '../../errors.ts';
 import { thisProcess } from '../../process/this-process.ts';
 import type { TlsConfig } from '../../reactor/tls-context.ts';
 import { TICKET_KEY_BYTES } from '../../sys/openssl.ts';
-import { type NormalisedSettings, type ResolvedSslSettings, tlsFilesOf } from '../settings/settings.ts';
+import {
+  type NormalisedSettings,
+  type ResolvedSslSettings,
+  tlsFilesOf,
+  withAbsolutePaths,
+} from '../settings/settings.ts';
 import { bootRecord } from '../state/boot-record.ts';
 import type { Script } from '../state/script.ts';
 import type { TlsBasis } from './tls-basis.ts';
@@ -20,21 +24,8 @@ export function tlsBasis({ ports }: Script): TlsBasis | null {
 
 /** What a reactor must know of a TLS port. */
 export function tlsConfig(settings: ResolvedSslSettings, { directory, ticketKeys }: TlsBasis): TlsConfig {
-  const absolute = (file: string | null): string | null => (file === null ? null : resolve(directory, file));
   return {
-    ...settings,
-    certFile: absolute(settings.certFile),
-    keyFile: absolute(settings.keyFile),
-    dhparam: absolute(settings.dhparam),
-    clientCertFile: absolute(settings.clientCertFile),
-    caFile: absolute(settings.caFile),
-    caPath: absolute(settings.caPath),
-    sniCertificates: new Map(
-      [...settings.sniCertificates].map(([host, { certFile, keyFile }]) => [
-        host,
-        { certFile: resolve(directory, certFile), keyFile: resolve(directory, keyFile) },
-      ]),
-    ),
+    ...withAbsolutePaths(settings, directory),
     applicationProtocols: ['http/1.1'],
     ticketKeys: Uint8Array.from(Buffer.from(ticketKeys, 'base64')),
   };

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { KNOWN_SETTINGS } from './known.ts';
 
@@ -87,4 +88,26 @@ describe('the table of settings', () => {
       if ('min' in type) assert.ok(type.min < type.max, name);
     }
   });
+
+  it('is where code learns their names: elsewhere it goes by what they have become', () => {
+    const root = new URL('../../', import.meta.url);
+    // Counters of stats() that are called as settings are, and the one setting of a Process.
+    const others = ['shm/stats.ts: worker_num', 'shm/stats.ts: task_worker_num', 'child/process.ts: enable_coroutine'];
+    const found = new Set<string>();
+    for (const path of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
+      if (!path.endsWith('.ts') || path.endsWith('.test.ts') || path.startsWith('server/settings/')) continue;
+      for (const [name] of codeOf(readFileSync(new URL(path, root), 'utf8')).matchAll(/\b[a-z0-9]+_\w+/g)) {
+        if (KNOWN_SETTINGS.has(name)) found.add(`${path}: ${name}`);
+      }
+    }
+    assert.deepEqual([...found].sort(), others.sort());
+  });
 });
+
+/** Without comments, and without strings: messages may name settings. */
+function codeOf(text: string): string {
+  return text
+    .replace(/\/\*[\s\S]*?\*\//g, '')
+    .replace(/'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`/g, "''")
+    .replace(/\/\/.*$/gm, '');
+}

@@ -34,7 +34,7 @@ export { resolveLog } from './log.ts';
 export type { SniCertificate } from './row.ts';
 export { maySendYield } from './send-yield.ts';
 export { settledValues } from './settled.ts';
-export { type TlsPortSlice as ResolvedSslSettings, tlsFilesOf } from './tls.ts';
+export { type TlsPortSlice as ResolvedSslSettings, tlsFilesOf, withAbsolutePaths } from './tls.ts';
 
 export interface ResolvedPortSettings extends ListenPortSlice, FramingPortSlice, HttpPortSlice, WebsocketPortSlice {
   reactor: ReactorPortSettings;

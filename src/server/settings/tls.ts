@@ -1,4 +1,5 @@
 /** TLS of ports made with SWOOLE_SSL; on other ports these settings do nothing. */
+import { resolve } from 'node:path';
 import type { TlsConfig } from '../../reactor/tls-context.ts';
 import {
   CERTIFICATES,
@@ -94,6 +95,26 @@ function resolveSniCertificates(
 ): Map<string, { certFile: string; keyFile: string }> {
   const entries = Object.entries(certificates);
   return new Map(entries.map(([host, pair]) => [host, { certFile: pair.ssl_cert_file, keyFile: pair.ssl_key_file }]));
+}
+
+/** Files are read again after the process may have changed its directory. */
+export function withAbsolutePaths(tls: TlsPortSlice, directory: string): TlsPortSlice {
+  const absolute = (file: string | null): string | null => (file === null ? null : resolve(directory, file));
+  return {
+    ...tls,
+    certFile: absolute(tls.certFile),
+    keyFile: absolute(tls.keyFile),
+    dhparam: absolute(tls.dhparam),
+    clientCertFile: absolute(tls.clientCertFile),
+    caFile: absolute(tls.caFile),
+    caPath: absolute(tls.caPath),
+    sniCertificates: new Map(
+      [...tls.sniCertificates].map(([host, { certFile, keyFile }]) => [
+        host,
+        { certFile: resolve(directory, certFile), keyFile: resolve(directory, keyFile) },
+      ]),
+    ),
+  };
 }
 
 const FILES = [
