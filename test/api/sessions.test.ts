@@ -20,14 +20,21 @@ function startCounting(mode: number, settings: ServerSettings, keeps = true): Pr
       server.on('close', (_server, fd) => report('callback close', { fd }));
       stateOf(server).script.ports[0].speaker = {
         protocol: 'numbered lines',
+        framings: [{ kind: 'length', type: 'n', lengthOffset: 0, bodyOffset: 2, max: 1000 }],
         open: (peer, context) => {
           let { lines, ballast } = (context ?? { lines: 0, ballast: '' }) as { lines: number; ballast: string };
           report('open', { fd: peer.fd, lines });
           return {
             receive: (data) => {
-              const line = data.toString().trim();
+              const line = data
+                .toString()
+                .replace(/^.*\.\./s, '')
+                .trim();
               if (line === 'throw') throw new Error('as the test wants');
               if (line === 'close') peer.close(false);
+              else if (line === 'switch') peer.cutBy(1);
+              else if (line === 'back') peer.cutBy(0);
+              else if (line === 'nowhere') peer.cutBy(2);
               else if (line.startsWith('ballast ')) ballast = 'x'.repeat(Number(line.slice(8)));
               peer.send(`${++lines} ${ballast.length}\n`);
             },
@@ -75,6 +82,31 @@ for (const { name, mode } of SUBJECTS) {
       assert.equal((await client.readAll()).length, 0);
       await server.waitForOutput(/receive of the session of connection \d+ failed: Error: as the test wants/);
       assert.equal(await ask(other, 'two'), '2 0');
+    });
+
+    test('switches the framing of its connection, and of no other, with all that the client sends behind', async () => {
+      await using server = await startCounting(mode, { worker_num: 1 });
+      using client = await Client.connect(server.port);
+      using other = await Client.connect(server.port);
+      assert.equal(await ask(client, 'switch'), '1 0');
+      const packed = (line: string): Buffer => Buffer.concat([Buffer.of(0, line.length), Buffer.from(line)]);
+      const back = packed('..back');
+      await client.write(Buffer.concat([packed('a\nb'), packed('c\n'), back.subarray(0, 3)]));
+      assert.equal((await client.readUntil('\n')).toString(), '2 0\n');
+      assert.equal((await client.readUntil('\n')).toString(), '3 0\n');
+      assert.equal(await ask(other, 'one'), '1 0');
+      await client.write(back.subarray(3));
+      assert.equal((await client.readUntil('\n')).toString(), '4 0\n');
+      assert.equal(await ask(client, 'a line'), '5 0');
+    });
+
+    test('that switches to what there is not ends its own connection only', async () => {
+      await using server = await startCounting(mode, { worker_num: 1 });
+      using client = await Client.connect(server.port);
+      using other = await Client.connect(server.port);
+      await client.write('nowhere\n');
+      assert.equal((await client.readAll()).length, 0);
+      assert.equal(await ask(other, 'one'), '1 0');
     });
 
     test('can close', async () => {

@@ -16,7 +16,7 @@ test('a subclass has events of its own, which its ports ask for as every port do
       const open = (): never => {
         throw new Error('nobody connects');
       };
-      for (const each of stateOf(server).script.ports) each.speaker = { protocol: 'questions', open };
+      for (const each of stateOf(server).script.ports) each.speaker = { protocol: 'questions', framings: [], open };
 
       const start = async (): Promise<void> => {
         try {

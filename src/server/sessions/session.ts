@@ -1,5 +1,7 @@
 /** A protocol that is spoken on a port in place of its receive callback, and what the protocol is given. */
 
+import type { FramingConfig } from '../../protocol/framer.ts';
+
 /** One connection, as a protocol sees it. */
 export interface Peer {
   /** Its session id, as users know it. */
@@ -10,9 +12,16 @@ export interface Peer {
   send(data: string | Uint8Array): boolean;
   /** As `server.close()`. */
   close(reset: boolean): boolean;
+  /**
+   * From the next package on the connection is cut by this one of the speaker's framings, or by the port's own (0). To be
+   * called before the answer is sent that tells the client so, as at an upgrade.
+   */
+  cutBy(framing: number): void;
 }
 
 export interface Speaker {
+  /** What its connections may switch to, from number 1 on. */
+  readonly framings: readonly FramingConfig[];
   /** Its name: the events that need it take what the protocol makes of the bytes. */
   readonly protocol: string;
   /**

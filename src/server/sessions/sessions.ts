@@ -136,4 +136,13 @@ class ConnectionPeer implements Peer {
   close(reset: boolean): boolean {
     return this.isThere && closeSlot(this.closer, this.slot, this.serial, reset);
   }
+
+  cutBy(framing: number): void {
+    const { script, runtime } = this.closer;
+    const count = script.ports[this.port].speaker?.framings.length ?? 0;
+    // The reactor would end over another number, and the server with it.
+    if (!(Number.isInteger(framing) && framing >= 0 && framing <= count))
+      throw new RangeError(`no such framing of the protocol: framing=${framing} of ${count}`);
+    runtime.connections.switchProtocol(this.slot, this.serial, framing);
+  }
 }

@@ -97,7 +97,7 @@ export function reactorPorts({ script, portSettings, tls }: Plan): ReactorPort[]
       listener: port.fd,
       socketType: port.type,
       framing: settings.framing.kind === 'http' || isDatagram(port.type) ? { kind: 'raw' } : settings.framing,
-      otherFramings: [],
+      otherFramings: port.speaker?.framings ?? [],
       ...settings.reactor,
       tls: port.ssl && tls !== null ? tlsConfig(settings.ssl, tls) : null,
     };
