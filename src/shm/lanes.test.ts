@@ -12,14 +12,15 @@ import {
   TASKS_HELD,
   TASKS_LOST,
 } from './counters.ts';
-import { endLife, endsWord, highSlotNumber, LaneCounters } from './lanes.ts';
+import { endLife, endsWord, highSlotNumber, LaneCounters, sumLanes } from './lanes.ts';
 import { LANE_BYTES, RARE_BYTES } from './layout.ts';
 
 describe('the rows of the counters', () => {
   it('have a number, a name and a sentence each, which no other has', () => {
     for (const field of ['id', 'label'] as const)
       assert.equal(new Set(COUNTERS.map((counter) => counter[field])).size, COUNTERS.length, field);
-    for (const { label, unit, help } of COUNTERS) {
+    for (const { id, kind, label, unit, help } of COUNTERS) {
+      assert.ok(kind !== 'life' || Number(id) < FREQUENT_MAX, label);
       assert.match(label, /^[a-z]+(_[a-z]+)+$/);
       assert.ok(unit !== '' && help !== '', label);
     }
@@ -84,5 +85,20 @@ describe('the counters of a lane', () => {
     endLife(segment, 3, parent);
     for (const { id, label, kind } of COUNTERS) assert.equal(own.get(id), kind === 'total' ? 7 : 0, label);
     assert.deepEqual([parent.get(TASKS_LOST), parent.get(TASKS_HELD)], [7, 0]);
+  });
+
+  it('are summed over all lanes, but for those of a life', () => {
+    const segment = smallSegment();
+    const { laneCount } = segment.layout;
+    for (let lane = 0; lane < laneCount; lane += 2)
+      for (const { id } of COUNTERS) new LaneCounters(segment, lane).set(id, lane + Number(id));
+    const lanes = Array.from({ length: laneCount }, (_, lane) => new LaneCounters(segment, lane));
+    for (const own of [-1, 0, 1, 2]) {
+      const sums = sumLanes(segment, own);
+      for (const { id, label, kind } of COUNTERS) {
+        const all = lanes.reduce((sum, lane) => sum + lane.get(id), 0);
+        assert.equal(sums[Number(id)], kind !== 'life' ? all : own === -1 ? 0 : lanes[own].get(id), label);
+      }
+    }
   });
 });

@@ -13,13 +13,15 @@
  *
  * Blocks begin on cache lines of their own. Sums over the lanes are the server's; they survive the processes.
  */
-import { COUNTERS, FREQUENT_MAX, RARE_FIRST, type RareCounter, TASKS_HELD, TASKS_LOST } from './counters.ts';
+import { COUNTERS, FREQUENT_MAX, RARE_FIRST, RARE_MAX, type RareCounter, TASKS_HELD, TASKS_LOST } from './counters.ts';
 import { LANE_BYTES, type Layout, RARE_BYTES } from './layout.ts';
 import type { Segment } from './segment.ts';
 
 const HIGH_SLOT = FREQUENT_MAX;
 const ENDS = FREQUENT_MAX + 1;
 const RARE_USED = FREQUENT_MAX + 2;
+/** All of them are frequent ones. */
+const LIVES = COUNTERS.filter(({ kind }) => kind === 'life').map(({ id }) => Number(id));
 
 function laneBase({ lanesOffset, laneCount }: Layout, lane: number): number {
   if (!(lane >= 0 && lane < laneCount)) throw new RangeError(`lane=${lane} of ${laneCount}`);
@@ -59,7 +61,7 @@ export class LaneCounters {
 
   /** A new process takes the lane: what counts its own life starts again. */
   beginLife(): void {
-    for (const { id, kind } of COUNTERS) if (kind === 'life') this.set(id, 0);
+    for (const id of LIVES) this.set(id, 0);
   }
 }
 
@@ -68,6 +70,20 @@ export function endLife(segment: Segment, lane: number, own: LaneCounters): void
   const dead = new LaneCounters(segment, lane);
   own.add(TASKS_LOST, dead.get(TASKS_HELD));
   for (const { id, kind } of COUNTERS) if (kind === 'gauge' && dead.get(id) !== 0) dead.set(id, 0);
+}
+
+/** All lanes together, by the numbers of the counters; what counts a life is that of one lane, and 0 where that is -1. */
+export function sumLanes({ numbers, layout }: Segment, ownLane: number): Float64Array {
+  const sums = new Float64Array(RARE_FIRST + RARE_MAX);
+  for (let lane = 0; lane < layout.laneCount; lane++) {
+    const base = laneBase(layout, lane);
+    for (let id = 0; id < FREQUENT_MAX; id++) sums[id] += numbers[base + id];
+    if (numbers[base + RARE_USED] === 0) continue;
+    const rareBase = (layout.raresOffset + lane * RARE_BYTES) / 8;
+    for (let place = 0; place < RARE_MAX; place++) sums[RARE_FIRST + place] += numbers[rareBase + place];
+  }
+  for (const id of LIVES) sums[id] = ownLane === -1 ? 0 : numbers[laneBase(layout, ownLane) + id];
+  return sums;
 }
 
 /** The word that tells how many processes of a lane have ended. */

@@ -4,7 +4,7 @@
  */
 import { type MessageQueueStatus, messageQueueStatus } from '../sys/message-queue.ts';
 import { COUNTERS, type Counter, type CounterLabel } from './counters.ts';
-import { LaneCounters } from './lanes.ts';
+import { sumLanes } from './lanes.ts';
 import { workerInbox } from './layout.ts';
 import { ringUse } from './ring.ts';
 import { type Segment, WORD_MAX_FD, WORD_MIN_FD, WORD_TASK_QUEUE } from './segment.ts';
@@ -68,23 +68,18 @@ export const STATS: readonly Omit<Counter, 'id'>[] = [
   ...COUNTERS,
 ];
 
+const FIGURE_LIST: readonly (readonly [label: string, figure: Figure])[] = Object.entries(FIGURES);
+/** A copy of it is a fast object, which one that grows by so many keys is not. */
+const NOTHING = Object.fromEntries(STATS.map(({ label }) => [label, 0])) as Stats;
+
 /** `lane` is that of the process whose own life is asked for; -1: nobody's. */
 export function readStats(segment: Segment, lane: number): Stats {
-  const counted = readCounters(segment, lane);
-  const queue = readTaskQueue(segment, counted);
-  const figures = Object.entries(FIGURES).map(([label, { read }]) => [label, read(segment, counted, queue)]);
-  return { ...(Object.fromEntries(figures) as Record<FigureLabel, number>), ...counted };
-}
-
-function readCounters(segment: Segment, ownLane: number): Counted {
-  const counted: Record<string, number> = {};
-  for (const { label } of COUNTERS) counted[label] = 0;
-  for (let lane = 0; lane < segment.layout.laneCount; lane++) {
-    const counters = new LaneCounters(segment, lane);
-    for (const { id, label, kind } of COUNTERS)
-      if (kind !== 'life' || lane === ownLane) counted[label] += counters.get(id);
-  }
-  return counted as Counted;
+  const stats: Record<string, number> & Stats = { ...NOTHING };
+  const sums = sumLanes(segment, lane);
+  for (const { id, label } of COUNTERS) stats[label] = sums[Number(id)];
+  const queue = readTaskQueue(segment, stats);
+  for (const [label, { read }] of FIGURE_LIST) stats[label] = read(segment, stats, queue);
+  return stats;
 }
 
 function idleAmong(segment: Segment, first: number, count: number): number {
