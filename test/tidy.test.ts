@@ -37,6 +37,8 @@ const LEAF_ARROWS = new Set(['log → constants']);
 /** Here stands what users import. */
 const PUBLIC = new Set(['src/index.ts', 'src/constants.ts']);
 
+const FOLDERS_OF_PROCESS = ['roles', 'life', 'way'].map((name) => `src/process/${name}`);
+
 /** What users hold of a server. Inside of the room nothing needs them: they stand on top of everything. */
 const FACADES = new Set(['server', 'port', 'connection-list', 'listen-socket'].map((name) => `src/server/${name}.ts`));
 
@@ -195,6 +197,18 @@ describe('in src', () => {
     none(
       found.map(({ line }) => line),
       'move it to the floor where it is used, or pass it in (a new room needs a floor in this test)',
+    );
+  });
+
+  it('arrows between the folders of process go one way', () => {
+    const folderOf = (path: string): number => FOLDERS_OF_PROCESS.indexOf(dirname(path));
+    const found = imports.filter(({ path, target }) => {
+      const to = folderOf(target);
+      return to !== -1 && folderOf(path) > to;
+    });
+    none(
+      found.map(({ line }) => line),
+      'roles use life and way, life uses way',
     );
   });
 

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { carriedOptions } from '../process/run-again.ts';
+import { carriedOptions } from '../process/life/run-again.ts';
 import { warn } from './failure.ts';
 import { scriptToRun } from './family.ts';
 import { isReplaying, ownRecord, recordVariable } from './replay.ts';

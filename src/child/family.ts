@@ -2,9 +2,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { TswooleError } from '../errors.ts';
-import { compileCacheVariables } from '../process/compile-cache.ts';
-import { carriedOptions, childDirectory, scriptOf } from '../process/run-again.ts';
-import type { ProcessRecord } from '../process/this-process.ts';
+import { compileCacheVariables } from '../process/life/compile-cache.ts';
+import { carriedOptions, childDirectory, scriptOf } from '../process/life/run-again.ts';
+import type { ProcessRecord } from '../process/life/this-process.ts';
 import { recordVariable } from './replay.ts';
 
 /** How a child has ended. */

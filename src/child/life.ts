@@ -4,8 +4,8 @@
  */
 import { Event } from '../loop/event.ts';
 import { Timer } from '../loop/timer.ts';
-import { isAlive } from '../process/alive.ts';
-import { FIRST_INHERITED_FD } from '../process/inheritance.ts';
+import { isAlive } from '../process/life/alive.ts';
+import { FIRST_INHERITED_FD } from '../process/life/inheritance.ts';
 import { EAGAIN, EINVAL } from '../sys/constants.ts';
 import { becomeStandard, closeOnExec } from '../sys/socket-pair.ts';
 import type { ProcessFailure } from './failure.ts';

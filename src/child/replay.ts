@@ -8,7 +8,7 @@
  * its callback the one that is constructed as the fifth.
  */
 import { isMainThread } from 'node:worker_threads';
-import { PROCESS_VARIABLE, type ProcessRecord, thisProcess } from '../process/this-process.ts';
+import { PROCESS_VARIABLE, type ProcessRecord, thisProcess } from '../process/life/this-process.ts';
 
 /** What start() has to do here. */
 export type Step = 'start' | 'become' | 'pass' | 'nothing';

@@ -1,4 +1,4 @@
-import type { TaskInHand } from './task-in-hand.ts';
+import type { TaskInHand } from './way/task-in-hand.ts';
 
 /**
  * The user's side of a process, as the processes see it: the callbacks, called at the right time. Implemented by the

@@ -1,6 +1,6 @@
 /** A launcher that starts nothing: what master and manager ask of their children, without any. */
 import type { ChildDescription } from '../../src/process/identity.ts';
-import type { Child, ChildEnd, Launcher } from '../../src/process/launcher.ts';
+import type { Child, ChildEnd, Launcher } from '../../src/process/life/launcher.ts';
 
 export interface FakeChild {
   readonly description: ChildDescription;

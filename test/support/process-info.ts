@@ -73,4 +73,4 @@ export function descriptorTargets(pid: number): string[] {
 }
 
 /** True exactly when the process runs; one that has ended but was not waited for yet does not. */
-export { isAlive } from '../../src/process/alive.ts';
+export { isAlive } from '../../src/process/life/alive.ts';

@@ -4,8 +4,8 @@
  */
 import { SWOOLE_PROCESS } from '../../constants.ts';
 import type { Application } from '../../process/application.ts';
-import type { Runtime } from '../../process/runtime.ts';
-import type { TaskInHand } from '../../process/task-in-hand.ts';
+import type { Runtime } from '../../process/way/runtime.ts';
+import type { TaskInHand } from '../../process/way/task-in-hand.ts';
 import {
   F64_RECEIVE_TIME,
   FLAG_CLOSE_DONE,

@@ -5,7 +5,7 @@
 import { SWOOLE_LOG_ERROR } from '../../constants.ts';
 import { describeError } from '../../errors.ts';
 import type { Logger } from '../../log/log.ts';
-import type { Runtime } from '../../process/runtime.ts';
+import type { Runtime } from '../../process/way/runtime.ts';
 import { CALLBACKS_FAILED, CALLBACKS_NOW, CALLBACKS_PEAK } from '../../shm/counters.ts';
 
 export class CallbackRunner {

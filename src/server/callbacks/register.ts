@@ -1,6 +1,6 @@
 /** on(): of a server, whose other events are its own port's, and of a port. */
 
-import { isFirst } from '../../process/this-process.ts';
+import { isFirst } from '../../process/life/this-process.ts';
 import type { PortState } from '../ports/port-state.ts';
 import { type Script, warn } from '../state/script.ts';
 import { checkEventName, unknownEvent } from './callbacks.ts';

@@ -15,8 +15,8 @@ import {
   SWOOLE_PROCESS,
 } from '../../constants.ts';
 import { badArgument } from '../../errors.ts';
-import { rootDirectory } from '../../process/privileges.ts';
-import type { Runtime } from '../../process/runtime.ts';
+import { rootDirectory } from '../../process/roles/privileges.ts';
+import type { Runtime } from '../../process/way/runtime.ts';
 import { FLAG_CLOSE_TAKEN, FLAG_PEER_GONE, FLAGS, OWNER, QUEUED_FILES } from '../../shm/connections.ts';
 import { SENDS_OVERFLOWED } from '../../shm/counters.ts';
 import { isBytes } from '../../sys/memory.ts';

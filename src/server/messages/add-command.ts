@@ -1,4 +1,4 @@
-import { isFirst } from '../../process/this-process.ts';
+import { isFirst } from '../../process/life/this-process.ts';
 import { type Script, warn } from '../state/script.ts';
 import { type CommandCallback, checkCommand } from './command-table.ts';
 

@@ -15,7 +15,7 @@ import {
   SWOOLE_SERVER_COMMAND_TASK_WORKER,
 } from '../../constants.ts';
 import { describeError, describeValue } from '../../errors.ts';
-import type { Runtime } from '../../process/runtime.ts';
+import type { Runtime } from '../../process/way/runtime.ts';
 import { COMMANDS_EXPIRED } from '../../shm/counters.ts';
 import { inboxOfLane, MANAGER_INBOX, MASTER_INBOX, reactorInbox, workerInbox } from '../../shm/layout.ts';
 import { postLetter } from '../../shm/letter.ts';

@@ -3,7 +3,7 @@ import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { SWOOLE_SOCK_TCP6, SWOOLE_SOCK_UDP6 } from '../../constants.ts';
 import { badArgument } from '../../errors.ts';
-import { isFirst } from '../../process/this-process.ts';
+import { isFirst } from '../../process/life/this-process.ts';
 import {
   MCAST_JOIN_GROUP,
   MCAST_JOIN_SOURCE_GROUP,

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { accessSync, constants } from 'node:fs';
 import { TswooleError } from '../../errors.ts';
-import { thisProcess } from '../../process/this-process.ts';
+import { thisProcess } from '../../process/life/this-process.ts';
 import type { TlsConfig } from '../../reactor/tls-context.ts';
 import { TICKET_KEY_BYTES } from '../../sys/openssl.ts';
 import {

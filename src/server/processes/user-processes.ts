@@ -3,8 +3,8 @@
 import { Process, serverSideOf } from '../../child/process.ts';
 import { SWOOLE_LOG_ERROR } from '../../constants.ts';
 import { describeValue, TswooleError } from '../../errors.ts';
-import type { Runtime } from '../../process/runtime.ts';
-import { isFirst } from '../../process/this-process.ts';
+import { isFirst } from '../../process/life/this-process.ts';
+import type { Runtime } from '../../process/way/runtime.ts';
 import { SystemError } from '../../sys/error.ts';
 import { closeDescriptor } from '../../sys/socket.ts';
 import { duplicate } from '../../sys/socket-pair.ts';

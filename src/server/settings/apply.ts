@@ -1,7 +1,7 @@
 /** set(): of a server and of a port. */
 import { SWOOLE_LOG_NOTICE } from '../../constants.ts';
 import { describeValue, TswooleError } from '../../errors.ts';
-import { isFirst } from '../../process/this-process.ts';
+import { isFirst } from '../../process/life/this-process.ts';
 import type { PortState } from '../ports/port-state.ts';
 import { checkSslFiles } from '../ports/tls.ts';
 import { type Script, warn } from '../state/script.ts';

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { SWOOLE_LOG_ERROR } from '../../constants.ts';
-import { FIRST_INHERITED_FD } from '../../process/inheritance.ts';
-import { scriptOf } from '../../process/run-again.ts';
-import { DAEMON_VARIABLE } from '../../process/this-process.ts';
+import { FIRST_INHERITED_FD } from '../../process/life/inheritance.ts';
+import { scriptOf } from '../../process/life/run-again.ts';
+import { DAEMON_VARIABLE } from '../../process/life/this-process.ts';
 import type { DaemonRecord } from '../state/boot-record.ts';
 import type { Script } from '../state/script.ts';
 import { placeOf } from './inherit.ts';

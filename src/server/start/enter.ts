@@ -3,9 +3,9 @@
 import { joinServer } from '../../child/server-part.ts';
 import { SWOOLE_IPC_UNSOCK, SWOOLE_PROCESS } from '../../constants.ts';
 import type { Identity } from '../../process/identity.ts';
-import { Runtime } from '../../process/runtime.ts';
-import { QueueRoute, taskQueueOf } from '../../process/task-queue.ts';
-import { RingRoute, type TaskRoute, TaskSender } from '../../process/task-sender.ts';
+import { Runtime } from '../../process/way/runtime.ts';
+import { QueueRoute, taskQueueOf } from '../../process/way/task-queue.ts';
+import { RingRoute, type TaskRoute, TaskSender } from '../../process/way/task-sender.ts';
 import { RELOADS_REFUSED } from '../../shm/counters.ts';
 import { MANAGER_INBOX, MASTER_INBOX } from '../../shm/layout.ts';
 import { RELOAD, SHUTDOWN } from '../../shm/messages.ts';

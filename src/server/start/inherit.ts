@@ -1,7 +1,7 @@
 /** What a server takes over from the process before it, and leaves to the one behind it: its place, answers and sockets. */
 import { SWOOLE_BASE } from '../../constants.ts';
-import type { Inheritance } from '../../process/inheritance.ts';
-import { isFirst, thisProcess } from '../../process/this-process.ts';
+import type { Inheritance } from '../../process/life/inheritance.ts';
+import { isFirst, thisProcess } from '../../process/life/this-process.ts';
 import { isDatagram } from '../../reactor/port.ts';
 import type { Address, Bound, ListenAttempt } from '../ports/address.ts';
 import { marksOf, pipeDescriptors } from '../processes/user-processes.ts';

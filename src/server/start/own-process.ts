@@ -1,4 +1,4 @@
-import { applyPrivileges } from '../../process/privileges.ts';
+import { applyPrivileges } from '../../process/roles/privileges.ts';
 import type { Member } from '../state/member.ts';
 import { handleSignals } from './signals.ts';
 

@@ -2,8 +2,8 @@
 import { setServers } from 'node:dns';
 import { SWOOLE_ERROR_SERVER_INVALID_CALLBACK, SWOOLE_LOG_WARNING, SWOOLE_PROCESS } from '../../constants.ts';
 import { TswooleError } from '../../errors.ts';
-import type { Runtime } from '../../process/runtime.ts';
-import { isFirst } from '../../process/this-process.ts';
+import { isFirst } from '../../process/life/this-process.ts';
+import type { Runtime } from '../../process/way/runtime.ts';
 import { Dispatcher, deliversEvents } from '../../reactor/dispatch.ts';
 import { isDatagram, isUnix, type ReactorPort } from '../../reactor/port.ts';
 import { cpuCount, raiseFileLimit } from '../../sys/process.ts';

@@ -1,6 +1,6 @@
 import { SWOOLE_ERROR_OPERATION_NOT_SUPPORT } from '../../constants.ts';
-import { BaseWorker } from '../../process/base-worker.ts';
-import { applyPrivileges } from '../../process/privileges.ts';
+import { BaseWorker } from '../../process/roles/base-worker.ts';
+import { applyPrivileges } from '../../process/roles/privileges.ts';
 import { workerLane } from '../../shm/layout.ts';
 import { STATE_RUNNING, STATE_STOPPING, WORD_STATE } from '../../shm/segment.ts';
 import type { Shared } from '../state/member.ts';

@@ -1,8 +1,8 @@
 import { flushCompileCache } from 'node:module';
-import { Manager } from '../../process/manager.ts';
-import { ProcessLauncher } from '../../process/process-launcher.ts';
-import { scriptOf } from '../../process/run-again.ts';
-import type { StartedChild } from '../../process/this-process.ts';
+import { ProcessLauncher } from '../../process/life/process-launcher.ts';
+import { scriptOf } from '../../process/life/run-again.ts';
+import type { StartedChild } from '../../process/life/this-process.ts';
+import { Manager } from '../../process/roles/manager.ts';
 import { MANAGER_LANE, MASTER_INBOX, reactorInbox } from '../../shm/layout.ts';
 import { RELOAD_CERTIFICATES, SHUTDOWN } from '../../shm/messages.ts';
 import { STATE_STOPPING, WORD_MANAGER_PID, WORD_STATE } from '../../shm/segment.ts';

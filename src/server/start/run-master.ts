@@ -1,6 +1,6 @@
-import { Master } from '../../process/master.ts';
-import { ProcessLauncher } from '../../process/process-launcher.ts';
-import { ReactorThreads } from '../../process/reactor-threads.ts';
+import { ProcessLauncher } from '../../process/life/process-launcher.ts';
+import { Master } from '../../process/roles/master.ts';
+import { ReactorThreads } from '../../process/roles/reactor-threads.ts';
 import { RELOADS_REFUSED } from '../../shm/counters.ts';
 import { MASTER_LANE } from '../../shm/layout.ts';
 import { WORD_RELOADING } from '../../shm/segment.ts';

@@ -1,7 +1,7 @@
 import { SWOOLE_IPC_UNSOCK } from '../../constants.ts';
-import { QueueReader, taskQueueOf } from '../../process/task-queue.ts';
-import { TaskWorker } from '../../process/task-worker.ts';
-import type { StartedChild } from '../../process/this-process.ts';
+import type { StartedChild } from '../../process/life/this-process.ts';
+import { TaskWorker } from '../../process/roles/task-worker.ts';
+import { QueueReader, taskQueueOf } from '../../process/way/task-queue.ts';
 import { TASKS_DAMAGED } from '../../shm/counters.ts';
 import type { Shared } from '../state/member.ts';
 import type { Plan } from '../state/plan.ts';

@@ -1,10 +1,10 @@
 import { serverSideOf } from '../../child/process.ts';
 import { SWOOLE_LOG_ERROR } from '../../constants.ts';
 import { describeError } from '../../errors.ts';
-import { InboxWatch } from '../../process/inbox-watch.ts';
-import { Letters } from '../../process/letters.ts';
-import type { StartedChild } from '../../process/this-process.ts';
-import { flushOutbox } from '../../process/worker-life.ts';
+import type { StartedChild } from '../../process/life/this-process.ts';
+import { flushOutbox } from '../../process/life/worker-life.ts';
+import { InboxWatch } from '../../process/way/inbox-watch.ts';
+import { Letters } from '../../process/way/letters.ts';
 import { MANAGER_INBOX, workerInbox } from '../../shm/layout.ts';
 import { Inbox } from '../../shm/mailbox.ts';
 import { REOPEN_LOG, WORKER_READY } from '../../shm/messages.ts';

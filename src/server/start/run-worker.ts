@@ -1,5 +1,5 @@
 import { SWOOLE_BASE, SWOOLE_LOG_ERROR } from '../../constants.ts';
-import type { StartedChild } from '../../process/this-process.ts';
+import type { StartedChild } from '../../process/life/this-process.ts';
 import { keepsWorker } from '../../reactor/dispatch.ts';
 import { STATE_RUNNING, STATE_STARTING, STATE_STOPPING, WORD_MASTER_PID, WORD_STATE } from '../../shm/segment.ts';
 import { closeDescriptor } from '../../sys/socket.ts';
@@ -41,7 +41,7 @@ export async function runWorker(state: ServerState, plan: Plan, shared: Shared, 
 
 /** Each process loads the code of its own role only. */
 async function baseWorkerMaker() {
-  const { BaseWorker } = await import('../../process/base-worker.ts');
+  const { BaseWorker } = await import('../../process/roles/base-worker.ts');
   return (equipped: Equipped) => {
     const { runtime, application, settings } = equipped;
     if (settings.enableReusePort) listenApart(equipped);
@@ -57,7 +57,7 @@ async function baseWorkerMaker() {
 }
 
 async function eventWorkerMaker() {
-  const { EventWorker } = await import('../../process/event-worker.ts');
+  const { EventWorker } = await import('../../process/roles/event-worker.ts');
   return ({ runtime, application, settings }: Equipped) =>
     new EventWorker(runtime, application, settings, keepsWorker(settings.dispatch.mode));
 }

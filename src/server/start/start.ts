@@ -10,9 +10,9 @@ import {
 } from '../../constants.ts';
 import { TswooleError } from '../../errors.ts';
 import { Timer } from '../../loop/timer.ts';
-import { checkLength } from '../../process/inheritance.ts';
-import { discardTaskQueue, taskQueueOf } from '../../process/task-queue.ts';
-import { isFirst, type StartedChild, thisProcess } from '../../process/this-process.ts';
+import { checkLength } from '../../process/life/inheritance.ts';
+import { isFirst, type StartedChild, thisProcess } from '../../process/life/this-process.ts';
+import { discardTaskQueue, taskQueueOf } from '../../process/way/task-queue.ts';
 import { SLOT_REST } from '../../reactor/limits.ts';
 import { Segment, WORD_MASTER_PID, WORD_MIN_FD, WORD_TASK_QUEUE } from '../../shm/segment.ts';
 import { errorText } from '../../sys/error.ts';
@@ -102,7 +102,7 @@ function takeOver(plan: Plan, { inheritance }: StartedChild): Shared {
 
 /** In every process of a daemon. What it prints follows the log to the next file. */
 async function detach(script: Script): Promise<void> {
-  (await import('../../process/run-again.ts')).leaveStartDirectory();
+  (await import('../../process/life/run-again.ts')).leaveStartDirectory();
   script.logger.onOpen = redirectOutput;
 }
 
@@ -120,7 +120,7 @@ async function startFirst(state: ServerState, plan: Plan): Promise<boolean> {
       'a server of several processes cannot start inside a Process: its children run the script from the beginning, and would not come to this place. Start it in a script of its own, as with child_process',
     );
   }
-  const path = alone ? '' : (await import('../../process/run-again.ts')).scriptOf(settings.entryScript);
+  const path = alone ? '' : (await import('../../process/life/run-again.ts')).scriptOf(settings.entryScript);
   if (settings.daemonize && daemonAttempts(script.place) === null) (await import('./daemon.ts')).becomeDaemon(script);
   if (settings.daemonize) await detach(script);
 

@@ -1,5 +1,5 @@
 /** What the first process tells the others of itself: read here, made in start/inherit.ts. */
-import { thisProcess } from '../../process/this-process.ts';
+import { thisProcess } from '../../process/life/this-process.ts';
 import { Segment } from '../../shm/segment.ts';
 import type { ListenAttempt } from '../ports/address.ts';
 import type { TlsBasis } from '../ports/tls-basis.ts';

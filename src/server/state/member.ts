@@ -1,5 +1,5 @@
-import type { Inheritance } from '../../process/inheritance.ts';
-import type { Runtime } from '../../process/runtime.ts';
+import type { Inheritance } from '../../process/life/inheritance.ts';
+import type { Runtime } from '../../process/way/runtime.ts';
 import type { Dispatcher } from '../../reactor/dispatch.ts';
 import type { Segment } from '../../shm/segment.ts';
 import type { CallbackRunner } from '../callbacks/callback-runner.ts';

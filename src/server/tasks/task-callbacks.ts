@@ -1,6 +1,6 @@
 /** Runs the task callback in task workers, and knows which task a call of finish() belongs to. */
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { TaskInHand } from '../../process/task-in-hand.ts';
+import type { TaskInHand } from '../../process/way/task-in-hand.ts';
 import type { CallbackRunner } from '../callbacks/callback-runner.ts';
 import type { ServerEvents } from '../callbacks/events.ts';
 import type { Member } from '../state/member.ts';

@@ -1,6 +1,6 @@
 import { SWOOLE_TASK_NONBLOCK, SWOOLE_TASK_NOREPLY } from '../../constants.ts';
 import { describeValue, TswooleError } from '../../errors.ts';
-import type { TaskInHand } from '../../process/task-in-hand.ts';
+import type { TaskInHand } from '../../process/way/task-in-hand.ts';
 import { decodeTask, encodeTask } from '../../shm/queued-task.ts';
 import { isBytes } from '../../sys/memory.ts';
 

@@ -14,9 +14,9 @@ import {
   SWOOLE_TASK_NOREPLY,
 } from '../../constants.ts';
 import { describeValue, TswooleError } from '../../errors.ts';
-import type { Runtime } from '../../process/runtime.ts';
-import { TASK_FAILED } from '../../process/task-in-hand.ts';
-import type { TaskSender } from '../../process/task-sender.ts';
+import type { Runtime } from '../../process/way/runtime.ts';
+import { TASK_FAILED } from '../../process/way/task-in-hand.ts';
+import type { TaskSender } from '../../process/way/task-sender.ts';
 import { RESULTS_DROPPED, TASKS_EXPIRED, TASKS_LOST } from '../../shm/counters.ts';
 import { MANAGER_LANE, workerLane } from '../../shm/layout.ts';
 import { RESULT } from '../../shm/messages.ts';

@@ -3,11 +3,11 @@ import {
   SWOOLE_ERROR_SERVER_WORKER_TERMINATED,
   SWOOLE_ERROR_TASK_DISPATCH_FAIL,
   SWOOLE_TASK_NOREPLY,
-} from '../constants.ts';
-import { type Letter, postLetter } from '../shm/letter.ts';
-import { RESULT } from '../shm/messages.ts';
-import type { RingWriter } from '../shm/ring.ts';
-import type { TaskInTable, TasksInHand } from '../shm/tasks-in-hand.ts';
+} from '../../constants.ts';
+import { type Letter, postLetter } from '../../shm/letter.ts';
+import { RESULT } from '../../shm/messages.ts';
+import type { RingWriter } from '../../shm/ring.ts';
+import type { TaskInTable, TasksInHand } from '../../shm/tasks-in-hand.ts';
 import type { Runtime } from './runtime.ts';
 
 /** A flag of RESULT, beside those of tasks: the task failed, and the value is the error number. */

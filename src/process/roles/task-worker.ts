@@ -2,22 +2,22 @@
  * A task worker: takes tasks from its rings, or from the message queue, and runs the task callback: one at a time, or as
  * many as come where task_enable_coroutine is on.
  */
-import { LINGER_TURNS } from '../reactor/limits.ts';
-import { LIFE_REQUESTS, TASKS_BEGUN, TASKS_LOST } from '../shm/counters.ts';
-import { emptyLetter, readLetter } from '../shm/letter.ts';
-import { REOPEN_LOG, STOP_WORKER, TASK, TASK_QUEUED } from '../shm/messages.ts';
-import { BROKEN, type Message, type RingWriter } from '../shm/ring.ts';
-import { TasksInHand } from '../shm/tasks-in-hand.ts';
-import { WORKER_BUSY, WORKER_EXIT, WORKER_IDLE } from '../shm/workers.ts';
-import type { Application } from './application.ts';
-import { HandedInbox } from './handed-inbox.ts';
-import { Letters } from './letters.ts';
+import { LINGER_TURNS } from '../../reactor/limits.ts';
+import { LIFE_REQUESTS, TASKS_BEGUN, TASKS_LOST } from '../../shm/counters.ts';
+import { emptyLetter, readLetter } from '../../shm/letter.ts';
+import { REOPEN_LOG, STOP_WORKER, TASK, TASK_QUEUED } from '../../shm/messages.ts';
+import { BROKEN, type Message, type RingWriter } from '../../shm/ring.ts';
+import { TasksInHand } from '../../shm/tasks-in-hand.ts';
+import { WORKER_BUSY, WORKER_EXIT, WORKER_IDLE } from '../../shm/workers.ts';
+import type { Application } from '../application.ts';
+import { HandedInbox } from '../life/handed-inbox.ts';
+import { flushOutbox, WorkerLife } from '../life/worker-life.ts';
+import type { RoleSettings } from '../role-settings.ts';
+import { Letters } from '../way/letters.ts';
+import type { Runtime, TurnEnd } from '../way/runtime.ts';
+import { TaskInHand, tellTaskDied } from '../way/task-in-hand.ts';
+import type { QueueReader } from '../way/task-queue.ts';
 import { requestLimit } from './request-limit.ts';
-import type { RoleSettings } from './role-settings.ts';
-import type { Runtime, TurnEnd } from './runtime.ts';
-import { TaskInHand, tellTaskDied } from './task-in-hand.ts';
-import type { QueueReader } from './task-queue.ts';
-import { flushOutbox, WorkerLife } from './worker-life.ts';
 
 /** Timers, signals and the like have their turn between tasks at least this often. */
 const TURN_MS = 5;

@@ -3,11 +3,11 @@
  * itself (base-worker.ts). The facade above does not know which.
  */
 
-import { encodeFileMessage } from '../shm/file-message.ts';
-import type { Outbox } from '../shm/mailbox.ts';
-import { FINISH_CLOSE, PAUSE, RESET, RESUME, SEND, SENDFILE } from '../shm/messages.ts';
-import { RECORD_MAX, type RingWriter } from '../shm/ring.ts';
-import { writeText } from '../sys/memory.ts';
+import { encodeFileMessage } from '../../shm/file-message.ts';
+import type { Outbox } from '../../shm/mailbox.ts';
+import { FINISH_CLOSE, PAUSE, RESET, RESUME, SEND, SENDFILE } from '../../shm/messages.ts';
+import { RECORD_MAX, type RingWriter } from '../../shm/ring.ts';
+import { writeText } from '../../sys/memory.ts';
 import type { Turn } from './turn.ts';
 
 export interface Wire {

@@ -3,10 +3,10 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { within } from '../../test/support/until.ts';
-import { createEventfd } from '../sys/eventfd.ts';
-import { createMemoryFile } from '../sys/memory.ts';
-import type { ChildDescription } from './identity.ts';
+import { within } from '../../../test/support/until.ts';
+import { createEventfd } from '../../sys/eventfd.ts';
+import { createMemoryFile } from '../../sys/memory.ts';
+import type { ChildDescription } from '../identity.ts';
 import type { Inheritance } from './inheritance.ts';
 import type { ChildEnd, Launcher } from './launcher.ts';
 import { ProcessLauncher } from './process-launcher.ts';
@@ -78,7 +78,7 @@ async function launched(
 
 describe('a launched process', () => {
   it('runs the script with the options and arguments of this one, and knows its role', async () => {
-    const execArgv = ['--import', './hook.mjs', '--env-file=.env', '--conditions=dev', '--max-old-space-size=100'];
+    const execArgv = ['--import', '../hook.mjs', '--env-file=.env', '--conditions=dev', '--max-old-space-size=100'];
     const lines = await launched(execArgv, { args: ['--port', '80', 'a b'] });
     assert.deepEqual(lines.slice(0, -1), [...execArgv, '/app/server.ts', '--port', '80', 'a b']);
     assert.deepEqual(JSON.parse(lines.at(-1)!), {

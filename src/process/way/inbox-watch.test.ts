@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { doorbellsOf, smallSegment } from '../../test/support/shared.ts';
-import { until } from '../../test/support/until.ts';
-import { Logger } from '../log/log.ts';
-import { MANAGER_LANE, workerInbox, workerLane } from '../shm/layout.ts';
-import { Inbox, Outbox } from '../shm/mailbox.ts';
-import type { Message } from '../shm/ring.ts';
+import { doorbellsOf, smallSegment } from '../../../test/support/shared.ts';
+import { until } from '../../../test/support/until.ts';
+import { Logger } from '../../log/log.ts';
+import { MANAGER_LANE, workerInbox, workerLane } from '../../shm/layout.ts';
+import { Inbox, Outbox } from '../../shm/mailbox.ts';
+import type { Message } from '../../shm/ring.ts';
 import { InboxWatch } from './inbox-watch.ts';
 import { Runtime } from './runtime.ts';
 

@@ -3,21 +3,28 @@
  * manager, answers signals, and runs the server's own events.
  */
 
-import { SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING } from '../constants.ts';
-import { KILLS, MANAGER_RESTARTS, STARTS_FAILED } from '../shm/counters.ts';
-import { endLife } from '../shm/lanes.ts';
-import { LANES_PER_WORKER, MANAGER_INBOX, MANAGER_LANE, MASTER_INBOX, workerInbox, workerLane } from '../shm/layout.ts';
-import { announceLane, Inbox, releaseInboxOfDead } from '../shm/mailbox.ts';
-import { isLetter, MANAGER_READY, RELOAD, REOPEN_LOG, SHUTDOWN } from '../shm/messages.ts';
-import { STATE_RUNNING, STATE_STOPPING, WORD_MANAGER_PID, WORD_STATE } from '../shm/segment.ts';
-import type { Application } from './application.ts';
-import { InboxWatch } from './inbox-watch.ts';
-import type { Child, Launcher } from './launcher.ts';
-import { Letters } from './letters.ts';
+import { SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING } from '../../constants.ts';
+import { KILLS, MANAGER_RESTARTS, STARTS_FAILED } from '../../shm/counters.ts';
+import { endLife } from '../../shm/lanes.ts';
+import {
+  LANES_PER_WORKER,
+  MANAGER_INBOX,
+  MANAGER_LANE,
+  MASTER_INBOX,
+  workerInbox,
+  workerLane,
+} from '../../shm/layout.ts';
+import { announceLane, Inbox, releaseInboxOfDead } from '../../shm/mailbox.ts';
+import { isLetter, MANAGER_READY, RELOAD, REOPEN_LOG, SHUTDOWN } from '../../shm/messages.ts';
+import { STATE_RUNNING, STATE_STOPPING, WORD_MANAGER_PID, WORD_STATE } from '../../shm/segment.ts';
+import type { Application } from '../application.ts';
+import type { Child, Launcher } from '../life/launcher.ts';
+import type { RoleSettings } from '../role-settings.ts';
+import { InboxWatch } from '../way/inbox-watch.ts';
+import { Letters } from '../way/letters.ts';
+import type { Runtime } from '../way/runtime.ts';
 import { endOrphans } from './orphans.ts';
 import type { ReactorThreads } from './reactor-threads.ts';
-import type { RoleSettings } from './role-settings.ts';
-import type { Runtime } from './runtime.ts';
 
 /** A manager that dies at once, again and again, is started with growing pauses. */
 const MANAGER_PAUSE_MS = 100;

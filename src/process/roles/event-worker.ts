@@ -1,6 +1,6 @@
 /** An event worker of SWOOLE_PROCESS: takes what reactors have put into its rings and runs the callbacks. */
-import { SWOOLE_ERROR_SESSION_DISCARD_TIMEOUT_DATA, SWOOLE_LOG_DEBUG, SWOOLE_LOG_WARNING } from '../constants.ts';
-import { LINGER_TURNS } from '../reactor/limits.ts';
+import { SWOOLE_ERROR_SESSION_DISCARD_TIMEOUT_DATA, SWOOLE_LOG_DEBUG, SWOOLE_LOG_WARNING } from '../../constants.ts';
+import { LINGER_TURNS } from '../../reactor/limits.ts';
 import {
   F64_RECEIVE_TIME,
   F64_TAKEN_TIME,
@@ -11,8 +11,8 @@ import {
   STATE,
   STATE_FREE,
   TAKEN_BYTES,
-} from '../shm/connections.ts';
-import { LATE_PACKAGES } from '../shm/counters.ts';
+} from '../../shm/connections.ts';
+import { LATE_PACKAGES } from '../../shm/counters.ts';
 import {
   BUFFER_EMPTY,
   BUFFER_FULL,
@@ -25,19 +25,19 @@ import {
   REOPEN_LOG,
   RESET_REQUEST,
   STOP_WORKER,
-} from '../shm/messages.ts';
-import { type PacketView, readPacket } from '../shm/packet-message.ts';
-import { BROKEN, type Message } from '../shm/ring.ts';
-import { STATE_STOPPING, WORD_STATE } from '../shm/segment.ts';
-import { peerAddressText, peerPort } from '../sys/datagram.ts';
-import { Slab } from '../sys/slab.ts';
-import type { Application } from './application.ts';
-import { HandedInbox } from './handed-inbox.ts';
-import { Letters } from './letters.ts';
+} from '../../shm/messages.ts';
+import { type PacketView, readPacket } from '../../shm/packet-message.ts';
+import { BROKEN, type Message } from '../../shm/ring.ts';
+import { STATE_STOPPING, WORD_STATE } from '../../shm/segment.ts';
+import { peerAddressText, peerPort } from '../../sys/datagram.ts';
+import { Slab } from '../../sys/slab.ts';
+import type { Application } from '../application.ts';
+import { HandedInbox } from '../life/handed-inbox.ts';
+import { flushOutbox, WorkerLife } from '../life/worker-life.ts';
+import type { RoleSettings } from '../role-settings.ts';
+import { Letters } from '../way/letters.ts';
+import type { Runtime } from '../way/runtime.ts';
 import { Requests } from './requests.ts';
-import type { RoleSettings } from './role-settings.ts';
-import type { Runtime } from './runtime.ts';
-import { flushOutbox, WorkerLife } from './worker-life.ts';
 
 /** How often a worker that is told to stop looks whether everything is served. */
 const STOP_RETRY_MS = 2;

@@ -8,11 +8,11 @@ import {
   SWOOLE_LOG_ERROR,
   SWOOLE_LOG_INFO,
   SWOOLE_LOG_WARNING,
-} from '../constants.ts';
-import { CRASHES, KILLS, RELOADS, RELOADS_REFUSED, RESTARTS, STARTS_FAILED, TASKS_LOST } from '../shm/counters.ts';
-import { endLife } from '../shm/lanes.ts';
-import { LANES_PER_WORKER, MANAGER_INBOX, MASTER_INBOX, workerInbox, workerLane } from '../shm/layout.ts';
-import { announceLane, Inbox, releaseInboxOfDead } from '../shm/mailbox.ts';
+} from '../../constants.ts';
+import { CRASHES, KILLS, RELOADS, RELOADS_REFUSED, RESTARTS, STARTS_FAILED, TASKS_LOST } from '../../shm/counters.ts';
+import { endLife } from '../../shm/lanes.ts';
+import { LANES_PER_WORKER, MANAGER_INBOX, MASTER_INBOX, workerInbox, workerLane } from '../../shm/layout.ts';
+import { announceLane, Inbox, releaseInboxOfDead } from '../../shm/mailbox.ts';
 import {
   isLetter,
   MANAGER_READY,
@@ -21,18 +21,18 @@ import {
   SHUTDOWN,
   WORKER_READY,
   WORKER_STOPPING,
-} from '../shm/messages.ts';
-import { WORD_RELOADING } from '../shm/segment.ts';
-import { takeIncomingOfDead, takeTasksOfDead } from '../shm/tasks-in-hand.ts';
-import type { Application } from './application.ts';
-import type { ManagedRole } from './identity.ts';
-import { InboxWatch } from './inbox-watch.ts';
-import type { Child, ChildEnd, Launcher } from './launcher.ts';
-import { Letters } from './letters.ts';
+} from '../../shm/messages.ts';
+import { WORD_RELOADING } from '../../shm/segment.ts';
+import { takeIncomingOfDead, takeTasksOfDead } from '../../shm/tasks-in-hand.ts';
+import type { Application } from '../application.ts';
+import type { ManagedRole } from '../identity.ts';
+import type { Child, ChildEnd, Launcher } from '../life/launcher.ts';
+import type { RoleSettings } from '../role-settings.ts';
+import { InboxWatch } from '../way/inbox-watch.ts';
+import { Letters } from '../way/letters.ts';
+import type { Runtime } from '../way/runtime.ts';
+import { tellTaskDied } from '../way/task-in-hand.ts';
 import { endOrphans } from './orphans.ts';
-import type { RoleSettings } from './role-settings.ts';
-import type { Runtime } from './runtime.ts';
-import { tellTaskDied } from './task-in-hand.ts';
 
 /** A worker that dies before it served is started again with growing pauses, up to this. */
 const RESPAWN_PAUSE_MAX_MS = 5000;

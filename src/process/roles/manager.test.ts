@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type FakeChild, FakeLauncher } from '../../test/support/launcher.ts';
-import { doorbellsOf, smallSegment } from '../../test/support/shared.ts';
-import { until } from '../../test/support/until.ts';
-import { SWOOLE_LOG_NONE } from '../constants.ts';
-import { Logger } from '../log/log.ts';
-import { MANAGER_INBOX, MANAGER_LANE, workerLane } from '../shm/layout.ts';
-import { Outbox } from '../shm/mailbox.ts';
-import { WORKER_READY, WORKER_STOPPING } from '../shm/messages.ts';
-import type { Application } from './application.ts';
+import { type FakeChild, FakeLauncher } from '../../../test/support/launcher.ts';
+import { doorbellsOf, smallSegment } from '../../../test/support/shared.ts';
+import { until } from '../../../test/support/until.ts';
+import { SWOOLE_LOG_NONE } from '../../constants.ts';
+import { Logger } from '../../log/log.ts';
+import { MANAGER_INBOX, MANAGER_LANE, workerLane } from '../../shm/layout.ts';
+import { Outbox } from '../../shm/mailbox.ts';
+import { WORKER_READY, WORKER_STOPPING } from '../../shm/messages.ts';
+import type { Application } from '../application.ts';
+import type { RoleSettings } from '../role-settings.ts';
+import { Runtime } from '../way/runtime.ts';
 import { Manager } from './manager.ts';
-import type { RoleSettings } from './role-settings.ts';
-import { Runtime } from './runtime.ts';
 
 const TASK_WORKER = 2;
 const USER_PROCESS = 3;

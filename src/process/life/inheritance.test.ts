@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
-import { SOCK_STREAM } from '../sys/constants.ts';
-import { createEventfd } from '../sys/eventfd.ts';
-import { createMemoryFile } from '../sys/memory.ts';
-import { closeDescriptor } from '../sys/socket.ts';
-import { openSocketPair } from '../sys/socket-pair.ts';
+import { SOCK_STREAM } from '../../sys/constants.ts';
+import { createEventfd } from '../../sys/eventfd.ts';
+import { createMemoryFile } from '../../sys/memory.ts';
+import { closeDescriptor } from '../../sys/socket.ts';
+import { openSocketPair } from '../../sys/socket-pair.ts';
 import { checkLength, descriptorsOf, type InheritedLengths, lengthsOf, readInheritance } from './inheritance.ts';
 
 const open: number[] = [];

@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { FakeLauncher } from '../../test/support/launcher.ts';
-import { doorbellsOf, smallSegment } from '../../test/support/shared.ts';
-import { until } from '../../test/support/until.ts';
-import { SWOOLE_LOG_NONE } from '../constants.ts';
-import { Logger } from '../log/log.ts';
-import { MANAGER_LANE, MASTER_INBOX, MASTER_LANE } from '../shm/layout.ts';
-import { Outbox } from '../shm/mailbox.ts';
-import { MANAGER_READY } from '../shm/messages.ts';
-import type { Application } from './application.ts';
+import { FakeLauncher } from '../../../test/support/launcher.ts';
+import { doorbellsOf, smallSegment } from '../../../test/support/shared.ts';
+import { until } from '../../../test/support/until.ts';
+import { SWOOLE_LOG_NONE } from '../../constants.ts';
+import { Logger } from '../../log/log.ts';
+import { MANAGER_LANE, MASTER_INBOX, MASTER_LANE } from '../../shm/layout.ts';
+import { Outbox } from '../../shm/mailbox.ts';
+import { MANAGER_READY } from '../../shm/messages.ts';
+import type { Application } from '../application.ts';
+import type { RoleSettings } from '../role-settings.ts';
+import { Runtime } from '../way/runtime.ts';
 import { Master } from './master.ts';
 import type { ReactorThreads } from './reactor-threads.ts';
-import type { RoleSettings } from './role-settings.ts';
-import { Runtime } from './runtime.ts';
 
 const MANAGER = -1;
 /** As the table of workers has it. */

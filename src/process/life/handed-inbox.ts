@@ -1,12 +1,12 @@
 /** An inbox that passes from one process of a worker id to the next, with whatever has not been taken yet. */
-import { MANAGER_INBOX, reactorInbox, workerInbox } from '../shm/layout.ts';
-import { postLetter } from '../shm/letter.ts';
-import { Inbox, LaneSet } from '../shm/mailbox.ts';
-import { SESSIONS, WORKER_READY, WORKER_STOPPING } from '../shm/messages.ts';
-import type { Message } from '../shm/ring.ts';
+import { MANAGER_INBOX, reactorInbox, workerInbox } from '../../shm/layout.ts';
+import { postLetter } from '../../shm/letter.ts';
+import { Inbox, LaneSet } from '../../shm/mailbox.ts';
+import { SESSIONS, WORKER_READY, WORKER_STOPPING } from '../../shm/messages.ts';
+import type { Message } from '../../shm/ring.ts';
+import { InboxWatch } from '../way/inbox-watch.ts';
+import type { Runtime } from '../way/runtime.ts';
 import { EarlierOutput, lanesBeside } from './earlier-output.ts';
-import { InboxWatch } from './inbox-watch.ts';
-import type { Runtime } from './runtime.ts';
 import { rest } from './worker-life.ts';
 
 /** A predecessor gives its inbox away within a message's time; until then we look this often. */

@@ -1,6 +1,6 @@
-import { ownerInbox } from '../shm/layout.ts';
-import { RESET } from '../shm/messages.ts';
-import type { Runtime } from './runtime.ts';
+import { ownerInbox } from '../../shm/layout.ts';
+import { RESET } from '../../shm/messages.ts';
+import type { Runtime } from '../way/runtime.ts';
 
 /** What the dead process had still told its readers is handled by then. */
 const ORPHAN_WAIT_MS = 500;

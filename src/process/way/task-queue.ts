@@ -9,16 +9,16 @@
 import { randomUUID } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { SWOOLE_IPC_PREEMPTIVE, SWOOLE_TASK_TMPFILE } from '../constants.ts';
-import { SWOOLE_IPC_BYTES } from '../protocol/swoole-limits.ts';
-import { decodeLetter } from '../shm/letter.ts';
-import { TASK_QUEUED } from '../shm/messages.ts';
-import { decodeTask, encodeTask, letterOfTask, type QueuedTask } from '../shm/queued-task.ts';
-import { type Segment, WORD_TASK_QUEUE } from '../shm/segment.ts';
-import type { TasksInHand } from '../shm/tasks-in-hand.ts';
-import { EAGAIN, EIO, ENOMSG } from '../sys/constants.ts';
-import type { Region } from '../sys/memory.ts';
-import { messageQueueStatus, receiveMessage, removeMessageQueue, sendMessage } from '../sys/message-queue.ts';
+import { SWOOLE_IPC_PREEMPTIVE, SWOOLE_TASK_TMPFILE } from '../../constants.ts';
+import { SWOOLE_IPC_BYTES } from '../../protocol/swoole-limits.ts';
+import { decodeLetter } from '../../shm/letter.ts';
+import { TASK_QUEUED } from '../../shm/messages.ts';
+import { decodeTask, encodeTask, letterOfTask, type QueuedTask } from '../../shm/queued-task.ts';
+import { type Segment, WORD_TASK_QUEUE } from '../../shm/segment.ts';
+import type { TasksInHand } from '../../shm/tasks-in-hand.ts';
+import { EAGAIN, EIO, ENOMSG } from '../../sys/constants.ts';
+import type { Region } from '../../sys/memory.ts';
+import { messageQueueStatus, receiveMessage, removeMessageQueue, sendMessage } from '../../sys/message-queue.ts';
 import type { Backlog, Runtime } from './runtime.ts';
 import type { TaskRoute } from './task-sender.ts';
 

@@ -1,5 +1,5 @@
 /** How the processes of a server are started and ended. A launcher of threads can stand beside that of processes. */
-import type { ChildDescription } from './identity.ts';
+import type { ChildDescription } from '../identity.ts';
 
 /** How a child has ended. */
 export interface ChildEnd {

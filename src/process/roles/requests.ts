@@ -1,10 +1,10 @@
 /** What happens around each callback that serves a request, whatever brought it: a ring, or a socket at hand. */
-import { DISPATCHES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS } from '../shm/counters.ts';
-import { WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
+import { DISPATCHES, LIFE_DISPATCHES, LIFE_REQUESTS, REQUESTS } from '../../shm/counters.ts';
+import { WORKER_BUSY, WORKER_IDLE } from '../../shm/workers.ts';
+import type { WorkerLife } from '../life/worker-life.ts';
+import type { RoleSettings } from '../role-settings.ts';
+import type { Runtime } from '../way/runtime.ts';
 import { requestLimit } from './request-limit.ts';
-import type { RoleSettings } from './role-settings.ts';
-import type { Runtime } from './runtime.ts';
-import type { WorkerLife } from './worker-life.ts';
 
 /** Output is handed on at the end of a turn, but no later than this. */
 const FLUSH_MS = 2;

@@ -1,8 +1,8 @@
 /** What every process does with values from other processes: they are read here and given to the application. */
-import { emptyLetter, readLetter } from '../shm/letter.ts';
-import { COMMAND, COMMAND_REPLY, isLetter, PIPE_MESSAGE, RESULT, SESSIONS } from '../shm/messages.ts';
-import type { Message } from '../shm/ring.ts';
-import type { Application } from './application.ts';
+import { emptyLetter, readLetter } from '../../shm/letter.ts';
+import { COMMAND, COMMAND_REPLY, isLetter, PIPE_MESSAGE, RESULT, SESSIONS } from '../../shm/messages.ts';
+import type { Message } from '../../shm/ring.ts';
+import type { Application } from '../application.ts';
 
 export class Letters {
   private readonly application: Application;

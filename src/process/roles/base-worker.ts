@@ -3,31 +3,31 @@
  * loop, so user code keeps timers, files and every library of Node.
  */
 
-import { type Connection, DRAINING } from '../reactor/connection.ts';
-import type { PacketDelivery, PacketSource } from '../reactor/datagram.ts';
-import type { Delivery } from '../reactor/delivery.ts';
-import { LINGER_TURNS, READ_BYTES } from '../reactor/limits.ts';
-import { handleOwnerMessage } from '../reactor/owner-messages.ts';
-import type { ReactorPort } from '../reactor/port.ts';
-import { Reactor } from '../reactor/reactor.ts';
-import { F64_RECEIVE_TIME, F64_TAKEN_TIME, FLAG_CLOSE_TAKEN, FLAGS } from '../shm/connections.ts';
-import { LATE_PACKAGES } from '../shm/counters.ts';
-import { MANAGER_INBOX, workerInbox } from '../shm/layout.ts';
-import { Inbox } from '../shm/mailbox.ts';
-import { CLOSE_REQUEST, isLetter, REOPEN_LOG, RESET_REQUEST, STOP_WORKER, WORKER_READY } from '../shm/messages.ts';
-import type { Message } from '../shm/ring.ts';
-import { peerAddressText, peerPort } from '../sys/datagram.ts';
-import { runNextTicks, type Watch, watchReadable } from '../sys/libc.ts';
-import { yieldProcessor } from '../sys/process.ts';
-import { Slab } from '../sys/slab.ts';
-import type { Application } from './application.ts';
-import { InboxWatch } from './inbox-watch.ts';
-import { Letters } from './letters.ts';
-import { LocalWire } from './local-wire.ts';
+import { type Connection, DRAINING } from '../../reactor/connection.ts';
+import type { PacketDelivery, PacketSource } from '../../reactor/datagram.ts';
+import type { Delivery } from '../../reactor/delivery.ts';
+import { LINGER_TURNS, READ_BYTES } from '../../reactor/limits.ts';
+import { handleOwnerMessage } from '../../reactor/owner-messages.ts';
+import type { ReactorPort } from '../../reactor/port.ts';
+import { Reactor } from '../../reactor/reactor.ts';
+import { F64_RECEIVE_TIME, F64_TAKEN_TIME, FLAG_CLOSE_TAKEN, FLAGS } from '../../shm/connections.ts';
+import { LATE_PACKAGES } from '../../shm/counters.ts';
+import { MANAGER_INBOX, workerInbox } from '../../shm/layout.ts';
+import { Inbox } from '../../shm/mailbox.ts';
+import { CLOSE_REQUEST, isLetter, REOPEN_LOG, RESET_REQUEST, STOP_WORKER, WORKER_READY } from '../../shm/messages.ts';
+import type { Message } from '../../shm/ring.ts';
+import { peerAddressText, peerPort } from '../../sys/datagram.ts';
+import { runNextTicks, type Watch, watchReadable } from '../../sys/libc.ts';
+import { yieldProcessor } from '../../sys/process.ts';
+import { Slab } from '../../sys/slab.ts';
+import type { Application } from '../application.ts';
+import { flushOutbox, WorkerLife } from '../life/worker-life.ts';
+import type { RoleSettings } from '../role-settings.ts';
+import { InboxWatch } from '../way/inbox-watch.ts';
+import { Letters } from '../way/letters.ts';
+import { LocalWire } from '../way/local-wire.ts';
+import type { Runtime, TurnEnd } from '../way/runtime.ts';
 import { Requests } from './requests.ts';
-import type { RoleSettings } from './role-settings.ts';
-import type { Runtime, TurnEnd } from './runtime.ts';
-import { flushOutbox, WorkerLife } from './worker-life.ts';
 
 /** However much the sockets bring: the rest of Node's loop has its turn this often. */
 const TURN_MS = 1;

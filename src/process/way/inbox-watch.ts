@@ -1,9 +1,9 @@
-import { keep } from '../shm/letter.ts';
-import { type Inbox, LaneSet } from '../shm/mailbox.ts';
-import type { Message, RingReader } from '../shm/ring.ts';
-import { clearEventfd, waitReadable } from '../sys/eventfd.ts';
-import { runNextTicks, type Watch, watchReadable } from '../sys/libc.ts';
-import { yieldProcessor } from '../sys/process.ts';
+import { keep } from '../../shm/letter.ts';
+import { type Inbox, LaneSet } from '../../shm/mailbox.ts';
+import type { Message, RingReader } from '../../shm/ring.ts';
+import { clearEventfd, waitReadable } from '../../sys/eventfd.ts';
+import { runNextTicks, type Watch, watchReadable } from '../../sys/libc.ts';
+import { yieldProcessor } from '../../sys/process.ts';
 import type { Blocker, Wait } from './blocker.ts';
 import type { Runtime } from './runtime.ts';
 

@@ -1,11 +1,11 @@
 /** The reactor threads of the master, as its main thread sees them. */
 import { Worker } from 'node:worker_threads';
-import type { ReactorThreadConfig } from '../reactor/thread.ts';
-import { reactorInbox } from '../shm/layout.ts';
-import { FINISH, REOPEN_LOG, START_ACCEPTING, STOP_ACCEPTING } from '../shm/messages.ts';
-import { childDirectory } from './run-again.ts';
-import type { Runtime } from './runtime.ts';
-import type { ThreadData } from './this-process.ts';
+import type { ReactorThreadConfig } from '../../reactor/thread.ts';
+import { reactorInbox } from '../../shm/layout.ts';
+import { FINISH, REOPEN_LOG, START_ACCEPTING, STOP_ACCEPTING } from '../../shm/messages.ts';
+import { childDirectory } from '../life/run-again.ts';
+import type { ThreadData } from '../life/this-process.ts';
+import type { Runtime } from '../way/runtime.ts';
 
 export interface ReactorThreadsOptions {
   runtime: Runtime;
@@ -49,7 +49,7 @@ export class ReactorThreads {
   private startEntry(config: ReactorThreadConfig): Worker {
     const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
     // None of the user's loaders and preloads is wanted in a thread that runs nothing of the user's.
-    return new Worker(new URL(`../reactor/thread-entry${extension}`, import.meta.url), {
+    return new Worker(new URL(`../../reactor/thread-entry${extension}`, import.meta.url), {
       workerData: config,
       execArgv: [],
     });

@@ -1,10 +1,10 @@
 /** How a worker ends: told to stop, it takes no more work, waits for its loop to become empty, and leaves. */
 
-import { SWOOLE_ERROR_SERVER_WORKER_EXIT_TIMEOUT, SWOOLE_LOG_WARNING } from '../constants.ts';
-import { KILLS } from '../shm/counters.ts';
-import { WORKER_EXIT } from '../shm/workers.ts';
-import type { Application } from './application.ts';
-import type { Runtime } from './runtime.ts';
+import { SWOOLE_ERROR_SERVER_WORKER_EXIT_TIMEOUT, SWOOLE_LOG_WARNING } from '../../constants.ts';
+import { KILLS } from '../../shm/counters.ts';
+import { WORKER_EXIT } from '../../shm/workers.ts';
+import type { Application } from '../application.ts';
+import type { Runtime } from '../way/runtime.ts';
 
 /** workerExit is told again and again at this pace until the loop is empty. */
 const EXIT_NOTICE_MS = 100;

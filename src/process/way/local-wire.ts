@@ -1,4 +1,4 @@
-import type { Reactor } from '../reactor/reactor.ts';
+import type { Reactor } from '../../reactor/reactor.ts';
 import type { Runtime } from './runtime.ts';
 import type { Wire } from './wire.ts';
 

@@ -1,12 +1,12 @@
-import type { Logger } from '../log/log.ts';
-import { ConnectionTable } from '../shm/connections.ts';
-import { MESSAGES, TASKS_HELD, TASKS_WAITED } from '../shm/counters.ts';
-import { LaneCounters } from '../shm/lanes.ts';
-import { Outbox } from '../shm/mailbox.ts';
-import type { Segment } from '../shm/segment.ts';
-import { WorkerTable } from '../shm/workers.ts';
+import type { Logger } from '../../log/log.ts';
+import { ConnectionTable } from '../../shm/connections.ts';
+import { MESSAGES, TASKS_HELD, TASKS_WAITED } from '../../shm/counters.ts';
+import { LaneCounters } from '../../shm/lanes.ts';
+import { Outbox } from '../../shm/mailbox.ts';
+import type { Segment } from '../../shm/segment.ts';
+import { WorkerTable } from '../../shm/workers.ts';
+import type { Identity, Role } from '../identity.ts';
 import { type Blocker, NO_BLOCKER } from './blocker.ts';
-import type { Identity, Role } from './identity.ts';
 import { Turn } from './turn.ts';
 import { RingWire, type Wire } from './wire.ts';
 

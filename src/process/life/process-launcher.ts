@@ -1,9 +1,9 @@
 /** Starts processes that run the user's script again in another role. They end by signals. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { reapOrphan } from '../sys/process.ts';
+import { reapOrphan } from '../../sys/process.ts';
+import type { ChildDescription } from '../identity.ts';
 import { isAlive } from './alive.ts';
 import { compileCacheVariables } from './compile-cache.ts';
-import type { ChildDescription } from './identity.ts';
 import { descriptorsOf, type Inheritance, lengthsOf } from './inheritance.ts';
 import type { Child, ChildEnd, Launcher } from './launcher.ts';
 import { carriedOptions, childDirectory } from './run-again.ts';

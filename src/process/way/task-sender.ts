@@ -1,10 +1,10 @@
 /** The way to task workers: chooses one, and puts the task into its ring or into the message queue. */
-import { SWOOLE_ERROR_SERVER_NO_IDLE_WORKER, SWOOLE_LOG_WARNING } from '../constants.ts';
-import { TASKS_SENT, TASKS_UNIDLE } from '../shm/counters.ts';
-import { postLetter } from '../shm/letter.ts';
-import { someStart } from '../shm/mailbox.ts';
-import { TASK } from '../shm/messages.ts';
-import { WORKER_BUSY, WORKER_IDLE } from '../shm/workers.ts';
+import { SWOOLE_ERROR_SERVER_NO_IDLE_WORKER, SWOOLE_LOG_WARNING } from '../../constants.ts';
+import { TASKS_SENT, TASKS_UNIDLE } from '../../shm/counters.ts';
+import { postLetter } from '../../shm/letter.ts';
+import { someStart } from '../../shm/mailbox.ts';
+import { TASK } from '../../shm/messages.ts';
+import { WORKER_BUSY, WORKER_IDLE } from '../../shm/workers.ts';
 import type { Runtime } from './runtime.ts';
 
 const BUSY_NOTICE_MS = 1000;

@@ -1,4 +1,4 @@
-import type { Message } from '../shm/ring.ts';
+import type { Message } from '../../shm/ring.ts';
 
 /** What a blocked process waits for. */
 export interface Wait {

@@ -1,11 +1,11 @@
 /** What a worker does to itself before it runs user code: its processor, its root directory, its user. */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { SWOOLE_LOG_WARNING } from '../constants.ts';
-import { SIGKILL } from '../sys/constants.ts';
-import { changeRoot, cpuCount, dieWithParent, setAffinity } from '../sys/process.ts';
-import type { PrivilegeSettings } from './role-settings.ts';
-import type { Runtime } from './runtime.ts';
+import { SWOOLE_LOG_WARNING } from '../../constants.ts';
+import { SIGKILL } from '../../sys/constants.ts';
+import { changeRoot, cpuCount, dieWithParent, setAffinity } from '../../sys/process.ts';
+import type { PrivilegeSettings } from '../role-settings.ts';
+import type { Runtime } from '../way/runtime.ts';
 
 let ownRoot = '';
 

@@ -1,6 +1,6 @@
-import { LANES_PER_WORKER, reactorInbox, workerLane } from '../shm/layout.ts';
-import { ringConsumed, ringTail } from '../shm/ring.ts';
-import type { Runtime } from './runtime.ts';
+import { LANES_PER_WORKER, reactorInbox, workerLane } from '../../shm/layout.ts';
+import { ringConsumed, ringTail } from '../../shm/ring.ts';
+import type { Runtime } from '../way/runtime.ts';
 
 interface Position {
   inbox: number;

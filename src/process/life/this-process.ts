@@ -4,10 +4,10 @@
  * process is told by an environment variable, a thread by its workerData. Answered here, and nowhere else.
  */
 import { isMainThread, workerData } from 'node:worker_threads';
-import type { ReactorThreadConfig } from '../reactor/thread.ts';
-import { SIGKILL } from '../sys/constants.ts';
-import { dieWithParent } from '../sys/process.ts';
-import type { ChildDescription, ChildRole } from './identity.ts';
+import type { ReactorThreadConfig } from '../../reactor/thread.ts';
+import { SIGKILL } from '../../sys/constants.ts';
+import { dieWithParent } from '../../sys/process.ts';
+import type { ChildDescription, ChildRole } from '../identity.ts';
 import { type Inheritance, type InheritedLengths, readInheritance } from './inheritance.ts';
 
 /** Of a child of a server: an Order. */
