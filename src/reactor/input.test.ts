@@ -70,6 +70,28 @@ describe('what comes in', () => {
       assert.equal(served.received.length, bytes.length + (index < first ? 4 : 0));
   });
 
+  it('is left to the turn behind that, too, where all have much', () => {
+    const stage = new Stage({ slots: 64 });
+    const most = TURN_READ_BYTES / READ_BYTES;
+    const all = Array.from({ length: most + 10 }, () => stage.connect());
+    for (const { client } of all) {
+      client.stream.sendRoom = 4 * READ_BYTES;
+      client.send(Buffer.alloc(3 * READ_BYTES, 'x'));
+    }
+    for (let turn = 1; turn <= 3; turn++) {
+      stage.turn();
+      const helpings = all.map(({ served }) => served.packages.length);
+      // Nobody has a second helping before all had their first.
+      assert.equal(
+        helpings.reduce((sum, count) => sum + count, 0),
+        turn * most,
+      );
+      assert.ok(Math.max(...helpings) - Math.min(...helpings) <= 1);
+    }
+    stage.settle();
+    for (const { served } of all) assert.equal(served.received.length, 3 * READ_BYTES);
+  });
+
   it('waits in the socket while the receiver is full', () => {
     for (const options of [{}, FRAMED]) {
       const stage = new Stage(options);

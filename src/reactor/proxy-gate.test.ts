@@ -63,6 +63,17 @@ describe('a connection of a load balancer', () => {
     assert.equal(stage.segment.connections, 0);
   });
 
+  it('is refused when the connections of others have become too many meanwhile', () => {
+    const { stage, client } = gate();
+    stage.segment.addConnections(0, 16, 0);
+    client.send(HEADER);
+    stage.settle();
+    assert.match(stage.logged[0], /too many connections/);
+    assert.equal(stage.receiver.served.length, 0);
+    client.read();
+    assert.ok(client.ended);
+  });
+
   it('without a valid header is closed, and the log tells', () => {
     const { stage, client } = gate();
     client.send('GET / HTTP/1.1\r\n');

@@ -24,6 +24,16 @@ import {
   EPERM,
   EPOLLERR,
   ETIMEDOUT,
+  IPPROTO_TCP,
+  SO_KEEPALIVE,
+  SO_RCVBUF,
+  SO_SNDBUF,
+  SOL_SOCKET,
+  TCP_KEEPCNT,
+  TCP_KEEPIDLE,
+  TCP_KEEPINTVL,
+  TCP_NODELAY,
+  TCP_USER_TIMEOUT,
 } from '../sys/constants.ts';
 import { ACCEPT_PAUSE_MS, CLOSE_STALL_MS, LINGER_STALL_MS, SLOT_REST } from './limits.ts';
 
@@ -105,6 +115,59 @@ describe('a client that connects', () => {
       ],
     );
     assert.equal(stage.segment.connections, 4);
+  });
+
+  it('is adopted by the reactor that it was handed to', () => {
+    const stage = new Stage({
+      reactorCount: 2,
+      handOver: (_reactor, fd, portIndex, serial, address) =>
+        handed.push([fd, portIndex, serial, Uint8Array.from(address)]),
+    });
+    const handed: [number, number, number, Uint8Array][] = [];
+    const clients = [1, 2].map(() => stage.kernel.connect(stage.ports[0].listener));
+    stage.settle();
+    const [[fd, portIndex, serial, address]] = handed;
+    stage.reactor.adopt(fd, stage.ports[portIndex], serial, address);
+    for (const client of clients) client.send('text');
+    stage.settle();
+    assert.deepEqual(
+      stage.receiver.served.map(({ text }) => text),
+      ['text', 'text'],
+    );
+    assert.equal(stage.segment.connections, 2);
+  });
+
+  it('has the options of its port', () => {
+    const socketOptions = {
+      nodelay: true,
+      keepalive: true,
+      keepIdleSeconds: 1,
+      keepIntervalSeconds: 2,
+      keepCount: 3,
+      userTimeoutMs: 4,
+      receiveBufferBytes: 5,
+      sendBufferBytes: 6,
+    };
+    const stage = new Stage({ ports: [{ socketOptions }, { socketOptions, socketType: SWOOLE_SOCK_UNIX_STREAM }] });
+    const buffers = [
+      [SOL_SOCKET, SO_RCVBUF, 5],
+      [SOL_SOCKET, SO_SNDBUF, 6],
+    ];
+    const tcp = [
+      [IPPROTO_TCP, TCP_NODELAY, 1],
+      [SOL_SOCKET, SO_KEEPALIVE, 1],
+      [IPPROTO_TCP, TCP_KEEPIDLE, 1],
+      [IPPROTO_TCP, TCP_KEEPINTVL, 2],
+      [IPPROTO_TCP, TCP_KEEPCNT, 3],
+      [IPPROTO_TCP, TCP_USER_TIMEOUT, 4],
+    ];
+    for (const [index, wanted] of [[...tcp, ...buffers], buffers].entries()) {
+      const { fd } = stage.connect(index).served.connection;
+      assert.deepEqual(
+        stage.kernel.options.filter(([of]) => of === fd).map(([, ...option]) => option),
+        wanted,
+      );
+    }
   });
 
   it('is closed when epoll does not take it', () => {
@@ -199,6 +262,17 @@ describe('epoll_wait()', () => {
     const stage = new Stage();
     stage.kernel.script.fail('epollWait', EPERM);
     assert.throws(() => stage.turn(), /epoll_wait/);
+  });
+
+  it('tells of the doorbell, each time it is rung', () => {
+    const stage = new Stage();
+    const doorbell = stage.kernel.datagramSocket();
+    stage.reactor.watchDoorbell(doorbell);
+    for (let i = 0; i < 3; i++) {
+      assert.equal(stage.turn(), 0);
+      stage.kernel.datagram(doorbell, Buffer.from('ring'));
+      assert.equal(stage.turn(), 1);
+    }
   });
 
   it('may tell of what has ended meanwhile', () => {
@@ -515,6 +589,17 @@ describe('time', () => {
     assert.equal(served.closes, 0);
     stage.settle();
     assert.equal(served.text, 'text');
+  });
+});
+
+describe('output', () => {
+  it('is handed to the kernel at once where that is asked for', () => {
+    const stage = new Stage();
+    const { client, served } = stage.connect();
+    stage.send(served, 'text');
+    assert.equal(client.read(), 0);
+    stage.reactor.flushOutput();
+    assert.equal(client.read(), 4);
   });
 });
 

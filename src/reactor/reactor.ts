@@ -76,6 +76,8 @@ export class Reactor {
 
   /** Connections to read in the next turn although no event will come. */
   private ready: Connection[] = [];
+  /** Those that had no helping in this turn: the next begins with them. */
+  private late: Connection[] = [];
   private blocked: Connection[] = [];
 
   private readonly input = allocate(READ_BYTES);
@@ -176,6 +178,10 @@ export class Reactor {
       else if (low === PROXY_GATE) this.acceptor.proxyGate?.event(epoll.highAt(i), epoll.eventsAt(i));
       else if (low !== DOORBELL) this.portEvent(this.ports[-1 - low]);
     }
+    if (this.late.length !== 0) {
+      this.ready = this.late.concat(this.ready);
+      this.late = [];
+    }
     return count;
   }
 
@@ -227,8 +233,11 @@ export class Reactor {
       const over = (events & EPOLLERR) !== 0 || !isUnix(connection.port.socketType);
       if (failed && over) this.ending.lose(connection, this.socketError(connection));
     } else if (!connection.waits) {
-      if (this.hadFill) this.queueToRead(connection);
-      else this.reading.read(connection);
+      if (!this.hadFill) this.reading.read(connection);
+      else if (!connection.queuedToRead) {
+        connection.queuedToRead = true;
+        this.late.push(connection);
+      }
     }
   }
 
@@ -239,8 +248,7 @@ export class Reactor {
     let handshakes = 0;
     for (let i = 0; i < list.length; i++) {
       if (this.hadFill) {
-        // Before those that had their helping in this turn.
-        this.ready = list.slice(i).concat(this.ready);
+        this.late = list.slice(i);
         return;
       }
       const connection = list[i];

@@ -169,6 +169,19 @@ describe('a handshake', () => {
     assert.ok(clients.every(({ open }) => open));
   });
 
+  it('uses certificates as they are read last', () => {
+    const files = { ...tlsConfig() };
+    const stage = new Stage({ ports: [{ tls: files }] });
+    files.certFile = '/no/such/file';
+    stage.reactor.reloadCertificates();
+    assert.match(stage.logged[0], /certificates are not reloaded, the old ones stay/);
+    connect(stage);
+    files.certFile = tlsConfig().certFile;
+    stage.reactor.reloadCertificates();
+    assert.equal(stage.logged.length, 1);
+    connect(stage);
+  });
+
   it('needs memory', () => {
     const stage = tlsStage();
     const lib = openssl();

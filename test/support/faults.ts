@@ -4,6 +4,10 @@
  * A kernel that comes short owes something for it, which the fake pays: behind a short recv(), or an EAGAIN where there is
  * something to read, the rest arrives "a moment later", with a new edge; behind a short send() room is announced. EINTR
  * and ENOBUFS owe nothing. Errors of a connection (ECONNRESET, EPIPE, ETIMEDOUT …) end it, as they do on Linux.
+ *
+ * Out of reach is what fails while a reactor is made: mmap() in sys/memory, epoll_create1(), the BIOs and contexts of
+ * OpenSSL. Each throws out of the constructor, so that there is no reactor, and its process does not begin to serve.
+ * EINTR and ECONNABORTED of accept4() are dealt with below the seam, in acceptFrom().
  */
 import { EAGAIN, ECONNRESET, EINTR, EMFILE, ENOBUFS, EPIPE, ETIMEDOUT } from '../../src/sys/constants.ts';
 import type { Prng } from './prng.ts';

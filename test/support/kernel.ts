@@ -103,6 +103,8 @@ export class FakeKernel implements Kernel {
   /** By path; a number is the errno with which it cannot be opened. */
   readonly files = new Map<string, FakeFile | number>();
   readonly peerAddress = new Uint8Array(128);
+  /** What setOption() was called with, one after the other. */
+  readonly options: [number, number, number, number][] = [];
   /** Each call, as "name(fd) = result", where a test wants to see them. */
   trace: string[] | null = null;
   /** Milliseconds since 1970. It moves when epollWait() has nothing to tell, and when a test moves it. */
@@ -354,8 +356,9 @@ export class FakeKernel implements Kernel {
     return this.answer('shutdown', fd, 0);
   }
 
-  setOption(fd: number, _level: number, _name: number, _value: number): number {
+  setOption(fd: number, level: number, name: number, value: number): number {
     this.at(fd);
+    this.options.push([fd, level, name, value]);
     return 0;
   }
 
