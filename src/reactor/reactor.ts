@@ -108,11 +108,12 @@ export class Reactor {
     this.log = options.log;
     this.words = options.connections.words;
     const framings = new Framings(options.ports);
+    const plain = new PlainTransport(kernel);
     this.connections = new ConnectionPool(
       options.connections,
       options.owner,
       options.segment.layout.slotsPerOwner,
-      new PlainTransport(kernel),
+      plain,
       framings,
     );
     this.lingerers = new Lingerers(kernel, this.waste);
@@ -123,7 +124,7 @@ export class Reactor {
     this.acceptor = new Acceptor(options, kernel, this.epoll, this.connections, this.input, this);
     this.idleWatch = new IdleWatch(options, kernel, this.waste, this.ending);
     this.tls = options.ports.some((port) => port.tls !== null)
-      ? new TlsEngine(kernel, this.table, options.ports, this.output, this.ending)
+      ? new TlsEngine(plain, this.table, options.ports, this.output, this.ending)
       : null;
     const { packets } = options;
     const packetPorts = options.ports.filter((port) => port.listener !== -1 && isDatagram(port.socketType));

@@ -8,8 +8,7 @@ import { SWOOLE_LOG_NOTICE, SWOOLE_LOG_WARNING } from '../constants.ts';
 import { type ConnectionTable, F64_SEND_TIME, QUEUED_BYTES } from '../shm/connections.ts';
 import { RECEIVES_RETRIED, REKEYS_REFUSED, SENDS_RETRIED } from '../shm/counters.ts';
 import type { LaneCounters } from '../shm/lanes.ts';
-import { EAGAIN, EINTR, ENOBUFS, EPIPE, EPROTO, MSG_NOSIGNAL } from '../sys/constants.ts';
-import type { Kernel } from '../sys/kernel.ts';
+import { EAGAIN, EINTR, ENOBUFS, EPIPE, EPROTO } from '../sys/constants.ts';
 import { allocate, type Region } from '../sys/memory.ts';
 import {
   BIO_C_SET_BUF_MEM_EOF_RETURN,
@@ -60,7 +59,8 @@ export interface TlsOutput {
 /** What the sessions of a reactor share. Made where there is a TLS port, and only there. */
 export class TlsEngine {
   readonly lib: OpenSsl = openssl();
-  readonly kernel: Kernel;
+  /** The way to the sockets, over which the sessions run theirs. */
+  readonly socket: Transport;
   readonly table: ConnectionTable;
   readonly host: TlsHost;
   readonly records: TlsOutput;
@@ -74,13 +74,13 @@ export class TlsEngine {
 
   /** Throws TlsConfigError when a certificate or another file cannot be used. */
   constructor(
-    kernel: Kernel,
+    socket: Transport,
     table: ConnectionTable,
     ports: readonly ReactorPort[],
     records: TlsOutput,
     host: TlsHost,
   ) {
-    this.kernel = kernel;
+    this.socket = socket;
     this.table = table;
     this.records = records;
     this.host = host;
@@ -287,16 +287,11 @@ class TlsSession implements Transport {
   }
 
   flush(fd: number): number {
-    const { kernel, table, host } = this.engine;
+    const { table, host } = this.engine;
     while (this.unsent !== null) {
       const { length } = this.unsent;
-      const count = kernel.sendBytes(fd, this.unsent, length, MSG_NOSIGNAL);
-      if (count === -1) {
-        const error = kernel.errno();
-        if (error !== EINTR) return -error;
-        host.counters.add(SENDS_RETRIED, 1);
-        continue;
-      }
+      const count = this.put(fd, this.unsent, length, 0);
+      if (count < 0) return count;
       table.words[this.connection.base + QUEUED_BYTES] -= count;
       table.numbers[this.connection.numberBase + F64_SEND_TIME] = host.now / 1000;
       this.unsent = count === length ? null : this.unsent.subarray(count);
@@ -347,23 +342,28 @@ class TlsSession implements Transport {
   }
 
   private sendRecords(fd: number, length: number): boolean {
-    const { kernel, sealed } = this.engine;
+    const { sealed } = this.engine;
     if (this.unsent !== null) {
       this.keepUnsent(Buffer.concat([this.unsent, sealed.u8.subarray(0, length)]), length, EAGAIN);
       return true;
     }
-    let count = kernel.send(fd, sealed.at(0, length), length, MSG_NOSIGNAL);
-    let error = count === -1 ? kernel.errno() : EAGAIN;
-    while (error === EINTR) {
-      this.engine.host.counters.add(SENDS_RETRIED, 1);
-      count = kernel.send(fd, sealed.at(0, length), length, MSG_NOSIGNAL);
-      error = count === -1 ? kernel.errno() : EAGAIN;
-    }
+    const count = this.put(fd, sealed.u8, length, sealed.at(0, length));
     if (count === length) return true;
-    if (error !== EAGAIN && error !== ENOBUFS) return false;
+    if (count < 0 && count !== -EAGAIN && count !== -ENOBUFS) return false;
     const taken = Math.max(0, count);
-    this.keepUnsent(Buffer.from(sealed.u8.subarray(taken, length)), length - taken, error);
+    // Where only a part was taken, there is no room for the rest.
+    this.keepUnsent(Buffer.from(sealed.u8.subarray(taken, length)), length - taken, count < 0 ? -count : EAGAIN);
     return true;
+  }
+
+  /** Sends records, however often that is interrupted: answers as write() does. */
+  private put(fd: number, records: Uint8Array, length: number, address: number): number {
+    const { socket, host } = this.engine;
+    for (;;) {
+      const count = socket.write(fd, records, 0, length, address);
+      if (count !== -EINTR) return count;
+      host.counters.add(SENDS_RETRIED, 1);
+    }
   }
 
   private keepUnsent(records: Buffer, added: number, error: number): void {
@@ -375,13 +375,13 @@ class TlsSession implements Transport {
 
   /** Says that nothing follows, if that is polite and there is room for it; then the session is gone. */
   end(fd: number, polite: boolean): void {
-    const { kernel, lib, sealed } = this.engine;
+    const { socket, lib, sealed } = this.engine;
     const mayTalk = !this.opening && !this.broken && !this.peerClosed && this.unsent === null;
     if (polite && mayTalk) {
       this.engine.forgetErrors();
       lib.shutdown(this.ssl);
       const length = this.engine.take();
-      if (length !== 0) kernel.send(fd, sealed.at(0, length), length, MSG_NOSIGNAL);
+      if (length !== 0) socket.write(fd, sealed.u8, 0, length, sealed.at(0, length));
     }
     lib.freeSession(this.ssl);
     this.rest = null;
@@ -405,25 +405,24 @@ class TlsSession implements Transport {
 
   /** Hands records to OpenSSL: those that were left, else what one recv() brings. Answers as the steps do. */
   private receive(fd: number): number {
-    const { kernel, lib, input, received } = this.engine;
+    const { socket, lib, input, received } = this.engine;
     this.dry = false;
     this.engine.forgetErrors();
     if (this.rest !== null) {
       this.more = true;
       return this.feedRest();
     }
-    const count = kernel.recv(fd, received.at(0, READ_BYTES), READ_BYTES, 0);
+    const count = socket.read(fd, received.at(0, READ_BYTES), READ_BYTES);
     if (count > 0) {
       this.more = count === READ_BYTES;
       lib.writeBio(input, received.at(0, count), count);
       return count;
     }
     if (count === 0) return END;
-    const error = kernel.errno();
-    this.more = error === EINTR;
+    this.more = count === -EINTR;
     if (this.more) this.engine.host.counters.add(RECEIVES_RETRIED, 1);
-    this.dry = error === EAGAIN;
-    return error === EINTR ? AGAIN : -error;
+    this.dry = count === -EAGAIN;
+    return count === -EINTR ? AGAIN : count;
   }
 
   private feedRest(): number {
