@@ -37,4 +37,4 @@ export type {
   ServerSettings,
 } from './server/settings/settings.ts';
 export { Task } from './server/tasks/task.ts';
-export type { Stats } from './shm/stats.ts';
+export type { Stats } from './shm/stats-shape.ts';

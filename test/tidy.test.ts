@@ -326,6 +326,15 @@ describe('the documentation', () => {
     );
   });
 
+  it('tells of every number of stats() in an editor, as its row does, and of no other', () => {
+    const shape = readFileSync(join(ROOT, 'src/shm/stats-shape.ts'), 'utf8');
+    const told = [...shape.matchAll(/\/\*\* ([^\n]*) \*\/\n {2}(\w+): number;/g)].map(
+      ([, text, label]) => `${label}: ${text}`,
+    );
+    const wanted = STATS.map(({ label, unit, help }) => `${label}: ${`${unit} ${help}`.trim()}`);
+    assert.deepEqual(told.sort(), wanted.sort(), 'src/shm/stats-shape.ts');
+  });
+
   it('tells of every number of stats(), as its row does, and of no other', () => {
     const [, ...sections] = readFileSync(join(ROOT, 'docs/stats.md'), 'utf8').replace(/ +/g, ' ').split('\n## ');
     for (const [index, kind] of (['total', 'gauge', 'life'] as const).entries()) {

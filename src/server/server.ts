@@ -3,7 +3,8 @@ import { SWOOLE_BASE, SWOOLE_ERROR_WRONG_OPERATION, SWOOLE_SOCK_TCP } from '../c
 import { Event } from '../loop/event.ts';
 import { Timer } from '../loop/timer.ts';
 import { WORD_MANAGER_PID, WORD_MASTER_PID } from '../shm/segment.ts';
-import { readStats, type Stats } from '../shm/stats.ts';
+import { readStats } from '../shm/stats.ts';
+import type { Stats } from '../shm/stats-shape.ts';
 import type { ObjectEvents } from './callbacks/event-objects.ts';
 import type {
   AnyCallback,

@@ -8,6 +8,7 @@ import { sumLanes } from './lanes.ts';
 import { workerInbox } from './layout.ts';
 import { ringUse } from './ring.ts';
 import { type Segment, WORD_MAX_FD, WORD_MIN_FD, WORD_TASK_QUEUE } from './segment.ts';
+import type { Stats } from './stats-shape.ts';
 import { WORKER_IDLE, WorkerTable } from './workers.ts';
 
 type Counted = Record<CounterLabel, number>;
@@ -59,9 +60,6 @@ const FIGURES = {
 
 type FigureLabel = keyof typeof FIGURES;
 
-/** What `server.stats()` tells: see the page of the documentation. Totals count from start() on and survive workers. */
-export type Stats = Record<FigureLabel | CounterLabel, number>;
-
 /** What is to be said of each number in Stats. */
 export const STATS: readonly Omit<Counter, 'id'>[] = [
   ...Object.entries(FIGURES).map(([label, { unit, help }]) => ({ label, kind: 'gauge', unit, help }) as const),
@@ -70,11 +68,11 @@ export const STATS: readonly Omit<Counter, 'id'>[] = [
 
 const FIGURE_LIST: readonly (readonly [label: string, figure: Figure])[] = Object.entries(FIGURES);
 /** A copy of it is a fast object, which one that grows by so many keys is not. */
-const NOTHING = Object.fromEntries(STATS.map(({ label }) => [label, 0])) as Stats;
+const NOTHING = Object.fromEntries(STATS.map(({ label }) => [label, 0])) as Record<FigureLabel | CounterLabel, number>;
 
 /** `lane` is that of the process whose own life is asked for; -1: nobody's. */
 export function readStats(segment: Segment, lane: number): Stats {
-  const stats: Record<string, number> & Stats = { ...NOTHING };
+  const stats: Record<string, number> & typeof NOTHING = { ...NOTHING };
   const sums = sumLanes(segment, lane);
   for (const { id, label } of COUNTERS) stats[label] = sums[Number(id)];
   const queue = readTaskQueue(segment, stats);

@@ -5,7 +5,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { openSegments } from '../../src/shm/beside.ts';
-import { readStats, type Stats } from '../../src/shm/stats.ts';
+import { readStats } from '../../src/shm/stats.ts';
+import type { Stats } from '../../src/shm/stats-shape.ts';
 import { WorkerTable } from '../../src/shm/workers.ts';
 
 export interface Seen {

@@ -92,7 +92,13 @@ describe('the table of settings', () => {
   it('is where code learns their names: elsewhere it goes by what they have become', () => {
     const root = new URL('../../', import.meta.url);
     // Counters of stats() that are called as settings are, and the one setting of a Process.
-    const others = ['shm/stats.ts: worker_num', 'shm/stats.ts: task_worker_num', 'child/process.ts: enable_coroutine'];
+    const others = [
+      'shm/stats.ts: worker_num',
+      'shm/stats-shape.ts: task_worker_num',
+      'shm/stats-shape.ts: worker_num',
+      'shm/stats.ts: task_worker_num',
+      'child/process.ts: enable_coroutine',
+    ];
     const found = new Set<string>();
     for (const path of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
       if (!path.endsWith('.ts') || path.endsWith('.test.ts') || path.startsWith('server/settings/')) continue;
