@@ -125,6 +125,11 @@ export class TcpStream extends Stream {
   private over = false;
   private lost = 0;
 
+  /** No urgent byte is under way. */
+  get mayBeUrgent(): boolean {
+    return this.urgentSent === -1 && this.peer?.urgentAt === -1;
+  }
+
   static pair(): [TcpStream, TcpStream] {
     const one = new TcpStream();
     const other = new TcpStream();

@@ -14,86 +14,30 @@
  * A step is told in `log`, and the same seed does the same again.
  */
 import assert from 'node:assert/strict';
-import { SWOOLE_SOCK_TCP, SWOOLE_SOCK_UNIX_STREAM } from '../../src/constants.ts';
+import { SWOOLE_SOCK_UNIX_STREAM } from '../../src/constants.ts';
+import { type AddressRange, parseAddressRange } from '../../src/protocol/ip-address.ts';
 import type { ReactorPort } from '../../src/reactor/port.ts';
 import { QUEUED_BYTES, QUEUED_FILES } from '../../src/shm/connections.ts';
 import { ABORTED, ACCEPTED, CLOSED, RECEIVED_BYTES } from '../../src/shm/counters.ts';
 import { TcpStream } from './fake-stream.ts';
 import { RandomFaults } from './faults.ts';
-import { type Peer, PlainPeer, TlsPeer } from './peers.ts';
+import { type Framing, Pair, sizeFor } from './pair.ts';
+import { PlainPeer, TlsPeer } from './peers.ts';
 import { type Prng, prng } from './prng.ts';
 import { assertBytes, type Served, Stage } from './reactor.ts';
 import { tlsConfig } from './tls-client.ts';
 
+const LENGTH = { kind: 'length', type: 'N', lengthOffset: 0, bodyOffset: 4, max: 1024 * 1024 } as const;
+const LINES = { kind: 'eof', eof: Buffer.from('\n'), split: true, max: 1024 * 1024 } as const;
+const RAW = { kind: 'raw' } as const;
+
+const EVERYBODY = parseAddressRange('0.0.0.0/0') as AddressRange;
 const CLIENTS_MAX = 10;
 const FILE_BYTES = 200_000;
 /** Steps of one schedule. */
 const STEPS = 250;
 /** Turns that are enough for everything that is under way, on a kernel that does its best. */
 const QUIET_TURNS = 4000;
-
-const LENGTH = { kind: 'length', type: 'N', lengthOffset: 0, bodyOffset: 4, max: 1024 * 1024 } as const;
-const LINES = { kind: 'eof', eof: Buffer.from('\n'), split: true, max: 1024 * 1024 } as const;
-const RAW = { kind: 'raw' } as const;
-
-/** One client, the connection that it became, and what each has sent to the other. */
-class Pair {
-  readonly name: string;
-  readonly peer: Peer;
-  readonly framing: ReactorPort['framing'];
-  served: Served | null = null;
-  /** What the client wants to send in all; cut into packages where the port is framed. */
-  readonly plan: Buffer;
-  readonly packages: Buffer[];
-  /** How much of it was accepted by its socket. */
-  sent = 0;
-  readonly answers: Buffer[] = [];
-  /** Marks in the output: what each was told, and what had been sent before it. */
-  readonly marks: { told: boolean[]; before: number }[] = [];
-  /** The connection was cut by a reset or an error: what was under way may be lost. */
-  hurt = false;
-  /** The client will not read any more. */
-  left = false;
-  /** The client will not send any more. */
-  finished = false;
-  /** The worker was the first to end it. */
-  closedHere = false;
-  everPaused = false;
-  /** What the oracle has looked at: bytes of the client, packages of the worker, and the bytes of those. */
-  lookedAt = 0;
-  takenAt = 0;
-  taken = 0;
-
-  constructor(name: string, peer: Peer, framing: ReactorPort['framing'], random: Prng) {
-    this.name = name;
-    this.peer = peer;
-    this.framing = framing;
-    this.packages = packagesFor(framing, random);
-    this.plan = Buffer.concat(this.packages);
-  }
-
-  get answered(): Buffer {
-    return Buffer.concat(this.answers);
-  }
-}
-
-function sizeFor(random: Prng): number {
-  return [1 + random.int(20), 1 + random.int(1000), 1 + random.int(10_000), 1 + random.int(120_000)][random.int(4)];
-}
-
-function packagesFor(framing: ReactorPort['framing'], random: Prng): Buffer[] {
-  return Array.from({ length: 1 + random.int(12) }, () => {
-    const body = random.bytes(Math.min(40_000, sizeFor(random)));
-    if (framing.kind === 'raw') return body;
-    if (framing.kind === 'eof') {
-      for (let at = body.indexOf(10); at !== -1; at = body.indexOf(10, at)) body[at] = 11;
-      return Buffer.concat([body, Buffer.from('\n')]);
-    }
-    const head = Buffer.alloc(4);
-    head.writeUInt32BE(body.length);
-    return Buffer.concat([head, body]);
-  });
-}
 
 export class Schedule {
   /** What has happened, for whoever looks for the reason. */
@@ -104,18 +48,13 @@ export class Schedule {
   private readonly pairs: Pair[] = [];
   private readonly file: Buffer;
   private readonly pauses: boolean;
+  /** The worker does nothing on its own any more. */
+  private farewells = false;
 
   constructor(seed: number) {
     const random = prng(seed);
     this.random = random;
-    const ports: Partial<ReactorPort>[] = [];
-    for (let i = 0; i <= random.int(3); i++)
-      ports.push({
-        socketType: random.int(3) === 0 ? SWOOLE_SOCK_UNIX_STREAM : SWOOLE_SOCK_TCP,
-        framing: [RAW, LENGTH, LINES][random.int(3)],
-        bufferHighWatermark: 1000 + random.int(100_000),
-        tls: random.int(4) === 0 ? tlsConfig() : null,
-      });
+    const ports = Array.from({ length: 1 + random.int(4) }, () => portFor(random));
     this.stage = new Stage({ ports, slots: 96, maxConnections: CLIENTS_MAX });
     this.pauses = random.int(2) === 0;
     this.file = random.bytes(FILE_BYTES);
@@ -187,7 +126,7 @@ export class Schedule {
     }
     const peer = port.tls === null ? new PlainPeer(client) : new TlsPeer(client);
     const name = `client ${this.pairs.length}`;
-    this.pairs.push(new Pair(name, peer, port.framing, random));
+    this.pairs.push(new Pair(name, peer, port, random));
     this.tell(`${name} connects to port ${port.index}: ${port.framing.kind}${port.tls === null ? '' : ', TLS'}`);
   }
 
@@ -202,6 +141,11 @@ export class Schedule {
   private took(served: Served): void {
     const pair = this.pairs.find((each) => each.served === served);
     assert.ok(pair !== undefined);
+    if (served.packages.length === pair.switchesAfter) {
+      this.stage.table.switchProtocol(served.slot, served.serial, 1);
+      pair.switched = true;
+    }
+    if (this.farewells) return;
     if (this.random.int(8) === 0) this.workerStep(pair);
   }
 
@@ -219,6 +163,8 @@ export class Schedule {
     } else if (choice < 37 && stream instanceof TcpStream) {
       stream.arrive();
       (peer.client.server as TcpStream).arrive();
+      if (random.int(3) === 0 && peer instanceof PlainPeer && pair.served !== null && stream.mayBeUrgent)
+        peer.client.urgent(33);
     } else if (choice === 37 && peer.waiting === 0) {
       this.tell(`${name} ends`);
       pair.finished = true;
@@ -242,7 +188,11 @@ export class Schedule {
   private sendSome(pair: Pair): void {
     const { peer, plan } = pair;
     if (pair.finished || peer.client.error !== 0) return;
-    const length = Math.min(sizeFor(this.random), plan.length - pair.sent);
+    if (pair.greeting.length !== 0) {
+      pair.greeting = pair.greeting.subarray(peer.send(pair.greeting.subarray(0, 1 + this.random.int(50))));
+      return;
+    }
+    const length = Math.min(sizeFor(this.random), pair.allowed - pair.sent);
     const count = length === 0 ? 0 : peer.send(plan.subarray(pair.sent, pair.sent + length));
     pair.sent += count;
     if (count !== 0) this.tell(`${pair.name} sends ${count}`);
@@ -404,7 +354,7 @@ export class Schedule {
   private farewell(): void {
     const { stage, random } = this;
     this.tell('farewell');
-    stage.receiver.onPackage = null;
+    this.farewells = true;
     for (const pair of this.pairs) if (random.int(2) === 0) this.close(pair, false);
     for (let step = 0; step < 100; step++) {
       if (random.int(2) === 0) stage.turn();
@@ -459,6 +409,25 @@ function wholePackages({ packages, sent }: Pair): number {
 function assertPrefix(actual: Buffer, whole: Buffer, what: string): void {
   assert.ok(actual.length <= whole.length, `${what}: more than was sent`);
   if (!actual.equals(whole.subarray(0, actual.length))) assert.fail(`${what}: other bytes than were sent`);
+}
+
+function portFor(random: Prng): Partial<ReactorPort> {
+  const framing: Framing = [RAW, LENGTH, LINES][random.int(3)];
+  const one: Partial<ReactorPort> = { framing, bufferHighWatermark: 1000 + random.int(100_000) };
+  if (framing.kind !== 'raw' && random.int(3) === 0) one.otherFramings = [framing === LINES ? LENGTH : LINES];
+  switch (random.int(6)) {
+    case 0:
+    case 1:
+      one.socketType = SWOOLE_SOCK_UNIX_STREAM;
+      break;
+    case 2:
+      one.tls = tlsConfig();
+      break;
+    case 3:
+      one.proxyFrom = [EVERYBODY];
+      break;
+  }
+  return one;
 }
 
 /** Runs the schedule of a seed. What it throws tells how to run it again. */
