@@ -3,12 +3,16 @@
  * epoll tells must be the same. Buffers differ in size, so scripts speak of full and empty, not of numbers.
  */
 import assert from 'node:assert/strict';
+import { rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { FakeKernel, Misuse } from '../../test/support/kernel.ts';
 import {
   AF_INET,
   EPOLLERR,
   EPOLLET,
+  EPOLLEXCLUSIVE,
   EPOLLHUP,
   EPOLLIN,
   EPOLLOUT,
@@ -20,11 +24,13 @@ import {
   MSG_PEEK,
   SHUT_WR,
   SO_ERROR,
+  SOCK_DGRAM,
   SOCK_STREAM,
   SOL_SOCKET,
   TCP_CLOSE,
   TCP_INFO,
 } from './constants.ts';
+import { aimIPv4, DatagramBatch, peerAddressText, sendDatagram } from './datagram.ts';
 import { Epoll } from './epoll.ts';
 import { type Kernel, linux } from './kernel.ts';
 import { allocate } from './memory.ts';
@@ -377,6 +383,149 @@ function compare(scripts: typeof SCRIPTS, family: 'tcp' | 'unix', open: () => [n
 describe('the fake kernel does as Linux does over TCP', () => compare({ ...SCRIPTS, ...TCP_SCRIPTS }, 'tcp', tcpPair));
 
 describe('the fake kernel does as Linux does over a Unix socket', () => compare(SCRIPTS, 'unix', unixPair));
+
+/** A listener or another socket that is no stream, level triggered as reactors watch it, and what was told of it. */
+class Watched {
+  readonly told: string[] = [];
+  readonly fd: number;
+  private readonly kernel: Kernel;
+  private readonly epoll: Epoll;
+
+  constructor(kernel: Kernel, fd: number) {
+    this.kernel = kernel;
+    this.fd = fd;
+    this.epoll = new Epoll(8, kernel);
+    assert.equal(this.epoll.add(fd, EPOLLIN | EPOLLEXCLUSIVE, 1, 2), 0);
+  }
+
+  look(): void {
+    this.told.push(`events: ${this.epoll.wait(SOON_MS)}`);
+  }
+  accept(): number {
+    const fd = this.kernel.accept(this.fd);
+    this.told.push(fd < 0 ? `accept: ${fd}` : `accept: family ${this.kernel.peerAddress[0]}`);
+    return fd;
+  }
+  /** Takes datagrams, two at a time. */
+  take(): void {
+    const batch = new DatagramBatch(2, 4096, this.kernel);
+    const count = batch.receive(this.fd);
+    this.told.push(`took ${count}`);
+    for (let i = 0; i < count; i++) {
+      const { u8, text } = batch.memory;
+      const [at, length] = [batch.dataAt(i), batch.length(i)];
+      const host = peerAddressText(u8, batch.addressAt(i), batch.addressLength(i));
+      this.told.push(`${length} of "${text.toString('latin1', at, at + 3)}" from ${host}, cut: ${batch.isCut(i)}`);
+    }
+  }
+  end(): string[] {
+    this.epoll.remove(this.fd);
+    this.kernel.close(this.fd);
+    this.epoll.close();
+    return this.told;
+  }
+}
+
+describe('the fake kernel does as Linux does with', () => {
+  const local = { family: AF_INET, host: '127.0.0.1', port: 0 };
+
+  it('those who wait to be accepted, who are told of again and again', () => {
+    const script = (kernel: Kernel, listener: number, connect: () => void): string[] => {
+      const watched = new Watched(kernel, listener);
+      watched.look();
+      watched.accept();
+      connect();
+      connect();
+      watched.look();
+      watched.look();
+      const accepted = [watched.accept()];
+      watched.look();
+      accepted.push(watched.accept(), watched.accept());
+      watched.look();
+      for (const fd of accepted) if (fd >= 0) kernel.close(fd);
+      return watched.end();
+    };
+    const fake = new FakeKernel();
+    const listening = fake.listen();
+    const listener = openSocket(AF_INET, SOCK_STREAM);
+    assert.equal(bindTo(listener, local), 0);
+    assert.equal(listenOn(listener, 8), 0);
+    const port = localPort(listener);
+    const clients: number[] = [];
+    const connect = (): void => {
+      clients.push(openSocket(AF_INET, SOCK_STREAM));
+      connectTo(clients[clients.length - 1], { ...local, port });
+    };
+    const wanted = script(linux, listener, connect);
+    for (const fd of clients) closeDescriptor(fd);
+    assert.deepEqual(
+      script(fake, listening, () => fake.connect(listening)),
+      wanted,
+    );
+  });
+
+  it('datagrams, which are told of as long as there are some', () => {
+    const script = (kernel: Kernel, socket: number, send: (text: string) => void): string[] => {
+      const watched = new Watched(kernel, socket);
+      watched.look();
+      watched.take();
+      for (const text of ['one', '', 'x'.repeat(5000)]) send(text);
+      watched.look();
+      watched.take();
+      watched.look();
+      watched.take();
+      watched.look();
+      watched.take();
+      return watched.end();
+    };
+    const fake = new FakeKernel();
+    const faked = fake.datagramSocket();
+    const [socket, sender] = [openSocket(AF_INET, SOCK_DGRAM), openSocket(AF_INET, SOCK_DGRAM)];
+    assert.equal(bindTo(socket, local), 0);
+    assert.ok(aimIPv4('127.0.0.1', localPort(socket)));
+    const wanted = script(linux, socket, (text) => assert.equal(sendDatagram(sender, text), 0));
+    closeDescriptor(sender);
+    assert.deepEqual(
+      script(fake, faked, (text) => fake.datagram(faked, Buffer.from(text))),
+      wanted,
+    );
+  });
+
+  it('files, from which it sends on and on to their end', () => {
+    const script = (kernel: Kernel, path: string, [one, other]: [number, number]): string[] => {
+      const told: string[] = [];
+      const file = kernel.openFile(path, 3);
+      for (const length of [4, 100, 100]) told.push(`sent ${kernel.sendfile(one, file, 0, length)}`);
+      const count = kernel.recv(other, memory.address, 100, 0);
+      told.push(memory.text.toString('latin1', 0, count));
+      const bytes = Buffer.alloc(4);
+      told.push(`read ${kernel.readFile(file, bytes, 4)}`);
+      kernel.closeFile(file);
+      const again = kernel.openFile(path, 0);
+      told.push(`read ${kernel.readFile(again, bytes, 4)} ${bytes}`);
+      kernel.shutdown(one, SHUT_WR);
+      told.push(`sent ${kernel.sendfile(one, again, 0, 4)}: errno ${kernel.errno()}`);
+      kernel.closeFile(again);
+      told.push(`opened ${kernel.openFile(`${path}.none`, 0)}`);
+      for (const fd of [one, other]) kernel.close(fd);
+      return told;
+    };
+    const fake = new FakeKernel();
+    const path = join(tmpdir(), `tswoole-kernel-${process.pid}`);
+    writeFileSync(path, '0123456789');
+    fake.file(path, Buffer.from('0123456789'));
+    try {
+      for (const [family, pair] of [
+        ['tcp', tcpPair()],
+        ['unix', unixPair()],
+      ] as const)
+        assert.deepEqual(script(fake, path, fake.pair(family)), script(linux, path, pair));
+    } finally {
+      rmSync(path);
+    }
+    assert.deepEqual(fake.open(), []);
+  });
+});
 
 describe('the fake kernel has no patience with', () => {
   const misuse = (act: (kernel: FakeKernel, fd: number) => void): void => {
