@@ -48,6 +48,21 @@ describe('what goes out', () => {
     assert.ok(300 * 2000 > TURN_BUFFER_BYTES);
   });
 
+  it('stays in order where one connection has several runs in a turn, and the first is cut short', () => {
+    for (const fault of ['short', 'full', 'interrupted'] as const) {
+      const stage = new Stage();
+      const [one, other] = [stage.connect(), stage.connect()];
+      if (fault === 'short') stage.kernel.script.shorten('send', 3);
+      else stage.kernel.script.fail('send', fault === 'full' ? EAGAIN : EINTR);
+      for (let i = 0; i < 4; i++) {
+        stage.send(one.served, `one ${i} `);
+        stage.send(other.served, `other ${i} `);
+      }
+      assert.equal(stage.readAll(one.client).toString(), 'one 0 one 1 one 2 one 3 ', fault);
+      assert.equal(stage.readAll(other.client).toString(), 'other 0 other 1 other 2 other 3 ', fault);
+    }
+  });
+
   it('is sent from where it lies, where it has an address', () => {
     const stage = new Stage();
     const { client, served } = stage.connect();

@@ -149,6 +149,7 @@ export class Output {
       else if (transport.plain) {
         this.listed[sends.count] = connection;
         sends.add(fd, address, length);
+        // A later run of the same connection must find what became of this one.
         if (!isLast || sends.isFull) this.sendList();
       } else
         this.sent(connection, transport.write(fd, gathered.u8, start, length, address), gathered.u8, start, length);
