@@ -178,6 +178,7 @@ describe('sendfile()', () => {
     stage.reactor.sendFile(served.connection, '/file', 0, 300_000);
     stage.settle();
     assert.equal(files(stage, served), 0);
+    assert.deepEqual(stage.logged, []);
     client.close();
     stage.settle();
     assert.equal(served.closes, 1);

@@ -4,7 +4,7 @@ import { prng } from '../../test/support/prng.ts';
 import { assertBytes, type Served, Stage } from '../../test/support/reactor.ts';
 import { SWOOLE_SOCK_TCP, SWOOLE_SOCK_UNIX_STREAM } from '../constants.ts';
 import { FLAG_PEER_GONE, FLAGS, QUEUED_BYTES } from '../shm/connections.ts';
-import { EAGAIN, ECONNRESET, EHOSTUNREACH, EINTR, ENOBUFS, EPIPE } from '../sys/constants.ts';
+import { EAGAIN, ECONNRESET, EHOSTUNREACH, EINTR, ENOBUFS, EPIPE, EPOLLOUT } from '../sys/constants.ts';
 import { BLOCKED_RETRY_MS, GATHER_BYTES, TURN_BUFFER_BYTES } from './limits.ts';
 
 const BOTH = [SWOOLE_SOCK_TCP, SWOOLE_SOCK_UNIX_STREAM];
@@ -184,7 +184,24 @@ describe('a send', () => {
   }
 
   it('that is refused for lack of room goes on when there is some', () => {
-    for (const size of SIZES) for (const type of BOTH) sends([EAGAIN], type, size);
+    for (const size of SIZES)
+      for (const type of BOTH)
+        for (const errors of [[EAGAIN], [EINTR, EAGAIN], [ENOBUFS, EAGAIN], [EAGAIN, EAGAIN]])
+          sends(errors, type, size);
+  });
+
+  it('that is refused for lack of room is not tried again before the kernel tells of some', () => {
+    const stage = new Stage();
+    const { client, served } = stage.connect();
+    client.server.sendRoom = 0;
+    stage.kernel.trace = [];
+    stage.send(served, 'text');
+    stage.settle();
+    stage.pass(1000);
+    assert.equal(stage.kernel.trace.filter((call) => call.startsWith('send')).length, 1);
+    client.server.sendRoom = 1000;
+    client.server.wake(EPOLLOUT);
+    assertBytes(stage.readAll(client), Buffer.from('text'));
   });
 
   it('that is interrupted goes on', () => {

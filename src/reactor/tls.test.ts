@@ -274,6 +274,21 @@ describe('what comes in through TLS', () => {
     stage.assertClean();
   });
 
+  it('is waited for without spinning behind urgent data, before and after the handshake', () => {
+    const stage = tlsStage();
+    const plain = arrive(stage);
+    plain.urgent(33);
+    stage.settle();
+    const client = new TlsClient(plain);
+    talk(stage, client);
+    plain.urgent(33);
+    stage.settle();
+    assert.ok(!stage.reactor.hasReady);
+    client.send('text');
+    talk(stage, client);
+    assert.equal(stage.receiver.served[0].text, 'text');
+  });
+
   it('waits while the receiver is full', () => {
     const stage = tlsStage();
     const { client, served } = connect(stage);
