@@ -20,7 +20,7 @@ import {
   EPIPE,
   ETIMEDOUT,
 } from '../sys/constants.ts';
-import { FILE_QUANTUM_BYTES, FILE_TURN_BYTES, FILES_OPEN_MAX } from './limits.ts';
+import { BLOCKED_RETRY_MS, FILE_QUANTUM_BYTES, FILE_TURN_BYTES, FILES_OPEN_MAX } from './limits.ts';
 
 const BYTES = prng(1).bytes(300_000);
 
@@ -144,10 +144,22 @@ describe('sendfile()', () => {
         stage.kernel.script.fail('sendfile', ...errors);
         stage.reactor.sendFile(served.connection, '/file', 0, 300_000);
         stage.send(served, 'behind');
+        stage.pass(4 * BLOCKED_RETRY_MS);
         assertBytes(stage.readAll(client), Buffer.concat([BYTES, Buffer.from('behind')]));
         stage.close(served);
         stage.assertClean();
       }
+  });
+
+  it('that has no memory is not tried all the time', () => {
+    const { stage, client, served } = stageWithFile();
+    stage.kernel.script.fail('sendfile', ...new Array<number>(100).fill(ENOBUFS));
+    stage.reactor.sendFile(served.connection, '/file', 0, 300_000);
+    stage.pass(99 * BLOCKED_RETRY_MS);
+    assert.ok(!stage.reactor.hasReady);
+    assert.equal(client.read(), 0);
+    stage.pass(2 * BLOCKED_RETRY_MS);
+    assertBytes(stage.readAll(client), BYTES);
   });
 
   it('that comes short goes on', () => {

@@ -40,21 +40,28 @@ export interface FileOutputHost {
   outputFailed(connection: Connection, error: number): void;
 }
 
+/** The queue that files wait in. */
+export interface FileQueue {
+  /** Sends what stands first in the connection's queue. */
+  write(connection: Connection): void;
+  /** The socket has refused for now. Goes on when it may have room: of that the kernel tells, or not, as the errno says. */
+  waits(connection: Connection, error: number): void;
+}
+
 export class FileOutput {
   private readonly kernel: Kernel;
   private readonly table: ConnectionTable;
   private readonly host: FileOutputHost;
-  /** Sends what stands first in the connection's queue. */
-  private readonly write: (connection: Connection) => void;
+  private readonly queue: FileQueue;
   /** Connections whose queue begins with a file and whose socket may have room, in the order of their turns. */
   private turns: Connection[] = [];
   private inTurn = false;
 
-  constructor(kernel: Kernel, table: ConnectionTable, host: FileOutputHost, write: (connection: Connection) => void) {
+  constructor(kernel: Kernel, table: ConnectionTable, host: FileOutputHost, queue: FileQueue) {
     this.kernel = kernel;
     this.table = table;
     this.host = host;
-    this.write = write;
+    this.queue = queue;
   }
 
   /** True exactly when somebody can go on sending although no event will come. */
@@ -125,9 +132,8 @@ export class FileOutput {
           this.host.counters.add(SENDS_RETRIED, 1);
           continue;
         case ENOBUFS:
-          this.host.counters.add(SENDS_RETRIED, 1);
-          this.wait(connection);
-          return most;
+          this.queue.waits(connection, error);
+          return sent;
         case EPIPE:
         case ECONNRESET:
         case ENOTCONN:
@@ -162,13 +168,13 @@ export class FileOutput {
     if (part.left === 0) this.remove(connection, part);
     output.unshift({ bytes, start: 0, end: count, file: null, done: null });
     this.table.words[connection.base + QUEUED_BYTES] += count;
-    this.write(connection);
+    this.queue.write(connection);
     return count;
   }
 
   private finished(connection: Connection, part: FilePart): void {
     this.remove(connection, part);
-    this.write(connection);
+    this.queue.write(connection);
   }
 
   /** Takes the part, which stands first, out of the queue. */

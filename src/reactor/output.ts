@@ -65,7 +65,7 @@ export class Output {
     this.delivery = delivery;
     this.watch = watch;
     this.host = host;
-    this.files = new FileOutput(kernel, table, host, (connection) => this.write(connection));
+    this.files = new FileOutput(kernel, table, host, this);
   }
 
   /**
