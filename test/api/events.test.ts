@@ -167,7 +167,8 @@ for (const subject of ALL_SUBJECTS) {
         /ERROR\t.*workerStart.*Error: from workerStart 0\n\s+at /,
         /ERROR\t.*connect.*Error: from connect\n\s+at /,
       ]) {
-        assert.match(server.output, text);
+        // Another worker than the one that closes may be slow to start.
+        await server.waitForOutput(text);
       }
       assert.match(server.output, /ERROR\t.*receive.*connection \d+.*Error: from receive\n\s+at /);
       assert.match(server.output, /ERROR\t.*close.*TypeError: from close\n\s+at /);
