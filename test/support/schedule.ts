@@ -269,6 +269,8 @@ export class Schedule {
       }
       if (served === null) continue;
       assert.ok(served.closes <= 1, `${pair.name} ended twice`);
+      const above = served.fulls - served.empties;
+      assert.ok(above === 0 || above === 1, `the watermarks of ${pair.name} take turns`);
       for (; pair.takenAt < served.packages.length; pair.takenAt++)
         this.lookAtPackage(pair, served.packages[pair.takenAt]);
     }
@@ -338,6 +340,7 @@ export class Schedule {
     if (open !== null) {
       assert.equal(words[served.connection.base + QUEUED_BYTES], 0, `output of ${name} waits`);
       assert.equal(words[served.connection.base + QUEUED_FILES], 0, `a file for ${name} waits`);
+      assert.equal(served.fulls, served.empties, `${name} is told that its output has gone`);
     }
     // Who leaves in silence is told of output that came later by a reset.
     const complete = !pair.closedHere && !(pair.left && pair.everPaused);
