@@ -4,11 +4,13 @@ import type { Client } from '../../test/support/kernel.ts';
 import { prng } from '../../test/support/prng.ts';
 import { assertBytes, type Served, Stage, type StageOptions } from '../../test/support/reactor.ts';
 import { TlsClient, tlsConfig } from '../../test/support/tls-client.ts';
+import { makePair, type Pair } from '../../test/tls/certificates.ts';
 import { CLOSE_ERRNO, QUEUED_BYTES, STATE_OPENING } from '../shm/connections.ts';
 import { ABORTED } from '../shm/counters.ts';
 import { EAGAIN, ECONNRESET, EINTR, ENOBUFS, EPIPE, EPROTO, ETIMEDOUT } from '../sys/constants.ts';
 import { openssl } from '../sys/openssl.ts';
 import { BLOCKED_RETRY_MS, HANDSHAKE_MS, HANDSHAKES_MAX, READ_BYTES, SEAL_BYTES, TLS_REPLIES_MAX } from './limits.ts';
+import type { TlsConfig } from './tls-context.ts';
 
 const LINES = { kind: 'eof', eof: Buffer.from('\n'), split: true, max: 1024 * 1024 } as const;
 const bytesOf = (length: number): Buffer => prng(length).bytes(length);
@@ -496,5 +498,53 @@ describe('what goes out through TLS', () => {
       assertBytes(all[index].client.received, bytesOf(10_000 + index));
       assertBytes(all[index].served.received, bytesOf(20_000 + index));
     }
+  });
+});
+
+describe('a client that must say who it is', () => {
+  const authority = makePair('Authority', { authority: true });
+  const known = makePair('known', { issuer: authority });
+  const alone = makePair('alone');
+  const stranger = makePair('stranger', { issuer: makePair('Another authority', { authority: true }) });
+  const asking = { ...tlsConfig(), verifyPeer: true, clientCertFile: authority.certFile };
+
+  function come(changes: Partial<TlsConfig>, pair: Pair | null): { stage: Stage; served: Served | undefined } {
+    const stage = new Stage({ ports: [{ tls: { ...asking, ...changes } }] });
+    talk(stage, new TlsClient(arrive(stage), pair));
+    return { stage, served: stage.receiver.served[0] };
+  }
+
+  it('comes in with a certificate of the authority, which the worker can read', () => {
+    for (const allowSelfSigned of [false, true])
+      for (const verifyPeer of [false, true]) {
+        const { served } = come({ allowSelfSigned, verifyPeer }, known);
+        assert.ok(served !== undefined);
+        assert.equal(served.connection.transport.certificate?.trim(), known.cert.toString().trim());
+      }
+  });
+
+  it('comes in with one of its own where that is allowed', () => {
+    assert.ok(come({ allowSelfSigned: true }, alone).served !== undefined);
+    assert.equal(come({ allowSelfSigned: false }, alone).served, undefined);
+  });
+
+  it('comes in without one only where none must be shown', () => {
+    assert.ok(come({ verifyPeer: false }, null).served !== undefined);
+    for (const allowSelfSigned of [false, true]) {
+      const { stage, served } = come({ allowSelfSigned }, null);
+      assert.equal(served, undefined);
+      assert.match(stage.logged[0], /no TLS handshake/);
+      stage.assertClean();
+    }
+  });
+
+  it('does not come in with one of somebody else', () => {
+    for (const verifyDepth of [0, 3])
+      for (const allowSelfSigned of [false, true]) {
+        const { stage, served } = come({ allowSelfSigned, verifyDepth }, stranger);
+        assert.equal(served, undefined);
+        assert.match(stage.logged[0], /certificate verify failed/);
+        stage.assertClean();
+      }
   });
 });

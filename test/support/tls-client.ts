@@ -12,7 +12,7 @@ import {
   SSL_ERROR_ZERO_RETURN,
   TICKET_KEY_BYTES,
 } from '../../src/sys/openssl.ts';
-import { makePair } from '../tls/certificates.ts';
+import { makePair, type Pair } from '../tls/certificates.ts';
 import { Bytes } from './fake-stream.ts';
 import type { Client } from './kernel.ts';
 
@@ -51,7 +51,24 @@ const updateKey = koffi.load(null).func('SSL_key_update', 'int', ['int64', 'int'
   ssl: number,
   kind: number,
 ) => number;
-let context = 0;
+/** By the certificate that the client shows. */
+const contexts = new Map<Pair | null, number>();
+
+function contextFor(pair: Pair | null): number {
+  const known = contexts.get(pair);
+  if (known !== undefined) return known;
+  const lib = openssl();
+  const context = lib.newContext(lib.clientMethod());
+  if (pair !== null) {
+    const bio = lib.newBio(lib.memoryBio());
+    lib.writeBioBytes(bio, pair.cert, pair.cert.length);
+    lib.useCertificate(context, lib.readCertificate(bio, 0, 0, 0));
+    lib.writeBioBytes(bio, pair.key, pair.key.length);
+    lib.useKey(context, lib.readKey(bio, 0, 0, ''));
+  }
+  contexts.set(pair, context);
+  return context;
+}
 
 export class TlsClient {
   readonly client: Client;
@@ -70,11 +87,10 @@ export class TlsClient {
   private readonly unsent = new Bytes();
   private seen = 0;
 
-  constructor(client: Client) {
+  constructor(client: Client, pair: Pair | null = null) {
     const { lib } = this;
     this.client = client;
-    if (context === 0) context = lib.newContext(lib.clientMethod());
-    this.ssl = lib.newSession(context);
+    this.ssl = lib.newSession(contextFor(pair));
     this.input = lib.newBio(lib.memoryBio());
     this.output = lib.newBio(lib.memoryBio());
     lib.bioControl(this.input, BIO_C_SET_BUF_MEM_EOF_RETURN, -1, 0);
