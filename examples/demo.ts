@@ -163,7 +163,6 @@ function guests(server: Server, me: number): string {
 
 function counters(server: Server): string {
   const stats = server.stats();
-  if (stats === false) return '';
   return [
     `  running for ${Math.round(Date.now() / 1000) - stats.start_time} s with ${stats.worker_num} workers`,
     `  connections now ${stats.connection_num}, accepted ${stats.accept_count}, closed ${stats.close_count}`,

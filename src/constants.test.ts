@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as constants from './constants.ts';
+import { SOCKET_OPTIONS } from './sys/socket-options.ts';
 
 const byName: Readonly<Record<string, number | boolean>> = constants;
 const namesOf = (prefix: string): string[] => Object.keys(byName).filter((name) => name.startsWith(prefix));
@@ -67,6 +68,12 @@ describe('constants', () => {
     }
     assert.equal(constants.SWOOLE_SERVER_COMMAND_WORKER, constants.SWOOLE_SERVER_COMMAND_EVENT_WORKER);
     assert.equal(constants.WEBSOCKET_STATUS_FRAME, constants.WEBSOCKET_STATUS_ACTIVE);
+  });
+
+  it('give every option of a socket its number', () => {
+    for (const [name, { option }] of Object.entries(SOCKET_OPTIONS)) assert.equal(byName[name], option, name);
+    assert.deepEqual([constants.SOL_SOCKET, constants.IPPROTO_IPV6, constants.SOL_TCP], [1, 41, 6]);
+    assert.deepEqual([constants.MCAST_JOIN_GROUP, constants.MCAST_LEAVE_SOURCE_GROUP], [42, 47]);
   });
 
   it('hold a longest timer that a number can hold', () => {

@@ -3,6 +3,7 @@
 export type { WaitStatus } from './child/family.ts';
 export type { PipeSocket } from './child/pipe-socket.ts';
 export { Process, type ProcessCallback, type ProcessSettings } from './child/process.ts';
+export { swoole_set_process_name } from './child/process-name.ts';
 export type { QueueStatus } from './child/queue.ts';
 export type { SignalNumber } from './child/signals.ts';
 export * from './constants.ts';
@@ -19,8 +20,8 @@ export {
 } from './server/callbacks/event-objects.ts';
 export type { ConnectionList } from './server/connection-list.ts';
 export type { ClientInfo } from './server/connections/client-info.ts';
-export { ListenSocket } from './server/listen-socket.ts';
-export type { SocketOption } from './server/ports/listening-socket.ts';
+export { ListenSocket, socket_set_option } from './server/listen-socket.ts';
+export type { MulticastGroup, SocketOption } from './server/ports/listening-socket.ts';
 export {
   type CommandCallback,
   type Events,
@@ -35,6 +36,7 @@ export type {
   PackageLengthFunction,
   PortSettings,
   ServerSettings,
+  SettledSettings,
 } from './server/settings/settings.ts';
 export { Task } from './server/tasks/task.ts';
 export type { Stats } from './shm/stats-shape.ts';

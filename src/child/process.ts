@@ -1,4 +1,5 @@
 /** Swoole's `Process`: a child that runs a callback, with a pipe between it and who has constructed it. */
+
 import { SWOOLE_MSGQUEUE_BALANCE } from '../constants.ts';
 import { badArgument, describeValue, TswooleError } from '../errors.ts';
 import { EINVAL } from '../sys/constants.ts';
@@ -19,6 +20,7 @@ import {
   ProcessPipe,
 } from './pipe.ts';
 import { millisecondsOf, type PipeSocket } from './pipe-socket.ts';
+import { swoole_set_process_name } from './process-name.ts';
 import { bindToCpus, boundCpus, priorityOf, setPriorityOf } from './processors.ts';
 import { IPC_NOWAIT, ProcessQueue, type QueueStatus } from './queue.ts';
 import { isReplaying, leaveReplayOfServer } from './replay.ts';
@@ -173,10 +175,7 @@ export class Process {
 
   /** What `ps` shows. The kernel has room for as much as the command line was long. */
   name(process_name: string): boolean {
-    if (typeof process_name !== 'string') throw badArgument('process_name', 'a string', process_name);
-    if (isReplaying()) return true;
-    process.title = process_name;
-    return true;
+    return swoole_set_process_name(process_name);
   }
 
   /** How many seconds read() and write() wait; -1: as long as it takes. */

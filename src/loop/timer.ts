@@ -3,9 +3,11 @@
  * which they are due, as Node's own of different lengths do not; a tick that is late does not pile up; intervals may be
  * longer than the 2^31 - 1 ms that Node can wait at once.
  */
+
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { describeValue, TswooleError } from '../errors.ts';
 import { runNextTicks } from '../sys/libc.ts';
+import { asFunction, type MethodOf } from './method.ts';
 
 /** Node fires at once when asked to wait longer. */
 const WAIT_MAX_MS = 2 ** 31 - 1;
@@ -182,20 +184,31 @@ function fire(entry: Entry, now: number): void {
   }
 }
 
+/** Of tick(). */
+export type TickCallback<Args extends unknown[]> = (timerId: number, ...args: Args) => unknown;
+/** Of after(). */
+export type AfterCallback<Args extends unknown[]> = (...args: Args) => unknown;
+
 /** Timers of the current process. They die with it. */
 export const Timer = {
   /** Calls back every `ms` milliseconds with the timer's id and the arguments. Answers the id, or `false` below 1 ms. */
-  tick<Args extends unknown[]>(
+  tick<Args extends unknown[], Method extends string = never>(
     ms: number,
-    callback: (timerId: number, ...args: Args) => unknown,
+    callback: TickCallback<Args> | MethodOf<TickCallback<Args>, Method>,
     ...args: Args
   ): number | false {
-    return add(ms, true, callback, (id) => () => callback(id, ...args));
+    const call = asFunction(callback) as TickCallback<Args>;
+    return add(ms, true, call, (id) => () => call(id, ...args));
   },
 
   /** Calls back once, after `ms` milliseconds. */
-  after<Args extends unknown[]>(ms: number, callback: (...args: Args) => unknown, ...args: Args): number | false {
-    return add(ms, false, callback, () => () => callback(...args));
+  after<Args extends unknown[], Method extends string = never>(
+    ms: number,
+    callback: AfterCallback<Args> | MethodOf<AfterCallback<Args>, Method>,
+    ...args: Args
+  ): number | false {
+    const call = asFunction(callback) as AfterCallback<Args>;
+    return add(ms, false, call, () => () => call(...args));
   },
 
   /** Removes a timer; `false` when there is none of that id. Takes what `tick` and `after` answer, `false` too. */

@@ -6,10 +6,13 @@
  * In the others the same calls answer true and change nothing, so that `if (!socket.addMembership(…)) throw …` holds there too.
  */
 
+import { badArgument } from '../errors.ts';
 import {
   changeMembership,
   getSocketOption,
+  type MulticastGroup,
   type SocketOption,
+  setByNumbers,
   setSocketOption,
   speaksIPv6,
 } from './ports/listening-socket.ts';
@@ -32,9 +35,19 @@ export class ListenSocket {
     return this.#port.fd;
   }
 
-  /** Sets an option to a number, or to yes or no. `false` where the kernel refuses, with its errno in `getLastError()`. */
-  setOption(option: SocketOption, value: number | boolean): boolean {
-    return setSocketOption(this.#script, this.#port, option, value);
+  /**
+   * Sets an option to a number, or to yes or no. `false` where the kernel refuses, with its errno in `getLastError()`. The
+   * option is a name, or level and number as PHP has them, of which MCAST_* take a group.
+   */
+  setOption(option: SocketOption, value: number | boolean): boolean;
+  setOption(level: number, option: number, value: number | boolean | MulticastGroup): boolean;
+  setOption(
+    option: SocketOption | number,
+    value: number | boolean,
+    third?: number | boolean | MulticastGroup,
+  ): boolean {
+    if (typeof option !== 'number') return setSocketOption(this.#script, this.#port, option, value);
+    return setByNumbers(this.#script, this.#port, option, value, third);
   }
 
   /** A boolean for options that are yes or no, else a number; `false` also where the kernel refuses. */
@@ -85,4 +98,15 @@ export class ListenSocket {
   setSendBufferSize(bytes: number): boolean {
     return this.setOption('SO_SNDBUF', bytes);
   }
+}
+
+/** PHP's function: `socket_set_option(server.getSocket(), SOL_SOCKET, SO_REUSEADDR, 1)`. */
+export function socket_set_option(
+  socket: ListenSocket | false,
+  level: number,
+  option: number,
+  value: number | boolean | MulticastGroup,
+): boolean {
+  if (!(socket instanceof ListenSocket)) throw badArgument('socket', 'what getSocket() has answered', socket);
+  return socket.setOption(level, option, value);
 }

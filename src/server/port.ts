@@ -1,3 +1,4 @@
+import type { MethodOf } from '../loop/method.ts';
 import type { PortObjectEvents } from './callbacks/event-objects.ts';
 import type { AnyCallback, PortEvents } from './callbacks/events.ts';
 import type { CallbackOf, EventName, NameOf, ObjectCallbackOf } from './callbacks/on.ts';
@@ -54,11 +55,15 @@ export class Port<Self = object, Rows = PortEvents<Self>> {
   }
 
   /** Registers a callback for an event of this port: connect, receive, close, packet, bufferFull, bufferEmpty. */
-  on<Name extends string = NameOf<Rows>, Callback extends ObjectCallbackOf<PortObjectEvents<Self>, Name> = never>(
+  on<
+    Name extends string = NameOf<Rows>,
+    Callback extends ObjectCallbackOf<PortObjectEvents<Self>, Name> = never,
+    Method extends string = never,
+  >(
     event: EventName<Rows, Name>,
-    callback: CallbackOf<Rows, Name> | Callback,
+    callback: CallbackOf<Rows, Name> | Callback | MethodOf<CallbackOf<Rows, Name>, Method>,
   ): boolean {
-    return registerForPort(this.#script, this.#state, event, callback as AnyCallback);
+    return registerForPort(this.#script, this.#state, event, callback);
   }
 
   getCallback(event: string): AnyCallback | null {

@@ -1,7 +1,9 @@
 import type { Process } from '../child/process.ts';
 import { SWOOLE_BASE, SWOOLE_ERROR_WRONG_OPERATION, SWOOLE_SOCK_TCP } from '../constants.ts';
+import { TswooleError } from '../errors.ts';
 import { Event } from '../loop/event.ts';
-import { Timer } from '../loop/timer.ts';
+import { asFunction, type MethodOf } from '../loop/method.ts';
+import { type AfterCallback, type TickCallback, Timer } from '../loop/timer.ts';
 import { WORD_MANAGER_PID, WORD_MASTER_PID } from '../shm/segment.ts';
 import { readStats } from '../shm/stats.ts';
 import type { Stats } from '../shm/stats-shape.ts';
@@ -19,7 +21,7 @@ import { type ClientInfo, clientInfo } from './connections/client-info.ts';
 import { close } from './connections/close.ts';
 import { bind, confirm, heartbeat, isUid, pause, protect, resume } from './connections/control.ts';
 import { sendTo } from './connections/datagrams.ts';
-import { send } from './connections/send.ts';
+import { type ConnectionOrPath, send } from './connections/send.ts';
 import { sendFile, sendWait } from './connections/send-file.ts';
 import { connectionPage, openSlot } from './connections/visible.ts';
 import { openState } from './internal.ts';
@@ -32,7 +34,7 @@ import { addFirstPorts, listenOnPort } from './ports/add-port.ts';
 import { stopWorker } from './processes/stop-worker.ts';
 import { addProcess } from './processes/user-processes.ts';
 import { setForServer } from './settings/apply.ts';
-import type { NormalisedSettings, ServerSettings } from './settings/settings.ts';
+import type { ServerSettings, SettledSettings } from './settings/settings.ts';
 import { startServer } from './start/start.ts';
 import { keepAsNewest, newScript } from './state/new-script.ts';
 import type { Running, ServerState } from './state/running.ts';
@@ -44,10 +46,17 @@ import type { FinishCallback as FinishCallbackOf } from './tasks/tasks.ts';
 export type Events<Self = Server> = EventsOf<Self>;
 export type ServerEvents<Self = Server> = ServerEventsOf<Self>;
 export type PortEvents<Self = Server> = PortEventsOf<Self>;
-export type FinishCallback<Self = Server> = FinishCallbackOf<Self>;
+export type FinishCallback<Self = Server, Result = unknown> = FinishCallbackOf<Self, Result>;
 export type CommandCallback<Self = Server> = CommandCallbackOf<Self>;
 export type Port<Self = Server> = PortOf<Self>;
 export const Port = PortOf;
+
+const ANY_HOST = '0.0.0.0';
+/** What stands for a port that is not there. */
+const NO_PORT = -1;
+/** Seconds. */
+const TASK_TIMEOUT = 0.5;
+const PAGE_SIZE = 10;
 
 /**
  * A server with many processes: a master with reactor threads, a manager, workers. What is documented of Swoole's
@@ -66,17 +75,23 @@ export class Server {
   /**
    * Binds at once, so that `server.port` is known; a port that cannot be bound makes `start()` resolve `false`.
    *
-   * @param host an IPv4 or IPv6 address, a path, or "SYSTEMD" with port 0 for the sockets of systemd's unit
+   * @param host an IPv4 or IPv6 address, a path, or "SYSTEMD" with port 0 for the sockets of systemd's unit; by default all
+   * IPv4 addresses of the machine
    * @param port 0 lets the kernel choose
    * @param mode SWOOLE_BASE (workers own their connections) or SWOOLE_PROCESS (the master does)
    * @param sockType one of SWOOLE_SOCK_*, or-ed with SWOOLE_SSL for TLS
    */
-  constructor(host: string, port = 0, mode: number = SWOOLE_BASE, sockType: number = SWOOLE_SOCK_TCP) {
-    const script = newScript(this, mode);
+  constructor(
+    host: string | null = ANY_HOST,
+    port: number | null = 0,
+    mode: number | null = SWOOLE_BASE,
+    sockType: number | null = SWOOLE_SOCK_TCP,
+  ) {
+    const script = newScript(this, mode ?? SWOOLE_BASE);
     const state: ServerState = { script, running: null };
     this.#state = state;
     this.connections = new ConnectionList(state, -1);
-    addFirstPorts(script, host, port, sockType);
+    addFirstPorts(script, host ?? ANY_HOST, port ?? 0, sockType ?? SWOOLE_SOCK_TCP);
     this.#ports = script.ports.map((each) => new PortOf<this>(state, each));
     keepAsNewest(script);
   }
@@ -88,12 +103,19 @@ export class Server {
     return setForServer(this.#state.script, settings);
   }
 
-  /** Registers the callback of an event, in place of an earlier one. The name may be written in any case. */
-  on<Name extends string = NameOf<EventsOf<this>>, Callback extends ObjectCallbackOf<ObjectEvents<this>, Name> = never>(
+  /**
+   * Registers the callback of an event, in place of an earlier one. The name may be written in any case. The callback is a
+   * function, or an object with the name of one of its methods.
+   */
+  on<
+    Name extends string = NameOf<EventsOf<this>>,
+    Callback extends ObjectCallbackOf<ObjectEvents<this>, Name> = never,
+    Method extends string = never,
+  >(
     event: EventName<EventsOf<this>, Name>,
-    callback: CallbackOf<EventsOf<this>, Name> | Callback,
+    callback: CallbackOf<EventsOf<this>, Name> | Callback | MethodOf<CallbackOf<EventsOf<this>, Name>, Method>,
   ): boolean {
-    return registerForServer(this.#state.script, event, callback as AnyCallback);
+    return registerForServer(this.#state.script, event, callback);
   }
 
   /** The callback registered for an event, or null. */
@@ -101,23 +123,26 @@ export class Server {
     return this.#state.script.callbacks.get(event) ?? this.#ports[0].getCallback(event);
   }
 
-  /** Listens on a further port, with settings and callbacks of its own where it is given some. */
-  listen(host: string, port: number, sockType: number): PortOf<this> | false {
-    const added = listenOnPort(this.#state.script, host, port, sockType);
+  /**
+   * Listens on a further port, with settings and callbacks of its own where it is given some. `sockType` is one of
+   * SWOOLE_SOCK_*, SWOOLE_SOCK_TCP by default.
+   */
+  listen(host: string, port: number, sockType?: number | null): PortOf<this> | false {
+    const added = listenOnPort(this.#state.script, host, port, sockType ?? SWOOLE_SOCK_TCP);
     if (added === null) return false;
     return this.#ports[this.#ports.push(new PortOf<this>(this.#state, added)) - 1];
   }
-  addListener(host: string, port: number, sockType: number): PortOf<this> | false {
+  addListener(host: string, port: number, sockType?: number | null): PortOf<this> | false {
     return this.listen(host, port, sockType);
   }
-  addlistener(host: string, port: number, sockType: number): PortOf<this> | false {
+  addlistener(host: string, port: number, sockType?: number | null): PortOf<this> | false {
     return this.listen(host, port, sockType);
   }
 
   /** The listening socket of the port with this number (0: the server's own), or `false` when there is none. */
-  getSocket(port = 0): ListenSocket | false {
+  getSocket(port: number | null = 0): ListenSocket | false {
     const ports = this.#ports;
-    return (port === 0 ? ports[0] : ports.find((each) => each.port === port))?.getSocket() ?? false;
+    return (port === 0 || port === null ? ports[0] : ports.find((each) => each.port === port))?.getSocket() ?? false;
   }
 
   /**
@@ -137,14 +162,14 @@ export class Server {
   }
 
   /** Replaces all workers (or the task workers only) by new ones, without closing a connection in SWOOLE_PROCESS. */
-  reload(onlyReloadTaskworker = false): boolean {
-    return this.#running('reload')?.control.reload(onlyReloadTaskworker) ?? false;
+  reload(onlyReloadTaskworker: boolean | null = false): boolean {
+    return this.#running('reload')?.control.reload(onlyReloadTaskworker ?? false) ?? false;
   }
 
   /** Stops a worker, which is then replaced: -1 is the current one. With `waitEvent` it first finishes what it has begun. */
-  stop(workerId = -1, waitEvent = false): boolean {
+  stop(workerId: number | null = -1, waitEvent: boolean | null = false): boolean {
     const running = this.#running('stop');
-    return running !== null && stopWorker(running, workerId, waitEvent);
+    return running !== null && stopWorker(running, workerId ?? -1, waitEvent ?? false);
   }
 
   // ---- data -------------------------------------------------------------------------------------------------------
@@ -154,19 +179,29 @@ export class Server {
    * nothing of it is sent: the connection is closed or unknown, too much waits for it already (1008), or the data is
    * longer than `buffer_output_size` (1202). Given the path of a Unix socket, sends one datagram there, as sendto() does.
    */
-  send(fd: number | string, data: string | Uint8Array, serverSocket = -1): boolean {
+  send<To extends number | string>(
+    fd: ConnectionOrPath<To>,
+    data: string | Uint8Array,
+    serverSocket: number | null = -1,
+  ): boolean {
     const running = this.#running('send');
-    return running !== null && send(running, fd, data, serverSocket);
+    return running !== null && send(running, fd, data, serverSocket ?? -1);
   }
 
   /**
-   * Sends one datagram from this process, to an IP address and port or to the path of a Unix socket. `serverSocket` is the
+   * Sends one datagram from this process, to an IP address and port or to the path of a Unix socket, which has no port:
+   * `undefined` will do, as `packet` tells it. `serverSocket` is the
    * socket to send with, as `packet` has told it; by default that of the port of the right family which was added last.
    * `false` where the kernel refuses: `getLastError()` is then its errno, such as 11 (EAGAIN) for a full buffer.
    */
-  sendto(ip: string, port: number, data: string | Uint8Array, serverSocket = -1): boolean {
+  sendto(
+    ip: string,
+    port: number | null | undefined,
+    data: string | Uint8Array,
+    serverSocket: number | null = -1,
+  ): boolean {
     const running = this.#running('sendto');
-    return running !== null && sendTo(running, ip, port, data, serverSocket);
+    return running !== null && sendTo(running, ip, port ?? NO_PORT, data, serverSocket ?? -1);
   }
 
   /**
@@ -174,9 +209,9 @@ export class Server {
    * sends it from where it lies, so even a big one takes no memory and does not count for `socket_buffer_size`. `false`
    * with a code in `getLastError()` when the file cannot be read or the connection is closed or unknown.
    */
-  sendfile(fd: number, filename: string, offset = 0, length = 0): boolean {
+  sendfile(fd: number, filename: string, offset: number | null = 0, length: number | null = 0): boolean {
     const running = this.#running('sendfile');
-    return running !== null && sendFile(running, fd, filename, offset, length);
+    return running !== null && sendFile(running, fd, filename, offset ?? 0, length ?? 0);
   }
 
   /**
@@ -190,9 +225,9 @@ export class Server {
   }
 
   /** Closes a connection: the close callback runs, then what is queued is sent. With `reset` it is dropped instead. */
-  close(fd: number, reset = false): boolean {
+  close(fd: number, reset: boolean | null = false): boolean {
     const running = this.#running('close');
-    return running !== null && close(running, fd, reset);
+    return running !== null && close(running, fd, reset ?? false);
   }
 
   /** True exactly when the connection is open and nobody has begun to close it. */
@@ -223,9 +258,9 @@ export class Server {
   }
 
   /** Keeps the connection from being closed for being idle. */
-  protect(fd: number, isProtected = true): boolean {
+  protect(fd: number, isProtected: boolean | null = true): boolean {
     const running = this.#running('protect');
-    return running !== null && protect(running, fd, isProtected);
+    return running !== null && protect(running, fd, isProtected ?? true);
   }
 
   /** Ties a connection to a user id, once. With dispatch_mode 5, all connections of an id go to one worker. */
@@ -236,9 +271,9 @@ export class Server {
   }
 
   /** Ids of the connections that have been silent for longer than `heartbeat_idle_time`, which are closed by default. */
-  heartbeat(ifCloseConnection = true): number[] | false {
+  heartbeat(ifCloseConnection: boolean | null = true): number[] | false {
     const running = this.#running('heartbeat');
-    return running !== null && heartbeat(running, ifCloseConnection);
+    return running !== null && heartbeat(running, ifCloseConnection ?? true);
   }
 
   // ---- tasks and messages -----------------------------------------------------------------------------------------
@@ -246,37 +281,69 @@ export class Server {
   /**
    * Gives a task to a task worker: to the one with this index, or to an idle one. Answers the id of the task, which counts
    * from 0 in each process, or `false`. Its result comes to `finishCallback`, else to the `finish` event; where the task
-   * worker dies over it, the callback gets `false`. In other processes than event workers nobody is answered.
+   * worker dies over it, the callback gets `false`. In other processes than event workers nobody is answered. The result
+   * has the type that the callback names.
    */
-  task(data: unknown, dstWorkerId = -1, finishCallback?: FinishCallbackOf<this>): number | false {
-    return this.#running('task')?.tasks.task(data, dstWorkerId, finishCallback) ?? false;
+  task<Result = unknown, Method extends string = never>(
+    data: unknown,
+    dstWorkerId?: number | null,
+    finishCallback?: FinishCallbackOf<this, Result> | MethodOf<FinishCallbackOf<this, Result>, Method> | null,
+  ): number | false {
+    const running = this.#running('task');
+    if (running === null) return false;
+    const call = finishCallback ?? null;
+    return running.tasks.task(data, dstWorkerId ?? -1, call === null ? null : asFunction(call));
   }
 
   /**
    * Gives a task to a task worker and waits for its result. `false` with a code in `getLastError()`: not in time (10018),
    * or the task worker has died over it (9003). A timeout of 0 is none. In event workers only.
    */
-  async taskwait<Result = unknown>(data: unknown, timeout = 0.5, dstWorkerId = -1): Promise<Result | false> {
-    return (await (this.#running('taskwait')?.tasks.wait(data, timeout, dstWorkerId) ?? false)) as Result | false;
+  async taskwait<Result = unknown>(
+    data: unknown,
+    timeout: number | null = TASK_TIMEOUT,
+    dstWorkerId: number | null = -1,
+  ): Promise<Result | false> {
+    return (await (this.#running('taskwait')?.tasks.wait(data, timeout ?? TASK_TIMEOUT, dstWorkerId ?? -1) ?? false)) as
+      | Result
+      | false;
   }
 
   /** As taskwait(), but blocks the whole process until the answer is there or the time is up. */
-  taskwaitSync<Result = unknown>(data: unknown, timeout = 0.5, dstWorkerId = -1): Result | false {
-    return (this.#running('taskwaitSync')?.tasks.waitSync(data, timeout, dstWorkerId) ?? false) as Result | false;
+  taskwaitSync<Result = unknown>(
+    data: unknown,
+    timeout: number | null = TASK_TIMEOUT,
+    dstWorkerId: number | null = -1,
+  ): Result | false {
+    return (this.#running('taskwaitSync')?.tasks.waitSync(data, timeout ?? TASK_TIMEOUT, dstWorkerId ?? -1) ?? false) as
+      | Result
+      | false;
   }
 
   /**
    * Gives out up to 1,024 tasks and waits for all results, in the order of the tasks. The places of those that did not come
    * in time stay empty; those of failed ones are `false`. In event workers only.
    */
-  async taskWaitMulti<Result = unknown>(tasks: readonly unknown[], timeout = 0.5): Promise<(Result | false)[] | false> {
-    const all = await (this.#running('taskWaitMulti')?.tasks.waitAll('taskWaitMulti', tasks, timeout, true) ?? false);
+  async taskWaitMulti<Result = unknown>(
+    tasks: readonly unknown[],
+    timeout: number | null = TASK_TIMEOUT,
+  ): Promise<(Result | false)[] | false> {
+    const all = await (this.#running('taskWaitMulti')?.tasks.waitAll(
+      'taskWaitMulti',
+      tasks,
+      timeout ?? TASK_TIMEOUT,
+      true,
+    ) ?? false);
     return all as (Result | false)[] | false;
   }
 
   /** As taskWaitMulti(), but the places of those that did not come in time are `false` too. */
-  async taskCo<Result = unknown>(tasks: readonly unknown[], timeout = 0.5): Promise<(Result | false)[] | false> {
-    const all = await (this.#running('taskCo')?.tasks.waitAll('taskCo', tasks, timeout, false) ?? false);
+  async taskCo<Result = unknown>(
+    tasks: readonly unknown[],
+    timeout: number | null = TASK_TIMEOUT,
+  ): Promise<(Result | false)[] | false> {
+    const all = await (this.#running('taskCo')?.tasks.waitAll('taskCo', tasks, timeout ?? TASK_TIMEOUT, false) ??
+      false);
     return all as (Result | false)[] | false;
   }
 
@@ -303,8 +370,13 @@ export class Server {
    * Before start(): names a function that processes of these types (SWOOLE_SERVER_COMMAND_*, or-ed) run when they are asked
    * to. It gets JSON and answers text, JSON as a rule.
    */
-  addCommand(name: string, acceptedProcessTypes: number, callback: CommandCallbackOf<this>): boolean {
-    return addCommand(this.#state.script, name, acceptedProcessTypes, callback as CommandCallbackOf<object>);
+  addCommand<Method extends string = never>(
+    name: string,
+    acceptedProcessTypes: number,
+    callback: CommandCallbackOf<this> | MethodOf<CommandCallbackOf<this>, Method>,
+  ): boolean {
+    const call = asFunction(callback) as CommandCallbackOf<object>;
+    return addCommand(this.#state.script, name, acceptedProcessTypes, call);
   }
 
   /**
@@ -312,29 +384,54 @@ export class Server {
    * with a code in `getLastError()`: unknown (9012), not for such a process (507), no such process (505), or not in
    * `command_timeout` (10018).
    */
-  async command<Answer = unknown>(
+  command<Answer = unknown>(
     name: string,
     processId: number,
     processType: number,
     data: unknown,
-    jsonDecode = true,
-  ): Promise<Answer | false> {
+    jsonDecode?: true | null,
+  ): Promise<Answer | false>;
+  command(
+    name: string,
+    processId: number,
+    processType: number,
+    data: unknown,
+    jsonDecode: false,
+  ): Promise<string | false>;
+  command(
+    name: string,
+    processId: number,
+    processType: number,
+    data: unknown,
+    jsonDecode: boolean | null | undefined,
+  ): Promise<unknown>;
+  async command(
+    name: string,
+    processId: number,
+    processType: number,
+    data: unknown,
+    jsonDecode: boolean | null = true,
+  ): Promise<unknown> {
     const commands = this.#running('command')?.commands;
-    return (await (commands?.command(name, processId, processType, data, jsonDecode) ?? false)) as Answer | false;
+    return (await commands?.command(name, processId, processType, data, jsonDecode ?? true)) ?? false;
   }
 
   // ---- timers -----------------------------------------------------------------------------------------------------
 
   /** Timer.tick() */
-  tick<Args extends unknown[]>(
+  tick<Args extends unknown[], Method extends string = never>(
     ms: number,
-    callback: (timerId: number, ...args: Args) => unknown,
+    callback: TickCallback<Args> | MethodOf<TickCallback<Args>, Method>,
     ...args: Args
   ): number | false {
     return Timer.tick(ms, callback, ...args);
   }
   /** Timer.after() */
-  after<Args extends unknown[]>(ms: number, callback: (...args: Args) => unknown, ...args: Args): number | false {
+  after<Args extends unknown[], Method extends string = never>(
+    ms: number,
+    callback: AfterCallback<Args> | MethodOf<AfterCallback<Args>, Method>,
+    ...args: Args
+  ): number | false {
     return Timer.after(ms, callback, ...args);
   }
   /** Timer.clear() */
@@ -349,27 +446,29 @@ export class Server {
   // ---- queries ----------------------------------------------------------------------------------------------------
 
   /** What is known of a connection. With `ignoreError` also of one that has just been closed. */
-  getClientInfo(fd: number, _reactorId = -1, ignoreError = false): ClientInfo | false {
+  getClientInfo(fd: number, _reactorId: number | null = -1, ignoreError: boolean | null = false): ClientInfo | false {
     const running = this.#runningOrEnded('getClientInfo');
-    return running !== null && clientInfo(running, fd, ignoreError);
+    return running !== null && clientInfo(running, fd, ignoreError ?? false);
   }
-  connection_info(fd: number, reactorId = -1, ignoreError = false): ClientInfo | false {
+  connection_info(fd: number, reactorId: number | null = -1, ignoreError: boolean | null = false): ClientInfo | false {
     return this.getClientInfo(fd, reactorId, ignoreError);
   }
 
   /** The next connections behind `startFd`, in ascending order; an empty array at the end. */
-  getClientList(startFd = 0, pageSize = 10): number[] | false {
+  getClientList(startFd: number | null = 0, pageSize: number | null = PAGE_SIZE): number[] | false {
     const running = this.#runningOrEnded('getClientList');
-    return running !== null && connectionPage(running, startFd, pageSize);
+    return running !== null && connectionPage(running, startFd ?? 0, pageSize ?? PAGE_SIZE);
   }
-  connection_list(startFd = 0, pageSize = 10): number[] | false {
+  connection_list(startFd: number | null = 0, pageSize: number | null = PAGE_SIZE): number[] | false {
     return this.getClientList(startFd, pageSize);
   }
 
-  /** Counters of the server and of this process. */
-  stats(): Stats | false {
-    const running = this.#runningOrEnded('stats');
-    return running !== null && readStats(running.segment, running.runtime.lane);
+  /** Counters of the server and of this process. Throws before the server runs: there is nothing that could be counted. */
+  stats(): Stats {
+    const { running } = this.#state;
+    if (running === null)
+      throw new TswooleError('ERR_STATE', 'stats(): the server is not running; its callbacks may ask, and a timer');
+    return readStats(running.segment, running.runtime.lane);
   }
 
   /** The code of the last failed call of this process. */
@@ -383,15 +482,15 @@ export class Server {
   }
 
   /** Process id of a worker; -1 is the current one. */
-  getWorkerPid(workerId = -1): number | false {
+  getWorkerPid(workerId: number | null = -1): number | false {
     const { running } = this.#state;
-    return running !== null && workerPid(running, workerId);
+    return running !== null && workerPid(running, workerId ?? -1);
   }
 
   /** SWOOLE_WORKER_BUSY, _IDLE or _EXIT. */
-  getWorkerStatus(workerId = -1): number | false {
+  getWorkerStatus(workerId: number | null = -1): number | false {
     const { running } = this.#state;
-    return running !== null && workerStatus(running, workerId);
+    return running !== null && workerStatus(running, workerId ?? -1);
   }
 
   getManagerPid(): number {
@@ -403,9 +502,9 @@ export class Server {
 
   // ---- properties -------------------------------------------------------------------------------------------------
 
-  /** All settings, merged. */
-  get setting(): NormalisedSettings {
-    return this.#state.script.setting;
+  /** All settings, merged. From start() on those are there which `SettledSettings` has, whether they were set or not. */
+  get setting(): SettledSettings {
+    return this.#state.script.setting as SettledSettings;
   }
   /** All ports; the first is the server's own. */
   get ports(): readonly PortOf<this>[] {

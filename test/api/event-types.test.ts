@@ -1,4 +1,4 @@
-/** What TypeScript and editors say to `on`: what compiles, the one error of what does not, and what is offered. */
+/** What TypeScript and editors say to a program: what compiles, the one error of what does not, and what `on` is offered. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,13 +13,22 @@ const TSC = join(ROOT, 'node_modules/typescript/bin/tsc');
 
 const HEAD = `
 import type { ConnectionEvent, Events, Packet, PipeMessage, Port, ServerEvents, StatusInfo, TaskResult } from 'tswoole';
-import { Server, Task } from 'tswoole';
+import { IPPROTO_IP, MCAST_JOIN_GROUP, SO_REUSEADDR, SOL_SOCKET, Server, swoole_set_process_name, SWOOLE_SOCK_UDP, socket_set_option, Task, Timer } from 'tswoole';
 import { Server as Base } from '../../src/index.ts';
 import { QuestionServer } from '../../test/support/question-server.ts';
 declare const server: Server;
 declare const port: Port;
 declare const questions: QuestionServer;
 declare const name: string;
+class Shop {
+  onReceive(server: Server, fd: number, reactorId: number, data: Buffer) { server.send(fd, data.subarray(reactorId)); }
+  sold(server: Server, id: number, price: number) { server.send(id, price.toFixed()); }
+  show(server: Server, data: string) { return data + server.port; }
+  tick(id: number, text: string) { return text + id; }
+  static onStart(server: Server) { return server.port; }
+  readonly price = 1;
+}
+declare const shop: Shop;
 `;
 
 const RIGHT = `
@@ -89,6 +98,49 @@ const asBase: Base = questions;
 class Quiz extends QuestionServer { points = 0; }
 new Quiz('::1').on('question', (quiz, { text }) => { quiz.points = text.length; });
 const asQuestions: QuestionServer = new Quiz('::1');
+// An object with the name of its method, or a class.
+server.on('receive', [shop, 'onReceive']);
+server.on('Receive', [shop, 'onReceive']);
+server.on('start', [Shop, 'onStart']);
+port.on('receive', [shop, 'onReceive']);
+server.task('a', -1, [shop, 'sold']);
+server.addCommand('show', 1, [shop, 'show']);
+server.tick(1000, [shop, 'tick'], 'text');
+Timer.tick(1000, [shop, 'tick'], 'text');
+// What is left out, or null.
+new Server();
+new Server(null, null, null, null);
+server.listen('::1', 0);
+server.addListener('::1', 0, null);
+server.task('a', null, null);
+server.reload(null);
+server.stop(null, null);
+server.getClientInfo(1, null, true);
+server.getWorkerPid(null);
+// What settings and counters are once the server runs.
+const workers: number = server.setting.worker_num + server.setting.task_worker_num + server.setting.max_conn;
+const backlog: number | undefined = server.setting.backlog;
+const accepted: number = server.stats().accept_count;
+// The type of a result is what the callback names, or what is asked for.
+server.task('a', -1, (server, id, result: string[] | false) => result !== false && result.join());
+server.task('a', -1, (server, id, words: string[]) => words.join());
+server.task<number>('a', -1, (server, id, count) => count !== false && count.toFixed());
+server.task('a', -1, async (server, id, result) => result === 1);
+const text: Promise<string | false> = server.command('show', 0, 1, {}, false);
+const answer: Promise<{ a: number } | false> = server.command<{ a: number }>('show', 0, 1, {});
+server.command('show', 0, 1, {}, name === '').then((answer) => answer === 1);
+// Ids are numbers, paths are text.
+server.send(1, 'a');
+server.send('/run/a.sock', 'a');
+server.send(name, 'a', null);
+server.on('packet', (server, data, from) => server.send(from.address, data, from.server_socket));
+server.on('packet', (server, data, from) => server.sendto(from.address, from.port, data));
+const status: number | undefined = (server.getClientInfo(1) || null)?.websocket_status;
+// As PHP has it.
+const socket = new Server(null, 9905, null, SWOOLE_SOCK_UDP).getSocket();
+socket_set_option(socket, IPPROTO_IP, MCAST_JOIN_GROUP, { group: '224.10.20.30', interface: 'eth0' });
+socket !== false && socket.setOption(SOL_SOCKET, SO_REUSEADDR, 1);
+const named: boolean = swoole_set_process_name('shop: master');
 `;
 
 /** A line, where in it the only error is, and what that says. */
@@ -128,6 +180,19 @@ const WRONG: [line: string, at: string, says: RegExp][] = [
     /'QuestionServer' is not assignable to type 'string'/,
   ],
   [`server.on('question', (server) => server.port);`, `'question'`, /"afterReload" \| "before/],
+  [`server.on('receive', [shop, 'price']);`, 'shop', /'Shop' is not assignable/],
+  [`server.on('receive', [shop, 'missing']);`, 'shop', /'missing' is missing/],
+  [`server.on('recieve', [shop, 'onReceive']);`, `'recieve'`, /did you mean receive\?/],
+  [`server.send('1', 'a');`, `'1'`, /'string' is not assignable to parameter of type 'number'/],
+  [`server.close('1');`, `'1'`, /'string' is not assignable to parameter of type 'number'/],
+  [`const never = server.stats() === false;`, 'server', /no overlap/],
+  [`server.on('packet', (server, data, from) => from.port.toFixed());`, 'from.port', /possibly 'undefined'/],
+  [`server.setting.backlog.toFixed();`, 'server.setting.backlog', /possibly 'undefined'/],
+  [
+    `const wrong: Promise<number | false> = server.command('show', 0, 1, {}, false);`,
+    'wrong',
+    /Promise<string \| false>/,
+  ],
 ];
 
 // Where the compiler finds the packages of the project, and nobody else looks for files.

@@ -244,8 +244,7 @@ for (const subject of ALL_SUBJECTS) {
         settings: { worker_num: 1 },
         setup: ({ server }) => {
           server.on('receive', (server, fd, _reactorId, data) => {
-            const stats = server.stats();
-            server.send(fd, `${stats !== false && stats.coroutine_num}\n`);
+            server.send(fd, `${server.stats().coroutine_num}\n`);
             if (data.toString() === 'twice') {
               return {
                 // biome-ignore lint/suspicious/noThenProperty: that is what is tested

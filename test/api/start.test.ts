@@ -69,7 +69,7 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
                 server.shutdown(),
               ],
               sockets: server.ports.map((port) => port.sock),
-              counted: server.stats() !== false,
+              counted: typeof server.stats() === 'object',
               waited,
             });
             return result;

@@ -159,7 +159,7 @@ for (const { name, mode } of SUBJECTS) {
           page: (server.getClientList(0, 3) as number[]).length,
           ports: info.map((each) => (each === false ? 0 : each.remote_port)),
           exists: [...server.connections].every((fd) => server.exists(fd)),
-          stats: stats === false ? 0 : stats.connection_num,
+          stats: stats.connection_num,
         };
       });
       // With the control connection.

@@ -83,7 +83,7 @@ test('data for a client that leaves in the middle of send() never reaches the ne
   const connections = (count: number): Promise<true> =>
     server.until(async () => {
       const stats = await remote.run(({ server }) => server.stats());
-      return stats !== false && stats.connection_num === 1 + count;
+      return stats.connection_num === 1 + count;
     }, `${count} connections`);
 
   const leaver = await Client.connect(server.port);

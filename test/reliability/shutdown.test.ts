@@ -37,8 +37,7 @@ function start(mode: number, workerNum: number): Promise<TestServer> {
       server.on('managerStop', () => report('managerStop'));
       server.on('beforeShutdown', () => report('beforeShutdown'));
       server.on('shutdown', () => {
-        const stats = server.stats();
-        report('shutdown', { requests: stats === false ? -1 : stats.request_count });
+        report('shutdown', { requests: server.stats().request_count });
       });
       control();
     },

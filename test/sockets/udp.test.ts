@@ -159,7 +159,6 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
         await client.receive();
       }
       const stats = await workers[0].run(({ server }) => server.stats());
-      assert.ok(before !== false && stats !== false);
       // The two questions are requests themselves.
       assert.equal(stats.request_count - before.request_count, 21);
       assert.equal(stats.dispatch_count - before.dispatch_count, 21);

@@ -1,4 +1,5 @@
 import { badArgument } from '../../errors.ts';
+import { asFunction } from '../../loop/method.ts';
 import type { Owner } from './event-rows.ts';
 import type { EventTable } from './event-table.ts';
 import type { AnyCallback } from './events.ts';
@@ -19,8 +20,15 @@ export class Callbacks {
   }
 
   set(event: string, callback: unknown): void {
-    if (typeof callback !== 'function') throw badArgument(event, 'a function', callback, `the callback of "${event}"`);
-    this.byName.set(event.toLowerCase(), callback as AnyCallback);
+    const call = asFunction(callback);
+    if (typeof call !== 'function')
+      throw badArgument(
+        event,
+        Array.isArray(callback) ? "a function, or [object, 'method'] where the object has it" : 'a function',
+        callback,
+        `the callback of "${event}"`,
+      );
+    this.byName.set(event.toLowerCase(), call as AnyCallback);
   }
 
   get(event: string): AnyCallback | null {

@@ -11,7 +11,7 @@ export interface PacketInfo {
   /** IP address of the peer, or the path of its Unix socket: "" when it has none, and then it cannot be answered. */
   address: string;
   /** Port of the peer. Not there for Unix sockets. */
-  port: number;
+  port?: number;
   /** When it was received, in seconds since 1970. */
   dispatch_time: number;
 }

@@ -31,6 +31,6 @@ export class PacketCallbacks {
 
 function describe(own: PortState, address: string, port: number, dispatch_time: number): PacketInfo {
   const { fd: server_socket, port: server_port } = own;
-  if (isUnix(own.type)) return { server_socket, server_port, address, dispatch_time } as PacketInfo;
+  if (isUnix(own.type)) return { server_socket, server_port, address, dispatch_time };
   return { server_socket, server_port, address, port, dispatch_time };
 }

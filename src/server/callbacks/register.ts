@@ -4,9 +4,8 @@ import { isFirst } from '../../process/life/this-process.ts';
 import type { PortState } from '../ports/port-state.ts';
 import { type Script, warn } from '../state/script.ts';
 import { checkEventName, unknownEvent } from './callbacks.ts';
-import type { AnyCallback } from './events.ts';
 
-export function registerForServer(script: Script, event: string, callback: AnyCallback): boolean {
+export function registerForServer(script: Script, event: string, callback: unknown): boolean {
   checkEventName(event);
   if (isTooLate(script, event)) return false;
   if (!script.callbacks.knows(event)) return registerForPort(script, script.ports[0], event, callback);
@@ -14,7 +13,7 @@ export function registerForServer(script: Script, event: string, callback: AnyCa
   return true;
 }
 
-export function registerForPort(script: Script, port: PortState, event: string, callback: AnyCallback): boolean {
+export function registerForPort(script: Script, port: PortState, event: string, callback: unknown): boolean {
   checkEventName(event);
   if (isTooLate(script, event)) return false;
   if (!port.callbacks.knows(event)) {

@@ -50,6 +50,8 @@ export interface ClientInfo {
    * event.
    */
   ssl_client_cert?: string;
+  /** WEBSOCKET_STATUS_*; only of connections to a port that speaks WebSocket. */
+  websocket_status?: number;
   /** errno of an abnormal end. */
   close_errno: number;
   /** Bytes that were received but not taken by a worker yet. */

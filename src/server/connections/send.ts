@@ -15,6 +15,9 @@ import { fail } from '../state/script.ts';
 import { badSession, closedCode, goneCode } from './closed-code.ts';
 import { isSocketPath, sendTo } from './datagrams.ts';
 
+/** A number written as text is no path. Where only the program knows the text, it must be one. */
+export type ConnectionOrPath<To extends number | string> = To extends `${number}` ? number : To;
+
 export function send(member: Member, fd: number | string, data: string | Uint8Array, serverSocket: number): boolean {
   const { script, runtime } = member;
   if (typeof data !== 'string' && !isBytes(data)) {

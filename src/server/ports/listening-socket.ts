@@ -36,6 +36,29 @@ export function setSocketOption(
   return isReplay(script) || answer(script, setOption(port.fd, level, number, wanted));
 }
 
+/** As PHP has it: level and option are numbers, and the value of MCAST_* is a group. */
+export interface MulticastGroup {
+  group: string;
+  /** Name, number or one of the addresses of a network interface; 0: the kernel chooses. */
+  interface?: string | number;
+  /** With MCAST_JOIN_SOURCE_GROUP and MCAST_LEAVE_SOURCE_GROUP. */
+  source?: string;
+}
+
+export function setByNumbers(script: Script, port: PortState, level: number, option: unknown, value: unknown): boolean {
+  if (typeof option !== 'number') throw badArgument('option', 'the number of an option', option);
+  if (typeof value === 'number' || typeof value === 'boolean')
+    return setSocketOption(script, port, [level, option], value);
+  const joins = option === MCAST_JOIN_GROUP || option === MCAST_JOIN_SOURCE_GROUP;
+  const leaves = option === MCAST_LEAVE_GROUP || option === MCAST_LEAVE_SOURCE_GROUP;
+  if (typeof value !== 'object' || value === null || !(joins || leaves))
+    throw badArgument('value', 'a whole number or a boolean; with MCAST_* { group, interface }', value);
+  const { group, interface: networkInterface = 0, source } = value as MulticastGroup;
+  const ofSource = option === MCAST_JOIN_SOURCE_GROUP || option === MCAST_LEAVE_SOURCE_GROUP;
+  if (ofSource && source === undefined) throw badArgument('source', 'an address', source);
+  return changeMembership(script, port, joins, group, networkInterface, ofSource ? (source ?? null) : null);
+}
+
 export function getSocketOption(script: Script, port: PortState, option: SocketOption): boolean | number {
   const { level, option: number, isFlag } = numbersOf(option);
   const found = { value: 0 };

@@ -33,7 +33,7 @@ export type { NormalisedSettings, PortSettings, ServerSettings, SettingScope } f
 export { resolveLog } from './log.ts';
 export type { SniCertificate } from './row.ts';
 export { maySendYield } from './send-yield.ts';
-export { settledValues } from './settled.ts';
+export { type SettledSettings, settledValues } from './settled.ts';
 export { type TlsPortSlice as ResolvedSslSettings, tlsFilesOf, withAbsolutePaths } from './tls.ts';
 
 export interface ResolvedPortSettings extends ListenPortSlice, FramingPortSlice, HttpPortSlice, WebsocketPortSlice {

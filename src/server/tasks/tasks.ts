@@ -32,8 +32,8 @@ import { taskAtHand } from './task-callbacks.ts';
 type Waiting = (value: unknown, code: number) => void;
 
 /** Method style: a callback may name the type of the result that it expects. */
-export type FinishCallback<Self> = {
-  call(self: Self, taskId: number, result: unknown): unknown;
+export type FinishCallback<Self, Result = unknown> = {
+  call(self: Self, taskId: number, result: Result | false): unknown;
 }['call'];
 
 const IDS = 2 ** 32;
@@ -64,19 +64,20 @@ export class Tasks {
 
   // ---- sending ----------------------------------------------------------------------------------------------------
 
-  task(data: unknown, target: number, onFinish: FinishCallback<object> | undefined): number | false {
+  task(data: unknown, target: number, onFinish: unknown): number | false {
     if (!this.mayTask('task', data, target)) return false;
     if (this.runtime.role !== 'worker')
       return this.post(data, target, SWOOLE_TASK_NONBLOCK | SWOOLE_TASK_NOREPLY, null);
-    if (onFinish === undefined || onFinish === null) return this.post(data, target, SWOOLE_TASK_NONBLOCK, null);
+    if (onFinish === null) return this.post(data, target, SWOOLE_TASK_NONBLOCK, null);
     if (typeof onFinish !== 'function') {
       throw new TswooleError('ERR_ARGUMENT', `the finish callback must be a function, got ${describeValue(onFinish)}`, {
         key: 'finishCallback',
       });
     }
+    const call = onFinish as FinishCallback<object>;
     const id = this.post(data, target, SWOOLE_TASK_NONBLOCK | SWOOLE_TASK_CALLBACK, null);
-    if (id !== false && this.cutOff) setImmediate(() => this.callBack(onFinish, id, false));
-    else if (id !== false) this.callbacks.add(id, onFinish);
+    if (id !== false && this.cutOff) setImmediate(() => this.callBack(call, id, false));
+    else if (id !== false) this.callbacks.add(id, call);
     return id;
   }
 
