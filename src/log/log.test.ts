@@ -54,7 +54,7 @@ describe('a line', () => {
 
   it('shows an error code', () => {
     logger.log(SWOOLE_LOG_WARNING, 'no idle worker', 9007);
-    assert.equal(read('stdout'), '[2026-11-20 23:59:58 *4711.3]\tWARNING\t(ERRNO 9007): no idle worker\n');
+    assert.equal(read('stdout'), '[2026-11-20 23:59:58 *4711.3]\tWARNING\t(error 9007): no idle worker\n');
   });
 
   it('takes this process and the symbol of no role until it is told', () => {
@@ -117,7 +117,7 @@ describe('once', () => {
     assert.equal(logger.once('hook_flags', SWOOLE_LOG_NOTICE, 'first'), true);
     assert.equal(logger.once('hook_flags', SWOOLE_LOG_NOTICE, 'second'), false);
     assert.equal(logger.once('other', SWOOLE_LOG_ERROR, 'third', 505), true);
-    assert.match(read('stdout'), /NOTICE\tfirst\n.*ERROR\t\(ERRNO 505\): third\n$/);
+    assert.match(read('stdout'), /NOTICE\tfirst\n.*ERROR\t\(error 505\): third\n$/);
   });
 });
 
@@ -138,7 +138,7 @@ describe('the date', () => {
   it('refuses a format whose result is longer than 127 bytes', () => {
     logger.configure({ dateFormat: '%B'.repeat(16) });
     logger.log(SWOOLE_LOG_INFO, 'x');
-    assert.match(read('stdout'), /^\[2026-[^\n]*WARNING\t\(ERRNO 505\): log_date_format [^\n]*128[^\n]*\n\[2026-/);
+    assert.match(read('stdout'), /^\[2026-[^\n]*WARNING\t\(error 505\): log_date_format [^\n]*128[^\n]*\n\[2026-/);
   });
 
   it('accepts a result of exactly 127 bytes', () => {
@@ -149,7 +149,7 @@ describe('the date', () => {
 
   it('refuses an empty format', () => {
     logger.configure({ dateFormat: '' });
-    assert.match(read('stdout'), /\(ERRNO 505\)/);
+    assert.match(read('stdout'), /\(error 505\)/);
   });
 
   it('has six digits of microseconds on request', () => {
@@ -190,7 +190,7 @@ describe('a file', () => {
   it('that cannot be opened leaves the log on standard output, with a warning', () => {
     logger.configure({ file: at('no/such/log') });
     logger.log(SWOOLE_LOG_INFO, 'still here');
-    assert.match(read('stdout'), /WARNING\t\(ERRNO 502\): ENOENT.*\n.*\tstill here\n$/);
+    assert.match(read('stdout'), /WARNING\t\(error 502\): ENOENT.*\n.*\tstill here\n$/);
   });
 
   it('is opened anew by reopen', () => {
@@ -210,7 +210,7 @@ describe('a file', () => {
     fs.renameSync(at('sub'), at('moved'));
     logger.reopen();
     logger.log(SWOOLE_LOG_INFO, 'kept');
-    assert.match(read('moved/log'), /\(ERRNO 502\).*\n.*kept\n$/);
+    assert.match(read('moved/log'), /\(error 502\).*\n.*kept\n$/);
     fs.mkdirSync(at('sub'));
     logger.reopen();
     logger.log(SWOOLE_LOG_INFO, 'back');
@@ -287,8 +287,8 @@ describe('rotation', () => {
     logger.log(SWOOLE_LOG_INFO, 'b');
     const lines = read('moved/log.20261120').trimEnd().split('\n');
     assert.deepEqual(
-      lines.map((line) => /\t(\(ERRNO 502\)|a|b)/.exec(line)?.[1]),
-      ['(ERRNO 502)', 'a', 'b'],
+      lines.map((line) => /\t(\(error 502\)|a|b)/.exec(line)?.[1]),
+      ['(error 502)', 'a', 'b'],
     );
   });
 

@@ -220,7 +220,7 @@ export class Logger {
     }
     const microseconds = this.dateWithMicroseconds ? formatMicroseconds(nowMs - second * 1000) : '';
     const name = LEVEL_NAMES[level] ?? 'INFO';
-    const code = errorCode === 0 ? '' : `(ERRNO ${errorCode}): `;
+    const code = errorCode === 0 ? '' : `(error ${errorCode}): `;
     return `[${this.date}${microseconds} ${this.symbol}${this.pid}.${this.workerId}]\t${name}\t${code}${text}\n`;
   }
 

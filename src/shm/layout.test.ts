@@ -29,6 +29,7 @@ import {
   WORKER_BYTES,
   workerInbox,
   workerLane,
+  workersMax,
 } from './layout.ts';
 import { Segment } from './segment.ts';
 
@@ -96,7 +97,7 @@ describe('the layout', () => {
   it('bears as many lanes as an inbox has pending bits, and tells beyond', () => {
     const lanesOf = (workerCount: number): number =>
       computeLayout({ ...SMALL, reactorCount: 1, workerCount }).laneCount;
-    const most = Math.floor((MAX_LANES - 3) / LANES_PER_WORKER);
+    const most = workersMax(1);
     assert.ok(lanesOf(most) <= MAX_LANES);
     assert.throws(() => lanesOf(most + 1), /too many processes/);
     assert.ok(128 + (MAX_LANES / 32) * 4 <= INBOX_BYTES);

@@ -88,15 +88,16 @@ function pages(bytes: number): number {
   return Math.ceil(bytes / PAGE) * PAGE;
 }
 
+/** How many workers of all kinds there may be. */
+export function workersMax(reactorCount: number): number {
+  return Math.floor((MAX_LANES - FIRST_REACTOR - reactorCount) / LANES_PER_WORKER);
+}
+
 export function computeLayout(numbers: LayoutNumbers): Layout {
   const workerIdCount = numbers.workerCount + numbers.taskWorkerCount + numbers.userProcessCount;
   const inboxCount = FIRST_REACTOR + numbers.reactorCount + workerIdCount;
   const laneCount = FIRST_REACTOR + numbers.reactorCount + workerIdCount * LANES_PER_WORKER;
-  if (laneCount > MAX_LANES) {
-    throw new RangeError(
-      `too many processes: worker_num + task_worker_num + processes must stay below ${MAX_LANES / LANES_PER_WORKER}`,
-    );
-  }
+  if (laneCount > MAX_LANES) throw new RangeError(`too many processes: ${workerIdCount} workers of all kinds`);
   const inboxesOffset = HEADER_BYTES;
   const lanesOffset = inboxesOffset + pages(inboxCount * INBOX_BYTES);
   const raresOffset = lanesOffset + pages(laneCount * LANE_BYTES);

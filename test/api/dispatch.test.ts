@@ -383,7 +383,7 @@ describe('dispatch_mode in SWOOLE_PROCESS', () => {
       // The reactor has taken the data and given the connection up, while the worker is busy.
       await second.readAll();
       second.destroy();
-      if (discard) await server.waitForOutput(/WARNING\t\(ERRNO 1007\): data of connection 2,/);
+      if (discard) await server.waitForOutput(/WARNING\t\(error 1007\): data of connection 2,/);
       else await server.waitFor('receive', (event) => event.data === 'late');
       assert.equal(server.events('receive').length, discard ? 1 : 2);
       first.destroy();
@@ -436,7 +436,7 @@ describe('dispatch_mode in SWOOLE_PROCESS', () => {
       if (enable_unsafe_event) assert.deepEqual(told, []);
       else {
         assert.equal(told.length, 1, server.output);
-        assert.match(told[0], /\(ERRNO 9015\): .*connect and close.*dispatch_mode 3.*enable_unsafe_event/);
+        assert.match(told[0], /\(error 9015\): .*connect and close.*dispatch_mode 3.*enable_unsafe_event/);
       }
     }
   });

@@ -1,4 +1,5 @@
 /** Event workers, reactors, and how the processes of a server live. */
+import { resolve } from 'node:path';
 import { SWOOLE_BASE, SWOOLE_PROCESS } from '../../constants.ts';
 import { TswooleError } from '../../errors.ts';
 import type { LifeSettings, PrivilegeSettings } from '../../process/role-settings.ts';
@@ -6,7 +7,6 @@ import type { SettingsContext } from './context.ts';
 import { type Checked, type Flag, filled, flag, integers, type Rows, text, U16_MAX, whole } from './row.ts';
 import { timerMs } from './times.ts';
 
-const WORKERS_PER_CPU_MAX = 1000;
 const REACTORS_PER_CPU_MAX = 4;
 const REACTORS_DEFAULT_MAX = 8;
 /** Below this many requests a worker gets no random extra. */
@@ -93,7 +93,7 @@ export function resolveProcess(
 ): ProcessSlice {
   const set = filled(PROCESS_ROWS, values);
   const preset = context.mode === SWOOLE_BASE ? 1 : context.cpuCount;
-  const workerNum = clampWorkers('worker_num', (set.worker_num ?? preset) || context.cpuCount, context, warnings);
+  const workerNum = (set.worker_num ?? preset) || context.cpuCount;
   return {
     workerNum,
     ...resolveReactors(set, context, workerNum, callsUser, warnings),
@@ -105,20 +105,13 @@ export function resolveProcess(
     eventObject: set.event_object,
     entryScript: set.entry_script || null,
     daemonize: set.daemonize,
-    pidFile: set.pid_file || null,
+    pidFile: set.pid_file ? resolve(set.pid_file) : null,
     user: set.user || null,
     group: set.group || null,
-    chroot: set.chroot || null,
+    chroot: set.chroot ? resolve(set.chroot) : null,
     openCpuAffinity: set.open_cpu_affinity,
     cpuAffinityIgnore: resolveIgnoredCpus(set.cpu_affinity_ignore ?? [], context.cpuCount),
   };
-}
-
-export function clampWorkers(key: string, count: number, context: SettingsContext, warnings: string[]): number {
-  const countMax = context.cpuCount * WORKERS_PER_CPU_MAX;
-  if (count <= countMax) return count;
-  warnings.push(`${key} ${count} is too many for ${context.cpuCount} CPUs: ${countMax} is used.`);
-  return countMax;
 }
 
 /** Only SWOOLE_PROCESS has reactors apart from its workers; in the other modes each worker is its own. */

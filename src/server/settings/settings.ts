@@ -85,7 +85,7 @@ export function resolveServerSettings(values: NormalisedSettings, context: Setti
   const warnings: string[] = [];
   const callsUser = hasDispatchFunction(values) || context.hasLengthFunction === true || hasLengthFunction(values);
   const processes = resolveProcess(values, context, callsUser, warnings);
-  const tasks = resolveTask(values, context, processes.eventObject, warnings);
+  const tasks = resolveTask(values, processes.eventObject, warnings);
   const workerIds = processes.workerNum + tasks.taskWorkerNum;
   const dispatch = resolveDispatch(values, processes.workerNum, warnings);
   return {

@@ -2,8 +2,7 @@
 import { SWOOLE_IPC_UNSOCK } from '../../constants.ts';
 import { TswooleError } from '../../errors.ts';
 import type { TaskLifeSettings } from '../../process/role-settings.ts';
-import type { SettingsContext } from './context.ts';
-import { clampWorkers, graceOf } from './process.ts';
+import { graceOf } from './process.ts';
 import {
   alias,
   type Checked,
@@ -68,15 +67,10 @@ export interface TaskSlice extends TaskLifeSettings {
   commandTimeoutMs: number;
 }
 
-export function resolveTask(
-  values: Checked<TaskKeys>,
-  context: SettingsContext,
-  eventObject: boolean,
-  warnings: string[],
-): TaskSlice {
+export function resolveTask(values: Checked<TaskKeys>, eventObject: boolean, warnings: string[]): TaskSlice {
   const set = filled(TASK_ROWS, values);
   return {
-    taskWorkerNum: clampWorkers('task_worker_num', set.task_worker_num, context, warnings),
+    taskWorkerNum: set.task_worker_num,
     taskIpcMode: resolveIpcMode(set.task_ipc_mode, set.task_enable_coroutine),
     messageQueueKey: set.message_queue_key,
     taskTmpdir: set.task_tmpdir || TASK_ROWS.task_tmpdir.default,

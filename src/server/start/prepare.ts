@@ -6,11 +6,18 @@ import { isFirst } from '../../process/life/this-process.ts';
 import type { Runtime } from '../../process/way/runtime.ts';
 import { Dispatcher, deliversEvents } from '../../reactor/dispatch.ts';
 import { isDatagram, isUnix, type ReactorPort } from '../../reactor/port.ts';
+import { workersMax } from '../../shm/layout.ts';
 import { cpuCount, raiseFileLimit } from '../../sys/process.ts';
 import { guardedLength } from '../callbacks/user-functions.ts';
 import { type PortState, protocolOf } from '../ports/port-state.ts';
 import { tlsBasis, tlsConfig } from '../ports/tls.ts';
-import { resolvePortSettings, resolveServerSettings, settledValues, settleHeartbeat } from '../settings/settings.ts';
+import {
+  type ResolvedServerSettings,
+  resolvePortSettings,
+  resolveServerSettings,
+  settledValues,
+  settleHeartbeat,
+} from '../settings/settings.ts';
 import type { Plan } from '../state/plan.ts';
 import type { Script } from '../state/script.ts';
 
@@ -28,11 +35,29 @@ export function makePlan(script: Script): Plan {
     portCount: script.ports.length,
     hasLengthFunction: portSettings.some((port) => port.framing.kind === 'lengthFunction'),
   });
+  checkWorkers(script, settings);
   settleHeartbeat(
     settings.reactor,
     portSettings.map(({ reactor }) => reactor),
   );
   return { script, settings, portSettings, tls: tlsBasis(script) };
+}
+
+/** The shared memory has places for so many. */
+function checkWorkers(
+  { mode, processes }: Script,
+  { workerNum, taskWorkerNum, reactorNum }: ResolvedServerSettings,
+): void {
+  const most = workersMax(mode === SWOOLE_PROCESS ? reactorNum : 0);
+  const all = workerNum + taskWorkerNum + processes.length;
+  if (all <= most) return;
+  const [key, other] =
+    workerNum >= taskWorkerNum ? ['worker_num', 'task_worker_num'] : ['task_worker_num', 'worker_num'];
+  throw new TswooleError(
+    'ERR_SETTING_VALUE',
+    `${key} ${Math.max(workerNum, taskWorkerNum)} is too much: with ${other} and user processes a server has at most ${most} workers, and these are ${all}`,
+    { key, expected: `at most ${most} in all`, got: String(all) },
+  );
 }
 
 /** What of the plan holds before the server runs: what users read in `server.setting`, the log, warnings. */

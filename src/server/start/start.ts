@@ -3,9 +3,9 @@
 import { leaveServer } from '../../child/server-part.ts';
 import {
   SWOOLE_BASE,
+  SWOOLE_ERROR_WRONG_OPERATION,
   SWOOLE_IPC_UNSOCK,
   SWOOLE_LOG_ERROR,
-  SWOOLE_LOG_WARNING,
   SWOOLE_PROCESS,
 } from '../../constants.ts';
 import { TswooleError } from '../../errors.ts';
@@ -28,7 +28,7 @@ import { bootRecord, daemonAttempts, inheritedSegment } from '../state/boot-reco
 import type { Pipe, Shared } from '../state/member.ts';
 import { isAlone, type Plan } from '../state/plan.ts';
 import type { Running, ServerState } from '../state/running.ts';
-import { fail, type Script } from '../state/script.ts';
+import { fail, type Script, warn } from '../state/script.ts';
 import { earlierAnswer, makeBootRecord, makeInheritance, rememberAnswer } from './inherit.ts';
 import { removePidFile } from './pid-file.ts';
 import { adopt, checkCallbacks, makePlan } from './prepare.ts';
@@ -36,8 +36,8 @@ import { adopt, checkCallbacks, makePlan } from './prepare.ts';
 export async function startServer(state: ServerState): Promise<boolean> {
   const { script } = state;
   if (script.started) {
-    script.logger.log(SWOOLE_LOG_WARNING, 'start(): the server was started already');
-    return false;
+    warn(script, script.ended ? 'start(): the server has ended: make a new one' : 'start(): the server runs already');
+    return fail(script, SWOOLE_ERROR_WRONG_OPERATION);
   }
   script.started = true;
   script.lastError.code = 0;
