@@ -34,11 +34,10 @@ import { ACCEPT_PAUSE_MS, ACCEPTS_MAX } from './limits.ts';
 import { isDatagram, isTcp, type ReactorPort } from './port.ts';
 import { ProxyGate, SOCKADDR_BYTES } from './proxy-gate.ts';
 import type { ReactorOptions } from './reactor-options.ts';
+import type { TurnClock } from './turn-clock.ts';
 
 /** What the acceptor tells the reactor that it belongs to. */
-export interface AcceptorHost {
-  /** Milliseconds since 1970, as of this turn. */
-  readonly now: number;
+export interface AcceptorHost extends TurnClock {
   /** A connection has come to be; epoll does not know it yet. */
   accepted(connection: Connection): void;
 }
@@ -88,7 +87,6 @@ export class Acceptor {
     this.proxyGate = proxied ? new ProxyGate(kernel, epoll, scratch, this) : null;
   }
 
-  /** Milliseconds since 1970, as of this turn. */
   get now(): number {
     return this.host.now;
   }
@@ -168,7 +166,7 @@ export class Acceptor {
 
   /** Makes a connection of an admitted socket. It gets the session id that it was given, unless somebody holds that still. */
   adopt(fd: number, port: ReactorPort, wanted: number, address: Uint8Array): void {
-    const connection = this.connections.open(fd, port, wanted, address, this.now);
+    const connection = this.connections.open(fd, port, wanted, address, this.host);
     if (connection === null) {
       this.takeBack(fd, port);
       return;

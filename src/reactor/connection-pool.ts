@@ -6,6 +6,7 @@ import {
   DISPATCHED_BYTES,
   F64_CONNECT_TIME,
   F64_RECEIVE_TIME,
+  F64_RECEIVED_AT,
   F64_SEND_TIME,
   F64_TAKEN_TIME,
   FAMILY,
@@ -35,6 +36,7 @@ import type { Framings } from './framings.ts';
 import { FreeSlots } from './free-slots.ts';
 import type { ReactorPort } from './port.ts';
 import type { Transport } from './transport.ts';
+import type { TurnClock } from './turn-clock.ts';
 
 /** Which states of a slot go with each life of its connection: a worker that has closed is told by its owner. */
 const STATES: readonly (readonly number[])[] = [
@@ -73,7 +75,7 @@ export class ConnectionPool {
    * Makes a connection of a socket. It gets the session id that it was given (`wanted`), unless somebody holds that still.
    * Answers null when there is no slot, or no id, for it.
    */
-  open(fd: number, port: ReactorPort, wanted: number, address: Uint8Array, now: number): Connection | null {
+  open(fd: number, port: ReactorPort, wanted: number, address: Uint8Array, clock: TurnClock): Connection | null {
     const local = this.freeSlots.take() ?? this.all.length;
     const slot = this.firstSlot + local;
     if (local >= this.slots || !this.table.openSession(slot, SESSION_SLOTS, wanted)) {
@@ -83,7 +85,8 @@ export class ConnectionPool {
     const connection = this.all[local] ?? this.create(local, slot, port);
     const serial = this.table.words[connection.base + SERIAL];
     connection.reset(fd, serial, port, this.plain, this.framings.of(port, 0));
-    this.fillSlot(connection, address, now);
+    connection.openedAt = clock.now;
+    this.fillSlot(connection, address, clock);
     this.openCount++;
     return connection;
   }
@@ -96,7 +99,7 @@ export class ConnectionPool {
     return connection;
   }
 
-  private fillSlot(connection: Connection, address: Uint8Array, now: number): void {
+  private fillSlot(connection: Connection, address: Uint8Array, { now, seconds }: TurnClock): void {
     const { words, numbers, bytes } = this.table;
     const { base, numberBase, port } = connection;
     words[base + SOCKET] = connection.fd;
@@ -119,9 +122,9 @@ export class ConnectionPool {
     words[base + REMOTE_PORT] = ip ? (address[2] << 8) | address[3] : 0;
     if (family === AF_INET) bytes.set(address.subarray(4, 8), (base + ADDRESS) * 4);
     else if (family === AF_INET6) bytes.set(address.subarray(8, 24), (base + ADDRESS) * 4);
-    const seconds = now / 1000;
     numbers[numberBase + F64_CONNECT_TIME] = seconds;
     numbers[numberBase + F64_RECEIVE_TIME] = seconds;
+    numbers[numberBase + F64_RECEIVED_AT] = now;
     numbers[numberBase + F64_SEND_TIME] = 0;
     numbers[numberBase + F64_TAKEN_TIME] = 0;
     Atomics.store(words, base + STATE, STATE_OPENING);

@@ -46,6 +46,9 @@ export class Connection {
 
   life = FREE;
   fd = -1;
+  /** On the reactor's clock: when it was accepted, and when the socket last took something; 0 before. */
+  openedAt = 0;
+  sentAt = 0;
   serial = 0;
   port: ReactorPort;
   /** The way to the socket. */
@@ -96,6 +99,8 @@ export class Connection {
 
   reset(fd: number, serial: number, port: ReactorPort, transport: Transport, framer: Framer | null): void {
     this.life = OPENING;
+    this.openedAt = 0;
+    this.sentAt = 0;
     this.fd = fd;
     this.serial = serial;
     this.port = port;

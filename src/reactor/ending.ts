@@ -31,10 +31,9 @@ import type { Delivery } from './delivery.ts';
 import type { Lingerers } from './linger.ts';
 import type { Output } from './output.ts';
 import type { ReactorOptions } from './reactor-options.ts';
+import type { TurnClock } from './turn-clock.ts';
 
-export interface EndingHost {
-  /** Milliseconds since 1970, as of this turn. */
-  readonly now: number;
+export interface EndingHost extends TurnClock {
   readonly output: Output;
 }
 
@@ -72,9 +71,11 @@ export class Ending {
     this.log = options.log;
   }
 
-  /** Milliseconds since 1970, as of this turn. */
   get now(): number {
     return this.host.now;
+  }
+  get seconds(): number {
+    return this.host.seconds;
   }
 
   // ---- why ----------------------------------------------------------------------------------------------------------

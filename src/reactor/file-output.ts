@@ -27,11 +27,10 @@ import type { Kernel } from '../sys/kernel.ts';
 import type { Connection } from './connection.ts';
 import type { FilePart } from './file-part.ts';
 import { FILE_COPY_BYTES, FILE_QUANTUM_BYTES, FILE_TURN_BYTES } from './limits.ts';
+import type { TurnClock } from './turn-clock.ts';
 
 /** Where connections end. */
-export interface FileOutputHost {
-  /** Milliseconds since 1970, as of this turn. */
-  readonly now: number;
+export interface FileOutputHost extends TurnClock {
   readonly counters: LaneCounters;
   log(level: number, text: string): void;
   /** Nothing can be sent to the peer any more. */
@@ -109,7 +108,8 @@ export class FileOutput {
       if (count > 0) {
         sent += count;
         part.left -= count;
-        this.table.numbers[connection.numberBase + F64_SEND_TIME] = this.host.now / 1000;
+        this.table.numbers[connection.numberBase + F64_SEND_TIME] = this.host.seconds;
+        connection.sentAt = this.host.now;
         if (part.left === 0) {
           this.finished(connection, part);
           return sent;

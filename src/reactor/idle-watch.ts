@@ -3,15 +3,7 @@
  * will finish.
  */
 
-import {
-  CLOSER,
-  type ConnectionTable,
-  F64_CONNECT_TIME,
-  F64_RECEIVE_TIME,
-  F64_SEND_TIME,
-  FLAG_PROTECTED,
-  FLAGS,
-} from '../shm/connections.ts';
+import { CLOSER, type ConnectionTable, F64_RECEIVED_AT, FLAG_PROTECTED, FLAGS } from '../shm/connections.ts';
 import { CLOSES_ORPHANED, CLOSES_STALLED, HEARTBEATS_MISSED, IDLE_CLOSED } from '../shm/counters.ts';
 import type { LaneCounters } from '../shm/lanes.ts';
 import type { WorkerTable } from '../shm/workers.ts';
@@ -24,7 +16,7 @@ import type { ReactorOptions } from './reactor-options.ts';
 
 /** Where connections end. */
 export interface IdleWatchHost {
-  /** Milliseconds since 1970, as of this turn. */
+  /** As in TurnClock. */
   readonly now: number;
   /** The connection has ended: of itself (0), or with an errno. */
   lose(connection: Connection, error: number): void;
@@ -76,15 +68,15 @@ export class IdleWatch {
 
   /** Heartbeats hold here as well: a client that is to be cut off after a second of silence does not get ten. */
   private checkHandshake(connection: Connection, heartbeat: boolean): void {
-    if (this.sinceMs(connection, F64_CONNECT_TIME) >= HANDSHAKE_MS) this.host.lose(connection, 0);
+    if (this.host.now - connection.openedAt >= HANDSHAKE_MS) this.host.lose(connection, 0);
     else this.checkIdle(connection, heartbeat);
   }
 
   private checkIdle(connection: Connection, heartbeat: boolean): void {
     const { port } = connection;
     if ((this.table.words[connection.base + FLAGS] & FLAG_PROTECTED) !== 0) return;
-    const received = this.sinceMs(connection, F64_RECEIVE_TIME);
-    const sent = this.sinceMs(connection, F64_SEND_TIME);
+    const received = this.silentMs(connection);
+    const sent = this.host.now - connection.sentAt;
     const silent = heartbeat && port.heartbeatIdleMs > 0 && received >= port.heartbeatIdleMs;
     const idle = port.maxIdleMs > 0 && received >= port.maxIdleMs && sent >= port.maxIdleMs;
     if (!(silent || idle) || this.hasUnread(connection)) return;
@@ -92,8 +84,8 @@ export class IdleWatch {
     this.host.lose(connection, 0);
   }
 
-  private sinceMs(connection: Connection, time: number): number {
-    return this.host.now - this.table.numbers[connection.numberBase + time] * 1000;
+  private silentMs({ numberBase }: Connection): number {
+    return this.host.now - this.table.numbers[numberBase + F64_RECEIVED_AT];
   }
 
   /** True exactly when the peer has sent what we could not read yet: its worker takes nothing, or the process was held up. */
@@ -105,7 +97,7 @@ export class IdleWatch {
   /** A closing connection is freed although nobody answers when its worker died over the close, or its peer stopped reading. */
   private checkClosing(connection: Connection): void {
     if (connection.life === DRAINING) {
-      const since = Math.min(this.sinceMs(connection, F64_SEND_TIME), this.sinceMs(connection, F64_RECEIVE_TIME));
+      const since = Math.min(this.host.now - connection.sentAt, this.silentMs(connection));
       if (since <= CLOSE_STALL_MS) return;
       this.counters.add(CLOSES_STALLED, 1);
       this.host.free(connection, true);

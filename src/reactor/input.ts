@@ -2,7 +2,7 @@
  * What comes in: one read of a socket, as it is to the Delivery, or to be cut into packages where the connection has a
  * framing.
  */
-import { F64_RECEIVE_TIME } from '../shm/connections.ts';
+import { F64_RECEIVE_TIME, F64_RECEIVED_AT } from '../shm/connections.ts';
 import { RECEIVED_BYTES, RECEIVES_RETRIED } from '../shm/counters.ts';
 import type { LaneCounters } from '../shm/lanes.ts';
 import { EAGAIN, EINTR } from '../sys/constants.ts';
@@ -14,11 +14,10 @@ import type { Framings } from './framings.ts';
 import { READ_BYTES } from './limits.ts';
 import type { ReactorOptions } from './reactor-options.ts';
 import { READ_ON } from './transport.ts';
+import type { TurnClock } from './turn-clock.ts';
 
 /** What the input tells the reactor that it belongs to. */
-export interface InputHost extends CutterHost {
-  /** Milliseconds since 1970, as of this turn. */
-  readonly now: number;
+export interface InputHost extends CutterHost, TurnClock {
   /** Reads the connection in the next turn, although no event will come. */
   queueToRead(connection: Connection): void;
   /** The error that waits at the socket, or 0. */
@@ -98,7 +97,8 @@ export class Input {
     if (count > room) throw new RangeError(`a read brought more than there was room for: count=${count} room=${room}`);
     this.turnBytes += count;
     this.counters.numbers[this.counters.base + RECEIVED_BYTES] += count;
-    this.numbers[connection.numberBase + F64_RECEIVE_TIME] = this.host.now / 1000;
+    this.numbers[connection.numberBase + F64_RECEIVE_TIME] = this.host.seconds;
+    this.numbers[connection.numberBase + F64_RECEIVED_AT] = this.host.now;
     if (count === room || connection.hangup || connection.transport.more) this.host.queueToRead(connection);
     else connection.readable = false;
   }

@@ -171,14 +171,16 @@ export class Output {
   /** Deals with the result of a write: queues the rest, or notes that the peer has gone. */
   private sent(connection: Connection, result: number, bytes: Uint8Array, start: number, length: number): void {
     if (result === length) {
-      this.numbers[connection.numberBase + F64_SEND_TIME] = this.host.now / 1000;
+      this.numbers[connection.numberBase + F64_SEND_TIME] = this.host.seconds;
+      connection.sentAt = this.host.now;
       if ((this.words[connection.base + FLAGS] & FLAG_OVERFLOW) !== 0) this.checkLowWatermark(connection);
       return;
     }
     let rest = start;
     let interrupted = false;
     if (result > 0) {
-      this.numbers[connection.numberBase + F64_SEND_TIME] = this.host.now / 1000;
+      this.numbers[connection.numberBase + F64_SEND_TIME] = this.host.seconds;
+      connection.sentAt = this.host.now;
       rest += result;
     } else {
       const error = -result;
@@ -273,7 +275,8 @@ export class Output {
     }
     if (written > 0) {
       this.words[connection.base + QUEUED_BYTES] -= written;
-      this.numbers[connection.numberBase + F64_SEND_TIME] = this.host.now / 1000;
+      this.numbers[connection.numberBase + F64_SEND_TIME] = this.host.seconds;
+      connection.sentAt = this.host.now;
     }
     if (output.length === 0 && !transport.hasUnsent) {
       connection.output = null;

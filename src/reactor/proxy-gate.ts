@@ -38,7 +38,7 @@ export const SOCKADDR_BYTES = 28;
 interface Guest {
   fd: number;
   port: ReactorPort;
-  /** Milliseconds since 1970. */
+  /** On the clock of the host. */
   since: number;
   /** The load balancer's sockaddr. */
   address: Uint8Array;
@@ -47,7 +47,7 @@ interface Guest {
 }
 
 export interface ProxyGateHost {
-  /** Milliseconds since 1970, as of this turn. */
+  /** As in TurnClock. */
   readonly now: number;
   readonly counters: LaneCounters;
   log(level: number, text: string): void;

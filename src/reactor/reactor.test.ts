@@ -6,7 +6,6 @@ import {
   CLOSE_ERRNO,
   CLOSER,
   FLAG_PAUSED,
-  FLAG_PROTECTED,
   REMOTE_PORT,
   STATE_ACTIVE,
   STATE_CLOSING,
@@ -530,65 +529,6 @@ describe('a connection that ends', () => {
     assert.equal(stage.readAll(client).length, 200_000);
     assert.equal(served.text, '');
     assert.equal(stage.receiver.served.length, 1);
-  });
-});
-
-describe('time', () => {
-  it('ends a connection that is silent, where there are heartbeats', () => {
-    const stage = new Stage({ ports: [{ heartbeatIdleMs: 2000 }], heartbeatCheckMs: 1000 });
-    const { client, served } = stage.connect();
-    const other = stage.connect();
-    for (let i = 0; i < 5; i++) {
-      stage.pass(1000);
-      client.send('alive');
-    }
-    assert.equal(other.served.closes, 1);
-    assert.equal(served.closes, 0);
-    stage.pass(5000);
-    assert.equal(served.closes, 1);
-    stage.assertClean();
-  });
-
-  it('ends one that neither sends nor takes anything, where there is max_idle_time', () => {
-    const stage = new Stage({ ports: [{ maxIdleMs: 400 }] });
-    assert.equal(stage.reactor.tickMs, 100);
-    const [fed, idle] = [stage.connect(), stage.connect()];
-    for (let i = 0; i < 10; i++) {
-      stage.pass(100);
-      stage.send(fed.served, 'data');
-      fed.client.read();
-    }
-    assert.equal(idle.served.closes, 1);
-    assert.equal(fed.served.closes, 0);
-  });
-
-  it('spares who is protected, and who has sent what we could not read', () => {
-    const stage = new Stage({ ports: [{ heartbeatIdleMs: 2000 }], heartbeatCheckMs: 1000 });
-    const [silent, unread] = [stage.connect(), stage.connect()];
-    stage.table.setFlags(silent.served.slot, FLAG_PROTECTED);
-    stage.receiver.full = true;
-    unread.client.send('text');
-    stage.settle();
-    stage.pass(10_000);
-    assert.equal(silent.served.closes, 0);
-    assert.equal(unread.served.closes, 0);
-    stage.receiver.full = false;
-    stage.pass(10_000);
-    assert.equal(unread.served.text, 'text');
-    assert.equal(unread.served.closes, 1);
-  });
-
-  it('spares who has sent while the process was held up', () => {
-    const stage = new Stage({ ports: [{ heartbeatIdleMs: 2000 }], heartbeatCheckMs: 1000 });
-    const { client, served } = stage.connect();
-    stage.kernel.time += 60_000;
-    client.send('text');
-    // The clock is looked at before the socket.
-    stage.reactor.now = stage.kernel.time;
-    stage.reactor.endTurn();
-    assert.equal(served.closes, 0);
-    stage.settle();
-    assert.equal(served.text, 'text');
   });
 });
 

@@ -52,16 +52,17 @@ import type { ReactorOptions } from './reactor-options.ts';
 import { SocketWatch } from './socket-watch.ts';
 import { TlsEngine } from './tls.ts';
 import { PlainTransport, READ_ON } from './transport.ts';
+import type { TurnClock } from './turn-clock.ts';
 
 /** What epoll carries for a descriptor that is no connection: minus one minus the port's index, PROXY_GATE, or this. */
 const DOORBELL = -0x7fffffff;
 /** After these a short read does not tell that the socket is empty: recv() stops at urgent data (EPOLLPRI), too. */
 const READ_TO_THE_END = EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 
-export class Reactor {
+export class Reactor implements TurnClock {
   readonly epoll: Epoll;
-  /** Milliseconds since 1970, read once in each turn. */
   now: number;
+  seconds: number;
 
   private readonly kernel: Kernel;
   private readonly table: ConnectionTable;
@@ -100,6 +101,7 @@ export class Reactor {
     this.kernel = kernel;
     this.epoll = new Epoll(EVENTS_MAX, kernel);
     this.now = kernel.now();
+    this.seconds = kernel.wallNow() / 1000;
     this.table = options.connections;
     this.counters = options.counters;
     this.delivery = options.delivery;
@@ -161,7 +163,7 @@ export class Reactor {
     // A ring that gets room rings our doorbell; what else makes a connection wait is looked at again soon.
     if (this.blocked.length !== 0 || this.datagrams?.blocked === true || this.output.starves) return BLOCKED_RETRY_MS;
     if (this.lingerers.count !== 0) return LINGER_CHECK_MS;
-    return Math.max(0, Math.min(this.tickMs, this.nextTick - this.kernel.now()));
+    return Math.ceil(Math.max(0, Math.min(this.tickMs, this.nextTick - this.kernel.now())));
   }
 
   /** Takes what the kernel has for us, waiting that long at most: answers how many events that were. Then comes endTurn(). */
@@ -170,6 +172,7 @@ export class Reactor {
     const connections = this.connections.all;
     const count = epoll.wait(timeoutMs);
     this.now = this.kernel.now();
+    this.seconds = this.kernel.wallNow() / 1000;
     this.reading.turnBytes = 0;
     // Those of the turn before come first: events may fill this one.
     if (this.ready.length !== 0) this.readReady();

@@ -177,7 +177,7 @@ class ReactorThread {
   }
 
   private finished(): boolean {
-    return this.finishBy !== 0 && (!this.reactor.hasOutput || Date.now() >= this.finishBy);
+    return this.finishBy !== 0 && (!this.reactor.hasOutput || performance.now() >= this.finishBy);
   }
 
   private handle(reader: RingReader): void {
@@ -200,7 +200,7 @@ class ReactorThread {
         reactor.stopReading();
         break;
       case FINISH:
-        this.finishBy = Date.now() + Math.max(1, a);
+        this.finishBy = performance.now() + Math.max(1, a);
         break;
       case RELOAD_CERTIFICATES:
         reactor.reloadCertificates();

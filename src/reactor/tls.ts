@@ -25,6 +25,7 @@ import { READ_BYTES, SEAL_BYTES, TLS_REPLIES_MAX, TLS_REPLIES_MS } from './limit
 import type { ReactorPort } from './port.ts';
 import { TlsContexts } from './tls-context.ts';
 import { READ_ON, type Transport } from './transport.ts';
+import type { TurnClock } from './turn-clock.ts';
 
 /**
  * What a step of a session comes to, where it brings no bytes: minus an errno. 0 is the end of the stream, with
@@ -41,9 +42,7 @@ const SEALED_BYTES = SEAL_BYTES + 16384;
 const CERTIFICATE_BYTES_MAX = 65536;
 
 /** Where connections end. */
-export interface TlsHost {
-  /** Milliseconds since 1970, as of this turn. */
-  readonly now: number;
+export interface TlsHost extends TurnClock {
   readonly counters: LaneCounters;
   log(level: number, text: string): void;
   /** Nothing can be sent to the peer any more. */
@@ -293,7 +292,8 @@ class TlsSession implements Transport {
       const count = this.put(fd, this.unsent, length, 0);
       if (count < 0) return count;
       table.words[this.connection.base + QUEUED_BYTES] -= count;
-      table.numbers[this.connection.numberBase + F64_SEND_TIME] = host.now / 1000;
+      table.numbers[this.connection.numberBase + F64_SEND_TIME] = host.seconds;
+      this.connection.sentAt = host.now;
       this.unsent = count === length ? null : this.unsent.subarray(count);
     }
     return 0;

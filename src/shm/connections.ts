@@ -7,7 +7,8 @@
  *       15 close errno    16 (f64 8) connected at               18 (f64 9) last received at
  *       20 (f64 10) last sent at              22 (f64 11) receive time of what a worker took last
  *       24 bytes dispatched   25 bytes taken   26 bytes queued for sending   27 files queued for sending   28 lane + 1 of
- *       who closes it   29 protocol: 0, or the number of the framing that a worker has switched to   30–31 free
+ *       who closes it   29 protocol: 0, or the number of the framing that a worker has switched to
+ *       30 (f64 15) last received at, on the monotonic clock, in milliseconds
  *
  * The owner (reactor thread, or worker in BASE) writes everything but: flags (Atomics.or/and by anybody), uid
  * (compareExchange once), word 25 and f64 11 (the worker that takes the data), word 29 (the worker that answers a request to
@@ -49,6 +50,7 @@ export const F64_CONNECT_TIME = 8;
 export const F64_RECEIVE_TIME = 9;
 export const F64_SEND_TIME = 10;
 export const F64_TAKEN_TIME = 11;
+export const F64_RECEIVED_AT = 15;
 
 /** Nobody uses the slot. */
 export const STATE_FREE = 0;

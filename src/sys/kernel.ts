@@ -5,6 +5,7 @@
  * Where nothing else is said, a call answers -1 for a failure, and errno() tells which, if asked at once. Addresses are
  * numbers, as everywhere in this room; memory at them is the caller's.
  */
+import { monotonicNow } from './clock.ts';
 import { closeFile, openFile, readFilePart } from './file.ts';
 import * as libc from './libc.ts';
 import { type SendList, sendEach } from './send-list.ts';
@@ -13,8 +14,10 @@ import * as socket from './socket.ts';
 export interface Kernel {
   /** Why the last call of this thread failed. */
   errno(): number;
-  /** Milliseconds since 1970. */
+  /** Milliseconds on the monotonic clock (clock.ts). */
   now(): number;
+  /** Milliseconds since 1970. */
+  wallNow(): number;
 
   epollCreate1(flags: number): number;
   /** `event` is the address of one struct epoll_event (epoll.ts), or of anything where there is nothing to tell. */
@@ -57,7 +60,8 @@ export interface Kernel {
 /** The kernel that we run on. */
 export const linux: Kernel = {
   errno: libc.errno,
-  now: Date.now,
+  now: monotonicNow,
+  wallNow: Date.now,
   epollCreate1: libc.epollCreate1,
   epollCtl: libc.epollCtl,
   epollWait: libc.epollWait,

@@ -107,8 +107,10 @@ export class FakeKernel implements Kernel {
   readonly options: [number, number, number, number][] = [];
   /** Each call, as "name(fd) = result", where a test wants to see them. */
   trace: string[] | null = null;
-  /** Milliseconds since 1970. It moves when epollWait() has nothing to tell, and when a test moves it. */
-  time = 1_700_000_000_000;
+  /** The monotonic clock. It moves when epollWait() has nothing to tell, and when a test moves it. */
+  time = 1_000_000;
+  /** How far the wall clock is ahead of it: a test that changes this sets that. */
+  wallAhead = 1_700_000_000_000;
   private readonly descriptors: (Source | undefined)[] = [];
   private failure = 0;
   private clients = 0;
@@ -118,6 +120,9 @@ export class FakeKernel implements Kernel {
   }
   now(): number {
     return this.time;
+  }
+  wallNow(): number {
+    return this.time + this.wallAhead;
   }
 
   // ---- for tests ----------------------------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ export class HandedInbox {
 
   /** One that ends at once does not live to see the timer of give(): what has begun to arrive is taken here. */
   finish(deadline: number): void {
-    while (this.inbox.midMessage && Date.now() < deadline) {
+    while (this.inbox.midMessage && performance.now() < deadline) {
       this.watch.drain();
       rest();
     }

@@ -65,7 +65,7 @@ export class ProcessLauncher implements Launcher {
 
   async orphanEnded(pid: number, deadline: number): Promise<void> {
     // As the first process of a container we have inherited it, and Node takes the ends of its own children only.
-    while ((isAlive(pid) || !reapOrphan(pid)) && Date.now() < deadline)
+    while ((isAlive(pid) || !reapOrphan(pid)) && performance.now() < deadline)
       await new Promise((resolve) => setTimeout(resolve, ORPHAN_LOOK_MS));
   }
 }

@@ -35,7 +35,7 @@ export class WorkerLife {
   /** What was sent goes out also when the user's code ends the process, by exit() or by an error that nobody catches. */
   private readonly flushAtExit = (): void => {
     const { runtime } = this.options;
-    flushOutbox(runtime, Date.now() + LAST_MS);
+    flushOutbox(runtime, performance.now() + LAST_MS);
     // Until the next one is there nobody shall find an idle worker here. (One that was told to stop may have a successor.)
     if (!runtime.stopping)
       Atomics.store(runtime.segment.words, runtime.workers.statusWord(runtime.workerId), WORKER_EXIT);
@@ -56,7 +56,7 @@ export class WorkerLife {
     this.begun = true;
     const { runtime, application, maxWaitMs } = this.options;
     runtime.beginStop();
-    this.deadline = Date.now() + maxWaitMs;
+    this.deadline = performance.now() + maxWaitMs;
     Atomics.store(runtime.segment.words, runtime.workers.statusWord(runtime.workerId), WORKER_EXIT);
     this.options.stopTaking(graceful);
     runtime.flush();
@@ -88,10 +88,10 @@ export class WorkerLife {
     if (this.ended) return;
     this.ended = true;
     const { runtime, application } = this.options;
-    const deadline = Math.max(this.deadline, Date.now() + LAST_MS);
+    const deadline = Math.max(this.deadline, performance.now() + LAST_MS);
     this.options.finish(deadline);
     const stopped = application.workerStop(runtime.workerId);
-    if (stopped !== undefined) await settled(stopped, deadline - Date.now());
+    if (stopped !== undefined) await settled(stopped, deadline - performance.now());
     flushOutbox(runtime, deadline);
     process.off('exit', this.flushAtExit);
     this.options.onEnd();
@@ -125,7 +125,7 @@ export function rest(): void {
 /** Writes what still waits for room in rings, as far as the readers make room in time. */
 export function flushOutbox(runtime: Runtime, deadline: number): void {
   runtime.endTurn();
-  while (!runtime.pump() && Date.now() < deadline) {
+  while (!runtime.pump() && performance.now() < deadline) {
     runtime.outbox.flush();
     rest();
   }

@@ -194,7 +194,7 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
       if (connection.life !== DRAINING) application.closeRequested(connection.slot, connection.serial, false);
     });
     reactor.endTurn();
-    while (reactor.hasOutput && Date.now() < deadline) {
+    while (reactor.hasOutput && performance.now() < deadline) {
       reactor.poll(reactor.hasReady ? 0 : 10);
       reactor.endTurn();
     }

@@ -122,7 +122,7 @@ export class EventWorker {
       return;
     }
     // Not now: we may be in the middle of taking messages, where hasPending() does not tell the truth.
-    const deadline = Date.now() + this.settings.maxWaitMs / 2;
+    const deadline = performance.now() + this.settings.maxWaitMs / 2;
     setTimeout(() => this.stopWhenServed(deadline), 0);
   }
 
@@ -130,7 +130,7 @@ export class EventWorker {
   private stopWhenServed(deadline: number): void {
     if (this.life.stopping) return;
     const pending = this.inbox.inbox.hasPending();
-    if (pending && Date.now() < deadline) {
+    if (pending && performance.now() < deadline) {
       setTimeout(() => this.stopWhenServed(deadline), STOP_RETRY_MS);
       return;
     }

@@ -140,7 +140,7 @@ export class Manager {
       case WORKER_READY: {
         const holder = this.current[a];
         if (holder?.child.life !== b) break;
-        holder.readyAt = Date.now();
+        holder.readyAt = performance.now();
         if (this.role(a) !== 'user') this.failures[a] = 0;
         break;
       }
@@ -276,7 +276,7 @@ export class Manager {
   private endedTooSoon({ id, readyAt, told }: Holder): boolean {
     // Also without an error, as a script does that does not come to start() in a child.
     if (this.role(id) !== 'user') return readyAt === 0 && !told;
-    if (readyAt === 0 || Date.now() - readyAt < USER_PROCESS_LIFE_MS) return true;
+    if (readyAt === 0 || performance.now() - readyAt < USER_PROCESS_LIFE_MS) return true;
     this.failures[id] = 0;
     return false;
   }

@@ -83,7 +83,7 @@ export class Master {
   private handle(kind: number): void {
     switch (kind) {
       case MANAGER_READY:
-        this.managerReadyAt = Date.now();
+        this.managerReadyAt = performance.now();
         this.begin();
         break;
       case SHUTDOWN:
@@ -139,7 +139,8 @@ export class Master {
   private async managerDied(code: number, signal: string | null): Promise<void> {
     const { runtime } = this;
     runtime.segment.store(WORD_MANAGER_PID, 0);
-    if (this.managerReadyAt !== 0 && Date.now() - this.managerReadyAt >= MANAGER_LIFE_MS) this.managerFailures = 0;
+    if (this.managerReadyAt !== 0 && performance.now() - this.managerReadyAt >= MANAGER_LIFE_MS)
+      this.managerFailures = 0;
     this.managerReadyAt = 0;
     const failures = this.managerFailures++;
     const pause = failures === 0 ? 0 : Math.min(MANAGER_PAUSE_MAX_MS, MANAGER_PAUSE_MS * 2 ** Math.min(failures, 10));
@@ -157,7 +158,7 @@ export class Master {
   private async waitForDeadWorkers(): Promise<void> {
     const { segment, workers, doorbells } = this.runtime;
     const { layout } = segment;
-    const limit = Date.now() + DEAD_WORKERS_WAIT_MS;
+    const limit = performance.now() + DEAD_WORKERS_WAIT_MS;
     for (let id = 0; id < layout.workerIdCount; id++) {
       const pid = workers.pid(id);
       if (pid !== 0) await this.options.launcher.orphanEnded(pid, limit);

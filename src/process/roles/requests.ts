@@ -69,7 +69,7 @@ export class Requests {
 
   private checkClock(): void {
     this.sinceClock = 0;
-    const now = Date.now();
+    const now = performance.now();
     if (now - this.flushedAt < FLUSH_MS) return;
     this.flushedAt = now;
     this.options.flush();

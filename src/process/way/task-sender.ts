@@ -41,7 +41,7 @@ export class TaskSender {
   private readonly taskWorkerCount: number;
   private readonly words: Int32Array;
   private next: number;
-  private noticedAt = 0;
+  private noticedAt = Number.NEGATIVE_INFINITY;
   private unnoticed = 0;
 
   constructor(runtime: Runtime, route: TaskRoute) {
@@ -89,7 +89,7 @@ export class TaskSender {
   private noticeBusy(): void {
     if (--this.unnoticed > 0) return;
     this.unnoticed = CLOCK_EVERY;
-    const now = Date.now();
+    const now = performance.now();
     if (now - this.noticedAt < BUSY_NOTICE_MS) return;
     // One that is only starting will be idle soon, as all are when the server starts.
     if (someStart(this.runtime.segment, this.workerCount, this.taskWorkerCount)) return;

@@ -1,7 +1,8 @@
 /** Reading from a connection, its user id, and its place among the idle ones. */
 import { SWOOLE_ERROR_SESSION_NOT_EXIST } from '../../constants.ts';
 import { describeValue } from '../../errors.ts';
-import { F64_RECEIVE_TIME, FLAG_PAUSED, FLAG_PROTECTED, PORT, UID } from '../../shm/connections.ts';
+import { F64_RECEIVED_AT, FLAG_PAUSED, FLAG_PROTECTED, PORT, UID } from '../../shm/connections.ts';
+import { monotonicNow } from '../../sys/clock.ts';
 import type { Member } from '../state/member.ts';
 import { fail, type Script, warn } from '../state/script.ts';
 import { type Closer, close } from './close.ts';
@@ -77,12 +78,12 @@ export function heartbeat(closer: Closer, closesThem: boolean): number[] | false
 function silentConnections(member: Member): number[] {
   const { portSettings } = member;
   const { connections } = member.runtime;
-  const now = Date.now();
+  const now = monotonicNow();
   return listConnections(member, -1).filter((fd) => {
     const slot = connections.find(fd);
     if (slot === -1 || (connections.flags(slot) & FLAG_PROTECTED) !== 0) return false;
     const { heartbeatIdleMs } = portSettings[connections.words[connections.wordBase(slot) + PORT]].reactor;
-    const idleMs = now - connections.numbers[connections.numberBase(slot) + F64_RECEIVE_TIME] * 1000;
+    const idleMs = now - connections.numbers[connections.numberBase(slot) + F64_RECEIVED_AT];
     return heartbeatIdleMs > 0 && idleMs > heartbeatIdleMs;
   });
 }

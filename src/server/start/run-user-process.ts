@@ -47,7 +47,7 @@ export async function runUserProcess(
   watch.start();
   // Messages alone do not keep it alive: its callback, timers and sockets do.
   watch.unref();
-  process.on('exit', () => flushOutbox(runtime, Date.now() + FLUSH_MS));
+  process.on('exit', () => flushOutbox(runtime, performance.now() + FLUSH_MS));
   // Left to itself, Node would tear down what still watches the doorbell, and call a script a failure that awaits start().
   process.on('beforeExit', () => process.exit());
 
