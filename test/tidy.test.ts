@@ -33,7 +33,7 @@ const FLOORS: Record<string, number> = {
 /** Websocket begins as a request, so this one goes along its floor. */
 const ALONG = new Set(['websocket → http']);
 const LEAVES = new Set(['constants', 'errors', 'log']);
-const LEAF_ARROWS = new Set(['log → constants']);
+const LEAF_ARROWS = new Set(['log → constants', 'log → sys']);
 /** Here stands what users import. */
 const PUBLIC = new Set(['src/index.ts', 'src/constants.ts']);
 

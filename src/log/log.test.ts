@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import os from 'node:os';
@@ -17,6 +18,9 @@ import {
   SWOOLE_LOG_TRACE,
   SWOOLE_LOG_WARNING,
 } from '../constants.ts';
+import { SO_SNDBUF, SOCK_STREAM, SOL_SOCKET } from '../sys/constants.ts';
+import { setOption } from '../sys/socket.ts';
+import { openSocketPair, receiveNow } from '../sys/socket-pair.ts';
 import { Logger } from './log.ts';
 
 process.env.TZ = 'UTC';
@@ -326,7 +330,7 @@ describe('a descriptor that is full', () => {
     const original = fs.writeSync;
     const failing = (...args: unknown[]): number => {
       calls++;
-      if (calls <= failures) throw Object.assign(new Error(code), { code });
+      if (calls <= failures) throw Object.assign(new Error(code), { errno: -os.constants.errno[code as 'EAGAIN'] });
       return Reflect.apply(original, fs, args);
     };
     fs.writeSync = failing as typeof fs.writeSync;
@@ -360,7 +364,7 @@ describe('a descriptor that is full', () => {
     assert.equal(restore(), 52);
     assert.equal(logger.droppedLines, 2);
     logger.log(SWOOLE_LOG_INFO, 'c');
-    assert.match(read('stdout'), /^[^\n]*\tc\n$/);
+    assert.match(read('stdout'), /^[^\n]*WARNING\t2 lines of the log were lost[^\n]*\n[^\n]*\tc\n$/);
   });
 
   it('is given up at once when nobody reads', () => {
@@ -368,5 +372,81 @@ describe('a descriptor that is full', () => {
     logger.log(SWOOLE_LOG_INFO, 'a');
     assert.equal(restore(), 1);
     assert.equal(logger.droppedLines, 1);
+  });
+});
+
+describe('what blocks whoever writes to it', () => {
+  /** Fills it, then reads it empty; answers what was read. */
+  function flood(full: Logger, readAll: () => string): void {
+    const began = performance.now();
+    for (let i = 0; i < 20_000; i++) full.log(SWOOLE_LOG_INFO, `line ${i}`);
+    // Once it waits for a moment, and never again soon.
+    assert.ok(performance.now() - began < 5000);
+    const lost = full.droppedLines;
+    assert.ok(lost > 0);
+    let text = readAll();
+    const before = text.split('\tline ').length - 1;
+    full.log(SWOOLE_LOG_INFO, 'again');
+    full.log(SWOOLE_LOG_INFO, 'and again');
+    text = readAll();
+    assert.match(
+      text,
+      new RegExp(`^\n?[^\n]*WARNING\\t${lost} lines of the log were lost[^\n]*\n[^\n]*\\tagain\n[^\n]*again\n$`),
+    );
+    assert.equal(full.droppedLines, lost);
+    // The last one may have been torn.
+    assert.ok(before + lost - 20_000 <= 1 && before + lost >= 20_000);
+  }
+
+  it('as a pipe does, holds nobody up: what does not fit is lost, and that is told', () => {
+    execFileSync('mkfifo', [at('pipe')]);
+    const reader = fs.openSync(at('pipe'), fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+    const writer = fs.openSync(at('pipe'), 'a');
+    openFds.push(reader, writer);
+    flood(new Logger(writer, () => nowMs), () => {
+      const buffer = Buffer.alloc(1024 * 1024);
+      let length = 0;
+      try {
+        for (;;) length += fs.readSync(reader, buffer, { offset: length });
+      } catch (error) {
+        assert.equal((error as NodeJS.ErrnoException).code, 'EAGAIN');
+      }
+      return buffer.toString('utf8', 0, length);
+    });
+  });
+
+  it('as a socket does, holds nobody up either', () => {
+    const pair = openSocketPair(SOCK_STREAM);
+    assert.ok(Array.isArray(pair));
+    openFds.push(...pair);
+    setOption(pair[0], SOL_SOCKET, SO_SNDBUF, 65536);
+    flood(new Logger(pair[0], () => nowMs), () => {
+      const parts: Buffer[] = [];
+      for (;;) {
+        const part = receiveNow(pair[1], 65536);
+        if (typeof part === 'number') return Buffer.concat(parts).toString();
+        parts.push(part);
+      }
+    });
+  });
+
+  it('and is another file now, is written to as that', () => {
+    execFileSync('mkfifo', [at('pipe')]);
+    openFds.push(fs.openSync(at('pipe'), fs.constants.O_RDONLY | fs.constants.O_NONBLOCK));
+    const fd = fs.openSync(at('pipe'), 'a');
+    const moving = new Logger(fd, () => nowMs);
+    moving.log(SWOOLE_LOG_INFO, 'to the pipe');
+    fs.closeSync(fd);
+    assert.equal(fs.openSync(at('file'), 'a'), fd);
+    openFds.push(fd);
+    moving.log(SWOOLE_LOG_INFO, 'to the file');
+    assert.match(read('file'), /\tto the file\n$/);
+  });
+
+  it('as a log file that is a pipe nobody reads, is not waited for', () => {
+    execFileSync('mkfifo', [at('pipe')]);
+    logger.configure({ file: at('pipe') });
+    logger.log(SWOOLE_LOG_INFO, 'x');
+    assert.match(read('stdout'), /pipe.*the log goes on to standard output[^\n]*\n[^\n]*\tx\n$/);
   });
 });

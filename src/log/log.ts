@@ -1,4 +1,4 @@
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import {
   SWOOLE_ERROR_INVALID_PARAMS,
   SWOOLE_ERROR_SYSTEM_CALL_FAIL,
@@ -15,6 +15,8 @@ import {
   SWOOLE_LOG_TRACE,
   SWOOLE_LOG_WARNING,
 } from '../constants.ts';
+import { EAGAIN, EINTR } from '../sys/constants.ts';
+import { openLogFile, Sink, writeToFile } from './sink.ts';
 import { strftime } from './strftime.ts';
 
 /** What stands before the process id: master, manager, event worker, task worker, user process, other. */
@@ -35,13 +37,14 @@ export interface LogSettings {
 export const DEFAULT_DATE_FORMAT = '%F %T';
 const DATE_BYTES_MAX = 127;
 const STDOUT_FD = 1;
-const FILE_MODE = 0o666;
 
 /**
- * A pipe or terminal that is full answers EAGAIN when someone made it non-blocking. Its reader gets this long to make
- * room, in steps of a millisecond; after that the line is dropped, because a server must not stand still for its log.
+ * A pipe, terminal or socket that is full gets this long to make room, in steps of a millisecond; after that the line is
+ * dropped, because a server must not stand still for its log.
  */
 const FULL_RETRIES_MAX = 50;
+/** And it gets that no more often than this. */
+const PATIENCE_MS = 10_000;
 const sleepCell = new Int32Array(new SharedArrayBuffer(4));
 
 const LEVEL_NAMES: Readonly<Record<number, string>> = {
@@ -62,11 +65,13 @@ const ROTATION_SUFFIXES: Readonly<Record<number, string>> = {
 
 /**
  * The log of one process. Lines look as Swoole's: `[date <symbol><pid>.<worker id>]\t<LEVEL>\t<text>`. Writing is
- * synchronous, so that the last line before a crash is there, and never throws: a line that cannot be written is
- * counted in `droppedLines`.
+ * synchronous, so that the last line before a crash is there. It never throws, and never waits for a reader that does not
+ * read: a line that cannot be written is lost, and the next one that can tells how many were.
  */
 export class Logger {
   droppedLines = 0;
+  /** Those that nobody was told of. */
+  private untoldLines = 0;
 
   private symbol: RoleSymbol = '%';
   private pid = process.pid;
@@ -81,9 +86,12 @@ export class Logger {
   private openPath: string | null = null;
   private openFd: number;
   private readonly fallbackFd: number;
+  private readonly fallback: Sink;
 
-  /** True exactly when the last line was dropped because its reader did not keep up: the next one does not wait. */
-  private stalled = false;
+  /** True exactly when a part of a line was written whose rest was lost. */
+  private torn = false;
+  /** When a reader that does not keep up was last waited for, on the clock of performance.now(). */
+  private waitedAt = Number.NEGATIVE_INFINITY;
 
   /** The date of the last line and the second it belongs to: many lines share one. */
   private date = '';
@@ -94,6 +102,7 @@ export class Logger {
   /** `fallbackFd` is written to while no file is open; `clock` tells the time in milliseconds, with a fraction. */
   constructor(fallbackFd = STDOUT_FD, clock: () => number = preciseNow) {
     this.fallbackFd = fallbackFd;
+    this.fallback = new Sink(fallbackFd);
     this.openFd = fallbackFd;
     this.clock = clock;
   }
@@ -132,6 +141,7 @@ export class Logger {
     this.symbol = symbol;
     this.workerId = workerId;
     this.pid = pid;
+    this.fallback.prepare();
   }
 
   /** `errorCode` is a SWOOLE_ERROR_* number that the line should show. */
@@ -140,7 +150,13 @@ export class Logger {
     const nowMs = this.clock();
     const date = new Date(nowMs);
     this.rotate(date);
-    this.write(this.formatLine(level, text, errorCode, nowMs, date));
+    let lines = this.formatLine(level, text, errorCode, nowMs, date);
+    if (this.untoldLines !== 0) {
+      const lost = `${this.untoldLines} lines of the log were lost here: they could not be written`;
+      lines = this.formatLine(SWOOLE_LOG_WARNING, lost, 0, nowMs, date) + lines;
+    }
+    if (this.torn) lines = `\n${lines}`;
+    this.write(Buffer.from(lines));
   }
 
   /** Logs the first time `key` is seen; true when it did. For keys that the program writes, not ones that grow. */
@@ -188,7 +204,7 @@ export class Logger {
   private open(path: string): void {
     let fd: number;
     try {
-      fd = openSync(path, 'a', FILE_MODE);
+      fd = openLogFile(path);
     } catch (error) {
       // Settled before the warning is written, which would otherwise try to rotate again.
       if (this.openPath !== null) this.openPath = path;
@@ -225,27 +241,27 @@ export class Logger {
   }
 
   /** One write for a whole line, so that lines of several processes do not mix. */
-  private write(line: string): void {
-    const bytes = Buffer.from(line);
+  private write(bytes: Buffer): void {
     let offset = 0;
-    let retriesLeft = this.stalled ? 0 : FULL_RETRIES_MAX;
+    let retriesLeft = performance.now() - this.waitedAt < PATIENCE_MS ? 0 : FULL_RETRIES_MAX;
     while (offset < bytes.length) {
-      try {
-        offset += writeSync(this.openFd, bytes, offset);
-      } catch (error) {
-        const code = (error as NodeJS.ErrnoException).code;
-        if (code === 'EINTR') continue;
-        if (code === 'EAGAIN' && retriesLeft-- > 0) {
-          Atomics.wait(sleepCell, 0, 0, 1);
-          continue;
-        }
-        // EPIPE: nobody reads any more. ENOSPC, EDQUOT, EFBIG: the disk is full. EBADF, EIO: it is gone.
-        this.stalled = code === 'EAGAIN';
+      const rest = offset === 0 ? bytes : bytes.subarray(offset);
+      const count = this.openPath === null ? this.fallback.write(rest) : writeToFile(this.openFd, rest);
+      if (count >= 0) offset += count;
+      else if (count === -EAGAIN && retriesLeft-- > 0) {
+        this.waitedAt = performance.now();
+        Atomics.wait(sleepCell, 0, 0, 1);
+      } else if (count !== -EINTR) {
+        // EAGAIN: its reader does not keep up. EPIPE: nobody reads any more. ENOSPC, EDQUOT, EFBIG: the disk is full.
+        // EBADF, EIO: it is gone.
+        this.torn ||= offset !== 0;
         this.droppedLines++;
+        this.untoldLines++;
         return;
       }
     }
-    this.stalled = false;
+    this.torn = false;
+    this.untoldLines = 0;
   }
 }
 

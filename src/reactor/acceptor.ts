@@ -2,7 +2,7 @@
  * The way in: takes what waits at the listeners, refuses whoever is above the limit, and brings each socket to the reactor
  * that it belongs to, where it becomes a connection.
  */
-import { SWOOLE_LOG_WARNING } from '../constants.ts';
+import { SWOOLE_LOG_NOTICE, SWOOLE_LOG_WARNING } from '../constants.ts';
 import { ABORTED, ACCEPTED, ACCEPTS_FAILED, REFUSED } from '../shm/counters.ts';
 import type { LaneCounters } from '../shm/lanes.ts';
 import { type Segment, WORD_MAX_FD } from '../shm/segment.ts';
@@ -31,6 +31,7 @@ import type { Region } from '../sys/memory.ts';
 import type { Connection } from './connection.ts';
 import type { ConnectionPool } from './connection-pool.ts';
 import { ACCEPT_PAUSE_MS, ACCEPTS_MAX } from './limits.ts';
+import { Notice } from './notice.ts';
 import { isDatagram, isTcp, type ReactorPort } from './port.ts';
 import { ProxyGate, SOCKADDR_BYTES } from './proxy-gate.ts';
 import type { ReactorOptions } from './reactor-options.ts';
@@ -60,7 +61,10 @@ export class Acceptor {
   private readonly ports: ReactorPort[];
   private accepting = false;
   private acceptAgainAt = 0;
-  private warnedOfLimit = 0;
+  private readonly refusals = new Notice(this, SWOOLE_LOG_WARNING);
+  private readonly failures = new Notice(this, SWOOLE_LOG_WARNING);
+  /** Of those without a valid PROXY protocol header. */
+  readonly badHeaders = new Notice(this, SWOOLE_LOG_NOTICE);
 
   /** `scratch` is where headers of the PROXY protocol are read to. */
   constructor(
@@ -101,6 +105,11 @@ export class Acceptor {
     this.proxyGate?.close();
   }
 
+  /** The end of the reactor. */
+  finish(): void {
+    for (const notice of [this.refusals, this.failures, this.badHeaders]) notice.finish();
+  }
+
   private rest(): void {
     this.accepting = false;
     this.acceptAgainAt = 0;
@@ -114,6 +123,7 @@ export class Acceptor {
       this.start();
     }
     this.proxyGate?.tick();
+    for (const notice of [this.refusals, this.failures, this.badHeaders]) notice.tick();
   }
 
   /** Connections wait at the listener of a port. */
@@ -139,7 +149,7 @@ export class Acceptor {
   private failed(error: number): void {
     if (error === EAGAIN) return;
     this.counters.add(ACCEPTS_FAILED, 1);
-    this.log(SWOOLE_LOG_WARNING, `accept() failed with errno ${error}`);
+    this.failures.tell(`accept() failed with errno ${error}`);
     if (error === EMFILE || error === ENFILE || error === ENOBUFS || error === ENOMEM) {
       // The listener stays readable: without a rest the loop would spin on it.
       const { accepting } = this;
@@ -189,12 +199,7 @@ export class Acceptor {
     this.counters.add(ABORTED, 1);
     this.counters.add(REFUSED, 1);
     this.kernel.close(fd);
-    if (this.now - this.warnedOfLimit < 1000) return;
-    this.warnedOfLimit = this.now;
-    this.log(
-      SWOOLE_LOG_WARNING,
-      `too many connections: max_connection=${this.maxConnections}, the newcomer was refused [9002]`,
-    );
+    this.refusals.tell(`too many connections: max_connection=${this.maxConnections}, the newcomer was refused [9002]`);
   }
 }
 

@@ -20,6 +20,7 @@ import {
   UDP_BYTES_MAX,
   UNIX_DATAGRAM_BYTES_MAX,
 } from './limits.ts';
+import { Notice } from './notice.ts';
 import { isUnix, type ReactorPort } from './port.ts';
 
 /** Where packets go: into the ring of a worker (PROCESS), or straight to the callback (BASE). */
@@ -49,12 +50,14 @@ export class Datagrams {
   private readonly epoll: Epoll;
   private readonly delivery: PacketDelivery;
   private readonly counters: LaneCounters;
-  private readonly log: (level: number, text: string) => void;
+  readonly log: (level: number, text: string) => void;
   /** By port index; undefined for other ports. */
   private readonly sources: (PacketSource | undefined)[] = [];
   private receiving = false;
   private blockedCount = 0;
-  private warnedAt = 0;
+  /** When a warning was last due, on the reactor's clock. */
+  now = 0;
+  private readonly warnings = new Notice(this, SWOOLE_LOG_WARNING);
 
   constructor(
     epoll: Epoll,
@@ -159,8 +162,13 @@ export class Datagrams {
   }
 
   private warn(nowMs: number, text: string): void {
-    if (nowMs - this.warnedAt < 1000) return;
-    this.warnedAt = nowMs;
-    this.log(SWOOLE_LOG_WARNING, `${text}: it is dropped`);
+    this.now = nowMs;
+    this.warnings.tell(`${text}: it is dropped`);
+  }
+
+  /** Looks after what is due by time. */
+  tick(nowMs: number): void {
+    this.now = nowMs;
+    this.warnings.tick();
   }
 }

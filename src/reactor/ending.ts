@@ -29,6 +29,7 @@ import { CLOSING, type Connection, DRAINING, FREE, OPENING } from './connection.
 import type { ConnectionPool } from './connection-pool.ts';
 import type { Delivery } from './delivery.ts';
 import type { Lingerers } from './linger.ts';
+import { Notice } from './notice.ts';
 import type { Output } from './output.ts';
 import type { ReactorOptions } from './reactor-options.ts';
 import type { TurnClock } from './turn-clock.ts';
@@ -49,7 +50,10 @@ export class Ending {
   private readonly connections: ConnectionPool;
   private readonly lingerers: Lingerers;
   readonly log: (level: number, text: string) => void;
-  private toldOfHandshake = 0;
+  private readonly failedHandshakes = new Notice(this, SWOOLE_LOG_NOTICE);
+  private readonly badPackages = new Notice(this, SWOOLE_LOG_NOTICE);
+  /** Of connections that want new TLS keys again and again. */
+  readonly rekeys = new Notice(this, SWOOLE_LOG_NOTICE);
 
   constructor(
     options: ReactorOptions,
@@ -78,29 +82,37 @@ export class Ending {
     return this.host.seconds;
   }
 
+  /** Looks after what is due by time. */
+  tick(): void {
+    for (const notice of [this.failedHandshakes, this.badPackages, this.rekeys]) notice.tick();
+  }
+
+  /** The end of the reactor. */
+  finish(): void {
+    for (const notice of [this.failedHandshakes, this.badPackages, this.rekeys]) notice.finish();
+  }
+
   // ---- why ----------------------------------------------------------------------------------------------------------
 
   /**
-   * The handshake has come to nothing. Clients come and go, and whoever likes can speak no TLS: only one of those that
-   * `failed`, which may be a mistake of their owner or ours, is told in each second.
+   * The handshake has come to nothing. Clients come and go, and whoever likes can speak no TLS: only those that
+   * `failed`, which may be a mistake of their owner or ours, are told of.
    */
   abort(connection: Connection, why: string, failed = false): void {
     this.counters.add(ABORTED, 1);
     this.counters.add(HANDSHAKES_FAILED, 1);
-    const { now } = this;
-    const tell = failed && now - this.toldOfHandshake >= 1000;
-    if (tell) this.toldOfHandshake = now;
     const { base, serial } = connection;
     const who = `connection ${this.table.fdOf(serial)} from ${this.table.remoteIp(base) || 'a Unix socket'}`;
     const text = `no TLS handshake with ${who}: ${why} [${SWOOLE_ERROR_SSL_HANDSHAKE_FAILED}]`;
-    this.log(tell ? SWOOLE_LOG_NOTICE : SWOOLE_LOG_DEBUG, text);
+    if (failed) this.failedHandshakes.tell(text);
+    else this.log(SWOOLE_LOG_DEBUG, text);
     this.free(connection, false);
   }
 
   /** The peer sent what is not acceptable, for the reason of a Swoole error code. */
   malformed(connection: Connection, code: number): void {
     const fd = this.table.fdOf(connection.serial);
-    this.log(SWOOLE_LOG_NOTICE, `connection ${fd} sent a package that cannot be accepted, closing it [${code}]`);
+    this.badPackages.tell(`connection ${fd} sent a package that cannot be accepted, closing it [${code}]`);
     this.counters.add(MALFORMED, 1);
     this.lose(connection, 0);
   }

@@ -5,7 +5,6 @@
  * or a package, is found in the socket by whoever reads next.
  */
 
-import { SWOOLE_LOG_NOTICE } from '../constants.ts';
 import { type AddressRange, isInRanges, mapIPv4 } from '../protocol/ip-address.ts';
 import { PROXY_BINARY_BYTES_MAX, type ProxyHeader, parseProxyHeader } from '../protocol/proxy.ts';
 import { PROXY_REFUSED } from '../shm/counters.ts';
@@ -27,6 +26,7 @@ import type { Kernel } from '../sys/kernel.ts';
 import type { Region } from '../sys/memory.ts';
 import { formatIPv6 } from '../sys/socket.ts';
 import { PROXY_WAIT_MS } from './limits.ts';
+import type { Notice } from './notice.ts';
 import type { ReactorPort } from './port.ts';
 
 /** What epoll carries for our sockets, beside their index among the guests. */
@@ -50,7 +50,7 @@ export interface ProxyGateHost {
   /** As in TurnClock. */
   readonly now: number;
   readonly counters: LaneCounters;
-  log(level: number, text: string): void;
+  readonly badHeaders: Notice;
   /** The socket is a connection of the peer with this sockaddr. */
   admit(fd: number, port: ReactorPort, address: Uint8Array): void;
 }
@@ -150,8 +150,7 @@ export class ProxyGate {
 
   private refuse(guest: Guest, why: string): void {
     this.host.counters.add(PROXY_REFUSED, 1);
-    this.host.log(
-      SWOOLE_LOG_NOTICE,
+    this.host.badHeaders.tell(
       `a connection from ${addressText(guest.address)} has no valid PROXY protocol header, closing it: ${why}`,
     );
     this.drop(guest);

@@ -439,6 +439,8 @@ export class Reactor implements TurnClock {
   private tick(): void {
     this.nextTick = this.now + this.idleWatch.tickMs;
     this.acceptor.tick();
+    this.ending.tick();
+    this.datagrams?.tick(this.now);
     if (this.connections.openCount === 0) return;
     this.idleWatch.check(this.connections.all);
     this.output.flush();
@@ -479,6 +481,8 @@ export class Reactor implements TurnClock {
     this.output.flush();
     this.forEachOpen((connection) => this.ending.free(connection, false));
     this.lingerers.closeAll();
+    this.acceptor.finish();
+    this.ending.finish();
     this.epoll.close();
   }
 }

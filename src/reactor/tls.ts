@@ -4,7 +4,7 @@
  * them empty. So a read is one recv() as without TLS, a short one has emptied the socket, and a full socket is the
  * output's affair alone; an idle connection holds no buffer.
  */
-import { SWOOLE_LOG_NOTICE, SWOOLE_LOG_WARNING } from '../constants.ts';
+import { SWOOLE_LOG_WARNING } from '../constants.ts';
 import { type ConnectionTable, F64_SEND_TIME, QUEUED_BYTES } from '../shm/connections.ts';
 import { RECEIVES_RETRIED, REKEYS_REFUSED, SENDS_RETRIED } from '../shm/counters.ts';
 import type { LaneCounters } from '../shm/lanes.ts';
@@ -22,6 +22,7 @@ import {
 } from '../sys/openssl.ts';
 import type { Connection } from './connection.ts';
 import { READ_BYTES, SEAL_BYTES, TLS_REPLIES_MAX, TLS_REPLIES_MS } from './limits.ts';
+import type { Notice } from './notice.ts';
 import type { ReactorPort } from './port.ts';
 import { TlsContexts } from './tls-context.ts';
 import { READ_ON, type Transport } from './transport.ts';
@@ -44,6 +45,7 @@ const CERTIFICATE_BYTES_MAX = 65536;
 /** Where connections end. */
 export interface TlsHost extends TurnClock {
   readonly counters: LaneCounters;
+  readonly rekeys: Notice;
   log(level: number, text: string): void;
   /** Nothing can be sent to the peer any more. */
   peerGone(connection: Connection): void;
@@ -220,7 +222,7 @@ class TlsSession implements Transport {
     const replied = this.sendReplies(fd) !== 0;
     if (replied && !this.broken && !this.peerClosed && !this.mayReply()) {
       const id = this.engine.table.fdOf(this.connection.serial);
-      this.engine.host.log(SWOOLE_LOG_NOTICE, `connection ${id} asks for new TLS keys again and again, closing it`);
+      this.engine.host.rekeys.tell(`connection ${id} asks for new TLS keys again and again, closing it`);
       this.engine.host.counters.add(REKEYS_REFUSED, 1);
       return -EPROTO;
     }

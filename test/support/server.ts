@@ -54,9 +54,13 @@ export interface ServerOptions<Args> {
   argv?: string[];
   /** Descriptors that the first process finds as 3, 4, …: it gets copies. */
   descriptors?: number[];
+  /** What all processes have as standard output. @default a file that `output` shows, as standard error */
+  stdout?: number;
   /** Wait for all workers, or for nothing (a server that is not meant to start). @default true */
   waitUntilReady?: boolean;
 }
+
+type Inherited = Pick<ServerOptions<unknown>, 'descriptors' | 'stdout'>;
 
 export interface Exit {
   code: number | null;
@@ -84,7 +88,7 @@ export async function startServer<Args = undefined>(options: ServerOptions<Args>
     `const setup = ${sourceOf(options.setup)};`,
     `await runFixture(setup, ${JSON.stringify(fixture)});`,
   ];
-  const server = launch(script.join('\n'), options.env ?? {}, options.argv ?? [], options.descriptors ?? []);
+  const server = launch(script.join('\n'), options.env ?? {}, options.argv ?? [], options);
   if (options.waitUntilReady === false) return server;
   try {
     await server.ready();
@@ -120,11 +124,11 @@ export function sourceOf(fn: (...args: never[]) => unknown): string {
   return source;
 }
 
-function launch(script: string, env: Record<string, string>, argv: string[], descriptors: number[] = []): TestServer {
+function launch(script: string, env: Record<string, string>, argv: string[], inherited: Inherited = {}): TestServer {
   const directory = mkdtempSync(join(tmpdir(), 'tswoole-test-'));
   const path = join(directory, 'server.mjs');
   writeFileSync(path, script);
-  return new TestServer(directory, path, env, argv, descriptors);
+  return new TestServer(directory, path, env, argv, inherited);
 }
 
 export class TestServer {
@@ -141,7 +145,8 @@ export class TestServer {
   private parsed: Event[] = [];
   private parsedBytes = 0;
 
-  constructor(directory: string, script: string, env: Record<string, string>, argv: string[], descriptors: number[]) {
+  constructor(directory: string, script: string, env: Record<string, string>, argv: string[], inherited: Inherited) {
+    const { descriptors = [], stdout } = inherited;
     this.directory = directory;
     this.eventsPath = join(directory, 'events');
     this.outputPath = join(directory, 'output');
@@ -149,7 +154,7 @@ export class TestServer {
     const output = openSync(this.outputPath, 'a');
     this.child = spawn(process.execPath, [script, ...argv], {
       cwd: directory,
-      stdio: ['ignore', output, output, ...descriptors],
+      stdio: ['ignore', stdout ?? output, output, ...descriptors],
       env: {
         ...withoutTestRunner(process.env),
         NODE_COMPILE_CACHE: COMPILE_CACHE,
