@@ -174,6 +174,31 @@ for (const subject of ALL_SUBJECTS) {
       assert.match(readFileSync(logFile, 'utf8'), /printed by the daemon/);
     });
 
+    test('relative paths of a daemon mean where it was started', async () => {
+      const server = await startServer({
+        ...{ mode, waitUntilReady: false },
+        settings: {
+          worker_num: workerNum,
+          daemonize: true,
+          pid_file: 'own.pid',
+          log_file: 'own.log',
+          stats_file: 'own.json',
+        },
+        setup: ({ server, report }) => {
+          server.on('receive', () => {});
+          server.on('workerStart', () => report('worker'));
+        },
+      });
+      await server.exited();
+      await server.waitForCount('worker', workerNum);
+      const all = ['own.json', 'own.log', 'own.pid'];
+      await server.until(() => all.every((name) => existsSync(join(server.directory, name))), 'the files');
+      process.kill(Number(readFileSync(join(server.directory, 'own.pid'), 'utf8')), 'SIGTERM');
+      await server.waitFor('$end');
+      assert.equal(existsSync(join(server.directory, 'own.pid')), false);
+      await server.assertGone();
+    });
+
     test('a daemon and its workers run the script where it was started, and are elsewhere afterwards', async () => {
       const server = await startServer({
         ...{ mode, waitUntilReady: false },

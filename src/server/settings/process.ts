@@ -36,7 +36,7 @@ export interface ProcessKeys {
   event_object?: Flag;
   /** Script that child processes run, as `cluster.setupPrimary({ exec })`. @default the main script */
   entry_script?: string;
-  /** Run in the background. The working directory becomes `/`: use absolute paths. @default false */
+  /** Run in the background. Relative paths of settings mean where it was started; the working directory becomes `/`. @default false */
   daemonize?: Flag;
   /** File that holds the main process' id while the server runs. @default none */
   pid_file?: string;

@@ -1,4 +1,5 @@
 /** The file of counters. */
+import { type RootKeys, workerPath } from './paths.ts';
 import { type Checked, filled, I32_MAX, type Rows, text, whole } from './row.ts';
 
 export interface StatsKeys {
@@ -18,7 +19,10 @@ export interface StatsSlice {
   statsTimerIntervalMs: number;
 }
 
-export function resolveStats(values: Checked<StatsKeys>): StatsSlice {
+export function resolveStats(values: Checked<StatsKeys & RootKeys>): StatsSlice {
   const set = filled(STATS_ROWS, values);
-  return { statsFile: set.stats_file || null, statsTimerIntervalMs: set.stats_timer_interval };
+  return {
+    statsFile: set.stats_file ? workerPath(set.stats_file, values) : null,
+    statsTimerIntervalMs: set.stats_timer_interval,
+  };
 }

@@ -2,6 +2,7 @@
 import { SWOOLE_IPC_UNSOCK } from '../../constants.ts';
 import { TswooleError } from '../../errors.ts';
 import type { TaskLifeSettings } from '../../process/role-settings.ts';
+import { type RootKeys, workerPath } from './paths.ts';
 import { graceOf } from './process.ts';
 import {
   alias,
@@ -67,13 +68,13 @@ export interface TaskSlice extends TaskLifeSettings {
   commandTimeoutMs: number;
 }
 
-export function resolveTask(values: Checked<TaskKeys>, eventObject: boolean, warnings: string[]): TaskSlice {
+export function resolveTask(values: Checked<TaskKeys & RootKeys>, eventObject: boolean, warnings: string[]): TaskSlice {
   const set = filled(TASK_ROWS, values);
   return {
     taskWorkerNum: set.task_worker_num,
     taskIpcMode: resolveIpcMode(set.task_ipc_mode, set.task_enable_coroutine),
     messageQueueKey: set.message_queue_key,
-    taskTmpdir: set.task_tmpdir || TASK_ROWS.task_tmpdir.default,
+    taskTmpdir: workerPath(set.task_tmpdir || TASK_ROWS.task_tmpdir.default, values),
     taskMaxRequest: set.task_max_request,
     taskMaxRequestGrace: graceOf(set.task_max_request, set.task_max_request_grace),
     taskEnableCoroutine: set.task_enable_coroutine,
