@@ -29,9 +29,9 @@ process.on('SIGINT', () => {
   if (process.pid === server.master_pid) server.shutdown();
 });
 
+// What stands here runs in every process: what is to be said once is said in a callback, as in `start`.
 let server = makeServer(PORT);
 if (!(await server.start())) {
-  console.log(`Port ${PORT} cannot be used: a free one is taken instead.\n`);
   server = makeServer(0);
   if (!(await server.start())) process.exit(1);
 }
@@ -182,6 +182,7 @@ async function introduce(server: Server): Promise<void> {
     const name = id < WORKERS ? `worker ${id}` : `task worker ${id}: works while the others talk`;
     return `      ${id === count - 1 ? '└' : '├'}─ ${pid}  ${name}`;
   });
+  if (server.port !== PORT) console.log(`Port ${PORT} cannot be used: a free one is taken instead.\n`);
   console.log(`\
 A chat listens on ${HOST}:${server.port}. Its processes:
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, it } from 'node:test';
@@ -706,6 +706,17 @@ describe('examples/demo.ts', () => {
     assert.deepEqual(descendants(master), [manager, workers[2], workers[0], workers[1]]);
     await example.stop('SIGINT');
     assert.match(example.output, /The server has ended\.\n$/);
+  });
+
+  it('tells once that its port is taken', async () => {
+    // Either we have it, or somebody else does.
+    const holder = createServer().listen(9501, '127.0.0.1');
+    await once(holder, 'listening').catch(() => {});
+    const { example } = await startDemo();
+    await example.stop('SIGINT');
+    holder.close();
+    assert.equal(example.output.match(/cannot be used/g)?.length, 1);
+    assert.notEqual(await example.port(), 9501);
   });
 
   it('suggests three commands that work', async () => {
