@@ -2,6 +2,8 @@
 import {
   SWOOLE_ERROR_SERVER_WORKER_TERMINATED,
   SWOOLE_ERROR_TASK_DISPATCH_FAIL,
+  SWOOLE_TASK_CALLBACK,
+  SWOOLE_TASK_COROUTINE,
   SWOOLE_TASK_NOREPLY,
 } from '../../constants.ts';
 import { type Letter, postLetter } from '../../shm/letter.ts';
@@ -64,6 +66,11 @@ export class TaskInHand {
   /** True exactly when somebody can be answered. */
   get wantsAnswer(): boolean {
     return isAnswerable(this.runtime, this.sourceId, this.flags);
+  }
+
+  /** True exactly when somebody waits for it, whom no result has been sent to. */
+  get isAwaited(): boolean {
+    return !this.answered && this.wantsAnswer && (this.flags & (SWOOLE_TASK_COROUTINE | SWOOLE_TASK_CALLBACK)) !== 0;
   }
 
   /** Sends a result; there may be several. Answers false when nobody can be answered. */

@@ -36,6 +36,19 @@ export function checkSslFiles(values: NormalisedSettings): void {
   for (const [key, file] of tlsFilesOf(values)) checkFile(key, file);
 }
 
+/** Certificates that no port uses would mean plain text where its owner believes in TLS. */
+export function checkTlsIsSpoken({ ports }: Script): void {
+  if (ports.some((port) => port.ssl)) return;
+  const named = ports.flatMap((port) => tlsFilesOf(port.settingValues));
+  if (named.length === 0) return;
+  const [key, file] = named[0];
+  throw new TswooleError(
+    'ERR_SETTING_VALUE',
+    `${key} is set, but no port speaks TLS: add SWOOLE_SSL to the socket type, as in SWOOLE_SOCK_TCP | SWOOLE_SSL`,
+    { key, expected: 'a port with SWOOLE_SSL', got: file },
+  );
+}
+
 function checkFile(key: string, file: string): void {
   try {
     accessSync(file, constants.R_OK);

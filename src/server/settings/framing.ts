@@ -22,6 +22,12 @@ import {
 const PACKAGE_BYTES_MAX_MIN = 65536;
 /** An offset must lie in what one message between processes carries. */
 const OFFSET = { max: SWOOLE_IPC_BYTES, outside: 'throw' } as const;
+const LENGTH_KEYS = [
+  'package_length_type',
+  'package_length_offset',
+  'package_body_offset',
+  'package_length_func',
+] as const;
 /** The letters of `pack()` that Swoole reads a length with. */
 const LENGTH_TYPES = Object.keys(LENGTH_TYPE_BYTES) as LengthType[];
 
@@ -94,6 +100,17 @@ export function resolvePortFraming(
 /** True exactly when a function of the user has to run beside the sockets, or would if open_length_check were on. */
 export function hasLengthFunction(values: Checked<FramingPortKeys>): boolean {
   return values.package_length_func !== undefined;
+}
+
+/** What says how packages are cut does not yet say that they are. Sentences for the log at NOTICE level. */
+export function framingNotices(values: Checked<FramingPortKeys>): string[] {
+  const notices: string[] = [];
+  if (values.package_eof !== undefined && !values.open_eof_check && !values.open_eof_split)
+    notices.push('The setting "package_eof" has no effect without open_eof_split or open_eof_check.');
+  if (values.open_length_check) return notices;
+  for (const key of LENGTH_KEYS)
+    if (values[key] !== undefined) notices.push(`The setting "${key}" has no effect without open_length_check.`);
+  return notices;
 }
 
 function resolvePackageMaxLength(bytes: number, warnings: string[]): number {

@@ -27,6 +27,7 @@ import { resolvePortWebsocket, resolveWebsocket, type WebsocketPortSlice, type W
 export { type ValidatedSettings, validateSettings } from './check.ts';
 export type { SettingsContext } from './context.ts';
 export type { DispatchFunction } from './dispatch.ts';
+export { framingNotices } from './framing.ts';
 export type { Framing, PackageLengthFunction, PackageLengthType } from './framing.ts';
 export { settleHeartbeat } from './heartbeat.ts';
 export type { NormalisedSettings, PortSettings, ServerSettings, SettingScope } from './known.ts';

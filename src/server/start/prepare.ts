@@ -1,6 +1,11 @@
 /** From what the user has set to what the server runs with: settings resolved, callbacks checked. */
 import { setServers } from 'node:dns';
-import { SWOOLE_ERROR_SERVER_INVALID_CALLBACK, SWOOLE_LOG_WARNING, SWOOLE_PROCESS } from '../../constants.ts';
+import {
+  SWOOLE_ERROR_SERVER_INVALID_CALLBACK,
+  SWOOLE_LOG_NOTICE,
+  SWOOLE_LOG_WARNING,
+  SWOOLE_PROCESS,
+} from '../../constants.ts';
 import { TswooleError } from '../../errors.ts';
 import { isFirst } from '../../process/life/this-process.ts';
 import type { Runtime } from '../../process/way/runtime.ts';
@@ -10,8 +15,9 @@ import { workersMax } from '../../shm/layout.ts';
 import { cpuCount, raiseFileLimit } from '../../sys/process.ts';
 import { guardedLength } from '../callbacks/user-functions.ts';
 import { type PortState, protocolOf } from '../ports/port-state.ts';
-import { tlsBasis, tlsConfig } from '../ports/tls.ts';
+import { checkTlsIsSpoken, tlsBasis, tlsConfig } from '../ports/tls.ts';
 import {
+  framingNotices,
   type ResolvedServerSettings,
   resolvePortSettings,
   resolveServerSettings,
@@ -24,6 +30,7 @@ import type { Script } from '../state/script.ts';
 /** Resolves all settings. Throws on what cannot work together. */
 export function makePlan(script: Script): Plan {
   for (const port of script.ports) if (!port.ownSettings && port.index !== 0) port.settingValues = script.setting;
+  checkTlsIsSpoken(script);
   const portSettings = script.ports.map((port) => resolvePortSettings(port.settingValues));
   for (const each of portSettings)
     if (each.framing.kind === 'lengthFunction')
@@ -68,6 +75,8 @@ export function adopt({ script, settings, portSettings }: Plan): void {
   if (!isFirst()) return;
   const warnings = [...settings.warnings, ...portSettings.flatMap((port) => port.warnings)];
   for (const warning of warnings) script.logger.once(`warning:${warning}`, SWOOLE_LOG_WARNING, warning);
+  for (const notice of script.ports.flatMap((port) => framingNotices(port.settingValues)))
+    script.logger.once(`notice:${notice}`, SWOOLE_LOG_NOTICE, notice);
 }
 
 /** Every port needs somebody to take what it receives, and task workers need somebody to do the tasks. */

@@ -30,6 +30,7 @@ import { isAlone, type Plan } from '../state/plan.ts';
 import type { Running, ServerState } from '../state/running.ts';
 import { fail, type Script, warn } from '../state/script.ts';
 import { earlierAnswer, makeBootRecord, makeInheritance, rememberAnswer } from './inherit.ts';
+import { tellWhatLingers } from './lingering.ts';
 import { removePidFile } from './pid-file.ts';
 import { adopt, checkCallbacks, makePlan } from './prepare.ts';
 
@@ -149,6 +150,7 @@ async function startFirst(state: ServerState, plan: Plan): Promise<boolean> {
   const inheritance = makeInheritance(script, { segment, doorbells, pipes });
   const shared: Shared = { segment, doorbells, pipes, inheritance };
   await end(await runFirst(state, plan, shared, path));
+  tellWhatLingers(plan);
   return true;
 }
 

@@ -43,6 +43,11 @@ export function keepAsNewest(script: Script): void {
   newest = script;
 }
 
+/** False as soon as the process has made another server. */
+export function isNewest(script: Script): boolean {
+  return newest === script;
+}
+
 function checkMode(mode: number): void {
   if (mode === SWOOLE_THREAD)
     throw new TswooleError('ERR_UNSUPPORTED', 'SWOOLE_THREAD is not supported yet: use SWOOLE_PROCESS or SWOOLE_BASE');
