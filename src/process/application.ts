@@ -8,8 +8,13 @@ export interface Application {
   /** `certificate` is the client's, as PEM, where its port asks for one. */
   connect(slot: number, serial: number, certificate: string | null): void;
   receive(slot: number, serial: number, data: Buffer): void;
-  /** Runs the close callback of a connection that ended from outside, unless it has run; `reactorId` tells who closed. */
-  close(slot: number, serial: number): void;
+  /**
+   * Runs the close callback of a connection that ended from outside, unless it has run; `reactorId` tells who closed. False
+   * where it has to wait for another callback of the connection: the end is then told to the owner later.
+   */
+  close(slot: number, serial: number): boolean;
+  /** True while callbacks are under way that others of their connections wait for. */
+  isUnderWay(): boolean;
   /** Somebody in another process asked for the connection to be closed. */
   closeRequested(slot: number, serial: number, reset: boolean): void;
   bufferFull(slot: number, serial: number): void;

@@ -204,8 +204,15 @@ export class ConnectionTable {
   takeClose(slot: number, serial: number, lane: number): boolean {
     const base = this.wordBase(slot);
     if (this.words[base + SERIAL] !== serial) return false;
-    if (Atomics.compareExchange(this.words, base + CLOSER, 0, lane + 1) !== 0) return false;
+    const before = Atomics.compareExchange(this.words, base + CLOSER, 0, lane + 1);
+    if (before !== 0 && before !== lane + 1) return false;
     return (Atomics.or(this.words, base + FLAGS, FLAG_CLOSE_TAKEN) & FLAG_CLOSE_TAKEN) === 0;
+  }
+
+  /** The lane will take it later: nobody else does, and should it die before, it is known who it was. */
+  announceClose(slot: number, serial: number, lane: number): void {
+    const base = this.wordBase(slot);
+    if (this.words[base + SERIAL] === serial) Atomics.compareExchange(this.words, base + CLOSER, 0, lane + 1);
   }
 
   /** The connections that a lane has begun to close, and whose owner was not told yet. */

@@ -22,7 +22,9 @@ export interface HandedInboxOptions {
   hold?: () => boolean;
   /** What the next process of this worker must know before it reads anything else; null where that is nothing. */
   handOver?: () => unknown;
-  /** It has been given away: nothing more comes to this process. */
+  /** Answers true while others must not yet read what is behind the messages that were taken. */
+  isUnderWay?: () => boolean;
+  /** Nothing more comes to this process: it has been given away, or will be as soon as nothing is under way. */
   onGiven?: () => void;
   lingerTurns: number;
 }
@@ -32,6 +34,7 @@ export class HandedInbox {
   readonly watch: InboxWatch;
   private readonly runtime: Runtime;
   private readonly handOver: (() => unknown) | undefined;
+  private readonly isUnderWay: (() => boolean) | undefined;
   private readonly onGiven: (() => void) | undefined;
   private readonly handle: (reader: Message) => void;
   /** The lanes of those that had our worker id before us. */
@@ -39,9 +42,10 @@ export class HandedInbox {
   private gave = false;
   private earlier: EarlierOutput | null = null;
 
-  constructor({ runtime, handle, hold, handOver, onGiven, lingerTurns }: HandedInboxOptions) {
+  constructor({ runtime, handle, hold, handOver, isUnderWay, onGiven, lingerTurns }: HandedInboxOptions) {
     this.runtime = runtime;
     this.handOver = handOver;
+    this.isUnderWay = isUnderWay;
     this.onGiven = onGiven;
     this.handle = handle;
     this.predecessors = new LaneSet(
@@ -87,8 +91,11 @@ export class HandedInbox {
    */
   give(graceful: boolean): void {
     if (this.gave) return;
-    if (this.inbox.midMessage || this.outputWaits) {
+    const underWay = this.isUnderWay?.() === true;
+    if (this.inbox.midMessage || this.outputWaits || underWay) {
       this.inbox.finishPieces();
+      // What it waits for may be the result of a task, which is not read any more.
+      if (underWay) this.onGiven?.();
       setTimeout(() => this.give(graceful), TAKE_RETRY_MS);
       return;
     }

@@ -282,8 +282,7 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
   }
 
   close(connection: Connection): boolean {
-    this.application.close(connection.slot, connection.serial);
-    return true;
+    return this.application.close(connection.slot, connection.serial);
   }
 
   /** The reactor is in the middle of its output, to which the callback may want to add: it runs a little later. */

@@ -78,6 +78,7 @@ export class EventWorker {
       runtime,
       handle: (reader) => this.handle(reader),
       handOver: () => application.handOver(),
+      isUnderWay: () => application.isUnderWay(),
       onGiven: () => application.noMoreResults(),
       lingerTurns: LINGER_TURNS,
     });

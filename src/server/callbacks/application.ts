@@ -25,6 +25,7 @@ import type { Tasks } from '../tasks/tasks.ts';
 import type { CallbackRunner } from './callback-runner.ts';
 import { Event as ConnectionEvent, PipeMessage, StatusInfo } from './event-objects.ts';
 import type { Events } from './events.ts';
+import { InOrder } from './in-order.ts';
 import { PacketCallbacks } from './packets.ts';
 
 type Callback<Name extends keyof Events<object>> = Events<object>[Name];
@@ -52,6 +53,8 @@ export class ServerApplication implements Application {
   /** Null where no port speaks a protocol. */
   private readonly sessions: Sessions | null;
   private readonly taskCallbacks: TaskCallbacks;
+  /** Null without receive_in_order. */
+  private readonly inOrder: InOrder | null;
   private readonly asObjects: boolean;
 
   constructor(member: Member, tasks: Tasks, commands: Commands) {
@@ -67,6 +70,13 @@ export class ServerApplication implements Application {
     this.tasks = tasks;
     this.commands = commands;
     this.taskCallbacks = new TaskCallbacks(member);
+    this.inOrder = member.settings.receiveInOrder
+      ? new InOrder(
+          member.runtime,
+          (slot, serial, data) => this.callReceive(slot, serial, data),
+          (slot, serial) => this.callClose(slot, serial),
+        )
+      : null;
     this.asObjects = member.settings.eventObject;
     this.onConnect = this.forPorts('connect');
     this.onReceive = this.forPorts('receive');
@@ -124,30 +134,43 @@ export class ServerApplication implements Application {
     const callback = this.onConnect[words[base + PORT]];
     if (callback === null) return;
     const fd = connections.fdOf(serial);
-    this.runner.call('connect', fd, () => callback(this.self, fd, words[base + OWNER]));
+    const promise = this.runner.call('connect', fd, () => callback(this.self, fd, words[base + OWNER]));
+    if (promise !== undefined) this.inOrder?.begin(slot, serial, promise);
   }
 
   receive(slot: number, serial: number, data: Buffer): void {
+    if (this.inOrder === null) this.callReceive(slot, serial, data);
+    else this.inOrder.take(slot, serial, data);
+  }
+
+  private callReceive(slot: number, serial: number, data: Buffer): Promise<void> | undefined {
     const { connections } = this.runtime;
     const { words } = connections;
     const base = connections.wordBase(slot);
     const callback = this.onReceive[words[base + PORT]];
     if (callback === null) {
       this.sessions?.receive(slot, serial, data);
-      return;
+      return undefined;
     }
     const fd = connections.fdOf(serial);
     try {
       const result = callback(this.self, fd, words[base + OWNER], data);
       if (typeof result === 'object' && result !== null)
-        this.runner.track('receive', fd, result, () => void close(this.closer, fd, false));
+        return this.runner.track('receive', fd, result, () => void close(this.closer, fd, false));
     } catch (error) {
       this.runner.failed('receive', fd, error);
       close(this.closer, fd, false);
     }
+    return undefined;
   }
 
-  close(slot: number, serial: number): void {
+  close(slot: number, serial: number): boolean {
+    if (this.inOrder?.takeEnd(slot, serial) === true) return false;
+    this.callClose(slot, serial);
+    return true;
+  }
+
+  private callClose(slot: number, serial: number): void {
     const { connections, lane, wire } = this.runtime;
     // When close() of ours came first, its callback has run and the owner was told.
     if (!connections.takeClose(slot, serial, lane)) return;
@@ -199,6 +222,10 @@ export class ServerApplication implements Application {
     } catch (error) {
       this.runner.failed('packet', 0, error);
     }
+  }
+
+  isUnderWay(): boolean {
+    return this.inOrder?.busy === true;
   }
 
   // ---- sessions at the end of a process ---------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 /** How many connections there may be, and what each may hold. */
 import { SWOOLE_PROCESS } from '../../constants.ts';
+import { TswooleError } from '../../errors.ts';
+import { keepsWorker } from '../../reactor/dispatch.ts';
 import type { ReactorSettings } from '../../reactor/settings.ts';
 import type { SettingsContext } from './context.ts';
 import { alias, type Checked, type Flag, filled, flag, type Rows, type Size, size, whole } from './row.ts';
@@ -11,6 +13,8 @@ const CONNECTIONS_MAX = 1_048_576;
 export interface ConnectionKeys {
   /** Read from a connection only after `confirm`. @default false */
   enable_delay_receive?: Flag;
+  /** The callbacks of a connection run one after the other: an async one is awaited before the next. @default false */
+  receive_in_order?: Flag;
   /** Listen with SO_REUSEPORT; with SWOOLE_BASE each worker then has its own listener. @default false */
   enable_reuse_port?: Flag;
   /** Connections at a time; 0 = the default. @default the limit of open files, at most 100000 */
@@ -29,6 +33,7 @@ export interface ConnectionKeys {
 
 export const CONNECTION_ROWS = {
   enable_delay_receive: flag(),
+  receive_in_order: flag(),
   enable_reuse_port: flag(),
   max_connection: whole(),
   max_conn: alias('max_connection'),
@@ -40,18 +45,33 @@ export const CONNECTION_ROWS = {
 
 export interface ConnectionSlice {
   enableReusePort: boolean;
+  receiveInOrder: boolean;
   startSessionId: number;
   /** Bytes of the largest `send`. */
   bufferOutputSize: number;
 }
 
-export function resolveConnection(values: Checked<ConnectionKeys>): ConnectionSlice {
+export function resolveConnection(
+  values: Checked<ConnectionKeys>,
+  dispatchMode: number,
+  context: SettingsContext,
+): ConnectionSlice {
   const set = filled(CONNECTION_ROWS, values);
   return {
     enableReusePort: set.enable_reuse_port,
+    receiveInOrder: resolveInOrder(set.receive_in_order, dispatchMode, context),
     startSessionId: set.start_session_id,
     bufferOutputSize: set.output_buffer_size,
   };
+}
+
+function resolveInOrder(wanted: boolean, dispatchMode: number, { mode }: SettingsContext): boolean {
+  if (!wanted || mode !== SWOOLE_PROCESS || keepsWorker(dispatchMode)) return wanted;
+  throw new TswooleError(
+    'ERR_SETTING_VALUE',
+    `receive_in_order needs a dispatch_mode in which a connection keeps its worker (2, 4, 5 or 8), got ${dispatchMode}`,
+    { key: 'receive_in_order', expected: 'dispatch_mode 2, 4, 5 or 8', got: String(dispatchMode) },
+  );
 }
 
 /** What of it reactors are told. `workerIds` counts event workers and task workers. */

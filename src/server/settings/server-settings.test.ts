@@ -52,6 +52,7 @@ describe('resolveServerSettings', () => {
       dispatchFunc: null,
       discardTimeoutRequest: false,
       enableReusePort: false,
+      receiveInOrder: false,
       maxConcurrency: 4294967295,
       workerMaxConcurrency: 4294967295,
       startSessionId: 0,

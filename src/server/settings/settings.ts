@@ -27,8 +27,8 @@ import { resolvePortWebsocket, resolveWebsocket, type WebsocketPortSlice, type W
 export { type ValidatedSettings, validateSettings } from './check.ts';
 export type { SettingsContext } from './context.ts';
 export type { DispatchFunction } from './dispatch.ts';
-export { framingNotices } from './framing.ts';
 export type { Framing, PackageLengthFunction, PackageLengthType } from './framing.ts';
+export { framingNotices } from './framing.ts';
 export { settleHeartbeat } from './heartbeat.ts';
 export type { NormalisedSettings, PortSettings, ServerSettings, SettingScope } from './known.ts';
 export { resolveLog } from './log.ts';
@@ -93,7 +93,7 @@ export function resolveServerSettings(values: NormalisedSettings, context: Setti
     ...processes,
     ...tasks,
     ...dispatch,
-    ...resolveConnection(values),
+    ...resolveConnection(values, dispatch.dispatch.mode, context),
     reactor: { ...resolveReactorConnection(values, context, workerIds, warnings), ...resolveHeartbeat(values) },
     ...resolveSendYield(values, context, dispatch.dispatch.mode, processes.enableCoroutine, warnings),
     ...resolveStats(values),
