@@ -2,8 +2,8 @@
  * How connections end, all ways of it.
  *
  *   abort           the handshake has failed: nobody has known of the connection, so nobody is told
- *   lose            the peer has finished, the socket failed, or we want no more of it: the close callback is asked for.
- *                   In SWOOLE_BASE it has run when that returns; a worker of SWOOLE_PROCESS answers FINISH_CLOSE
+ *   left, lose      the peer has finished or the socket failed; we want no more of it: the close callback is asked for. In
+ *                   SWOOLE_BASE it has run when that returns; a worker of SWOOLE_PROCESS answers FINISH_CLOSE
  *   finishClose     the close callback has run, be it after lose() or because a user closed the connection
  *   free            everything is out, or will never be: the slot is given back
  *
@@ -15,6 +15,7 @@ import {
   type ConnectionTable,
   FLAG_CLOSE_DONE,
   FLAG_CLOSE_TAKEN,
+  FLAG_PEER_ENDED,
   FLAG_PEER_GONE,
   FLAGS,
   STATE,
@@ -25,7 +26,7 @@ import type { LaneCounters } from '../shm/lanes.ts';
 import type { Segment } from '../shm/segment.ts';
 import { SHUT_WR } from '../sys/constants.ts';
 import type { Kernel } from '../sys/kernel.ts';
-import { CLOSING, type Connection, DRAINING, FREE, OPENING } from './connection.ts';
+import { ACTIVE, CLOSING, type Connection, DRAINING, FREE, OPENING } from './connection.ts';
 import type { ConnectionPool } from './connection-pool.ts';
 import type { Delivery } from './delivery.ts';
 import type { Lingerers } from './linger.ts';
@@ -117,8 +118,15 @@ export class Ending {
     this.lose(connection, 0);
   }
 
-  /** Nothing can be sent any more: what is queued is dropped. The end of the input is still to come. */
-  peerGone(connection: Connection): void {
+  /**
+   * Nothing can be sent any more, for the reason of an errno (0: an unknown one): what is queued is dropped. The end of the
+   * input is still to come, and will not tell the reason again.
+   */
+  peerGone(connection: Connection, error: number): void {
+    if (error !== 0 && connection.life === ACTIVE && this.words[connection.base + CLOSE_ERRNO] === 0) {
+      this.counters.add(LOST, 1);
+      this.words[connection.base + CLOSE_ERRNO] = error;
+    }
     this.table.setFlags(connection.slot, FLAG_PEER_GONE);
     this.host.output.drop(connection);
     if (connection.life === DRAINING) this.free(connection, true);
@@ -145,20 +153,22 @@ export class Ending {
 
   // ---- how ----------------------------------------------------------------------------------------------------------
 
-  /** The connection ends from outside: end of input (0), a failure (its errno), bad framing, idleness. */
+  /** The peer has ended the connection: end of input (0), or a failure (its errno). */
+  left(connection: Connection, error: number): void {
+    if (!connection.finished) this.table.setFlags(connection.slot, FLAG_PEER_ENDED);
+    this.lose(connection, error);
+  }
+
+  /** The connection ends, though nobody has called close(): for bad framing or idleness (0), or a failure (its errno). */
   lose(connection: Connection, error: number): void {
     if (connection.finished) return;
     if (connection.life === OPENING) {
       this.abort(connection, error === 0 ? 'it took too long' : `errno ${error}`);
       return;
     }
+    if (error !== 0) this.peerGone(connection, error);
     connection.life = CLOSING;
     connection.stopReading();
-    if (error !== 0) {
-      this.counters.add(LOST, 1);
-      this.words[connection.base + CLOSE_ERRNO] = error;
-      this.peerGone(connection);
-    }
     if (this.delivery.close(connection)) this.finishClose(connection, false);
   }
 

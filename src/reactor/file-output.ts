@@ -34,7 +34,7 @@ export interface FileOutputHost extends TurnClock {
   readonly counters: LaneCounters;
   log(level: number, text: string): void;
   /** Nothing can be sent to the peer any more. */
-  peerGone(connection: Connection): void;
+  peerGone(connection: Connection, error: number): void;
   /** The file cannot be sent to its end: nothing may follow it. */
   outputFailed(connection: Connection, error: number): void;
 }
@@ -139,7 +139,7 @@ export class FileOutput {
         case ENOTCONN:
         case ETIMEDOUT:
         case EHOSTUNREACH:
-          this.host.peerGone(connection);
+          this.host.peerGone(connection, error);
           return sent;
         case EINVAL:
         case ENOSYS:

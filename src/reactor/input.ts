@@ -27,7 +27,7 @@ export interface InputHost extends CutterHost, TurnClock {
 /** Where connections end. */
 export interface InputEnding extends CutterEnding {
   /** The connection has ended: of itself (0), or with an errno. */
-  lose(connection: Connection, error: number): void;
+  left(connection: Connection, error: number): void;
 }
 
 export class Input {
@@ -112,7 +112,7 @@ export class Input {
         if (connection.hangup) {
           const pending = this.host.socketError(connection);
           connection.hangup = false;
-          if (pending !== 0) this.ending.lose(connection, pending);
+          if (pending !== 0) this.ending.left(connection, pending);
         }
         return;
       case READ_ON:
@@ -123,7 +123,7 @@ export class Input {
         this.host.queueToRead(connection);
         return;
       default:
-        this.ending.lose(connection, -result);
+        this.ending.left(connection, -result);
     }
   }
 }

@@ -3,7 +3,8 @@ import { describe, it } from 'node:test';
 import { prng } from '../../test/support/prng.ts';
 import { assertBytes, type Served, Stage } from '../../test/support/reactor.ts';
 import { SWOOLE_SOCK_TCP, SWOOLE_SOCK_UNIX_STREAM } from '../constants.ts';
-import { FLAG_PEER_GONE, FLAGS, QUEUED_BYTES } from '../shm/connections.ts';
+import { CLOSE_ERRNO, FLAG_PEER_GONE, FLAGS, QUEUED_BYTES } from '../shm/connections.ts';
+import { readStats } from '../shm/stats.ts';
 import { EAGAIN, ECONNRESET, EHOSTUNREACH, EINTR, ENOBUFS, EPIPE, EPOLLOUT } from '../sys/constants.ts';
 import { BLOCKED_RETRY_MS, GATHER_BYTES, TURN_BUFFER_BYTES } from './limits.ts';
 
@@ -255,6 +256,23 @@ describe('a send', () => {
       stage.settle();
       assert.equal(queued(stage, served), 0);
       assert.equal(served.closes, 1);
+      stage.assertClean();
+    }
+  });
+
+  it('that notices first that the peer has gone keeps the reason for close_errno, and counts it', () => {
+    for (const waits of [false, true]) {
+      const stage = new Stage();
+      const { client, served } = stage.connect();
+      if (waits) stage.send(served, bytesOf(2_000_000));
+      client.reset();
+      // At once, before epoll tells of anything; what waits already is written when there is room.
+      if (!waits) stage.send(served, bytesOf(GATHER_BYTES + 1));
+      else stage.reactor.output.write(served.connection);
+      stage.settle();
+      assert.equal(served.closes, 1);
+      assert.equal(stage.table.words[served.connection.base + CLOSE_ERRNO], ECONNRESET);
+      assert.equal(readStats(stage.segment, -1).lost_count, 1);
       stage.assertClean();
     }
   });

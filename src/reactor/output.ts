@@ -185,7 +185,7 @@ export class Output {
     } else {
       const error = -result;
       if (error !== EAGAIN && error !== EINTR && error !== ENOBUFS) {
-        this.host.peerGone(connection);
+        this.host.peerGone(connection, error);
         return;
       }
       interrupted = error !== EAGAIN;
@@ -236,7 +236,7 @@ export class Output {
     const output = connection.output!;
     const unsent = transport.flush(fd);
     if (unsent !== 0 && !this.isFull(connection, -unsent)) {
-      this.host.peerGone(connection);
+      this.host.peerGone(connection, -unsent);
       return;
     }
     let written = 0;
@@ -267,7 +267,7 @@ export class Output {
         this.host.counters.add(SENDS_RETRIED, 1);
       } else {
         if (!this.isFull(connection, -result)) {
-          this.host.peerGone(connection);
+          this.host.peerGone(connection, -result);
           return;
         }
         stopped = true;

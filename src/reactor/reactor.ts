@@ -230,12 +230,12 @@ export class Reactor implements TurnClock {
     }
     const failed = (events & EPOLLERR) !== 0 || (events & EPOLLHUP) !== 0;
     if (connection.finished) {
-      if (failed) this.ending.peerGone(connection);
+      if (failed) this.ending.peerGone(connection, 0);
     } else if (connection.paused) {
       // Nobody will read to find out, so it is told now. A Unix socket hangs up when its peer has just closed, too: then
       // what that has sent before is still to be read, as with TCP.
       const over = (events & EPOLLERR) !== 0 || !isUnix(connection.port.socketType);
-      if (failed && over) this.ending.lose(connection, this.socketError(connection));
+      if (failed && over) this.ending.left(connection, this.socketError(connection));
     } else if (!connection.waits) {
       if (!this.hadFill) this.reading.read(connection);
       else if (!connection.queuedToRead) {
@@ -266,7 +266,7 @@ export class Reactor implements TurnClock {
       if (connection.paused) {
         // A failure may have been told of while there was still something to read.
         const error = connection.hangup ? this.socketError(connection) : 0;
-        if (error !== 0) this.ending.lose(connection, error);
+        if (error !== 0) this.ending.left(connection, error);
         continue;
       }
       if (connection.packet !== null && !this.reading.deliverKept(connection)) continue;

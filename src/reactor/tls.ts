@@ -48,7 +48,7 @@ export interface TlsHost extends TurnClock {
   readonly rekeys: Notice;
   log(level: number, text: string): void;
   /** Nothing can be sent to the peer any more. */
-  peerGone(connection: Connection): void;
+  peerGone(connection: Connection, error: number): void;
 }
 
 /** What goes on with records that the socket has refused. */
@@ -281,7 +281,9 @@ class TlsSession implements Transport {
     while (done < length && this.unsent === null) {
       const part = Math.min(length - done, SEAL_BYTES);
       const at = address === 0 ? 0 : address + done;
-      if (!this.seal(bytes, start + done, part, at) || !this.sendSealed(fd)) return -EPIPE;
+      if (!this.seal(bytes, start + done, part, at)) return -EPIPE;
+      const failed = this.sendSealed(fd);
+      if (failed !== 0) return failed;
       done += part;
     }
     return done;
@@ -320,14 +322,14 @@ class TlsSession implements Transport {
     return false;
   }
 
-  /** Sends all that was encrypted, or keeps it. Answers false when the peer has gone. */
-  private sendSealed(fd: number): boolean {
-    let alive = true;
+  /** Sends all that was encrypted, or keeps it. Answers 0, or -errno when the peer has gone. */
+  private sendSealed(fd: number): number {
+    let failed = 0;
     for (;;) {
       const length = this.engine.take();
-      if (alive && length !== 0) alive = this.sendRecords(fd, length);
+      if (failed === 0 && length !== 0) failed = this.sendRecords(fd, length);
       // Even then nothing may be left for the next session.
-      if (length < SEALED_BYTES) return alive;
+      if (length < SEALED_BYTES) return failed;
     }
   }
 
@@ -338,24 +340,26 @@ class TlsSession implements Transport {
     for (;;) {
       const length = engine.take();
       total += length;
-      if (length !== 0 && connection.open && !this.sendRecords(fd, length)) engine.host.peerGone(connection);
+      const failed = length !== 0 && connection.open ? this.sendRecords(fd, length) : 0;
+      if (failed !== 0) engine.host.peerGone(connection, -failed);
       if (length < SEALED_BYTES) return total;
     }
   }
 
-  private sendRecords(fd: number, length: number): boolean {
+  /** As sendSealed(), for the first `length` bytes of what was encrypted. */
+  private sendRecords(fd: number, length: number): number {
     const { sealed } = this.engine;
     if (this.unsent !== null) {
       this.keepUnsent(Buffer.concat([this.unsent, sealed.u8.subarray(0, length)]), length, EAGAIN);
-      return true;
+      return 0;
     }
     const count = this.put(fd, sealed.u8, length, sealed.at(0, length));
-    if (count === length) return true;
-    if (count < 0 && count !== -EAGAIN && count !== -ENOBUFS) return false;
+    if (count === length) return 0;
+    if (count < 0 && count !== -EAGAIN && count !== -ENOBUFS) return count;
     const taken = Math.max(0, count);
     // Where only a part was taken, there is no room for the rest.
     this.keepUnsent(Buffer.from(sealed.u8.subarray(taken, length)), length - taken, count < 0 ? -count : EAGAIN);
-    return true;
+    return 0;
   }
 
   /** Sends records, however often that is interrupted: answers as write() does. */

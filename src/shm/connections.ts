@@ -75,6 +75,8 @@ export const FLAG_HIGH_WATER = 32;
 export const FLAG_OVERFLOW = 64;
 /** It was close() of ours that ended the connection. */
 export const FLAG_CLOSED_HERE = 128;
+/** It was the peer that ended the connection, by an end of its input or a failure. */
+export const FLAG_PEER_ENDED = 256;
 
 export class ConnectionTable {
   readonly words: Int32Array;

@@ -185,7 +185,7 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       client.destroy();
     });
 
-    test('tells 1005 for a connection that never was or is gone, and 1006 for what is no id', async () => {
+    test('tells 1002 for a client that has left, 1005 for one that never was, and 1006 for what is no id', async () => {
       const { client, fd, worker } = await open(server);
       client.destroy();
       await server.waitFor('close', (event) => event.fd === fd);
@@ -203,8 +203,42 @@ for (const { name, mode, workerNum } of SUBJECTS) {
         'the end of the connection',
       );
       assert.deepEqual(results.slice(1), [[false, 1005], [false, 1005], ...new Array(5).fill([false, 1006])]);
-      assert.equal(results[0][0], false);
+      assert.deepEqual(results[0], [false, 1002]);
       await server.waitForOutput(new RegExp(`the string "${fd}" is not the id of a connection, which is a number`));
+    });
+
+    test('send, close and sendfile tell who has ended a connection, until another one has its place', async () => {
+      for (const [end, code] of [
+        ['end', 1002],
+        ['reset', 1002],
+        ['close', 1001],
+      ] as const) {
+        const opened = await open(server);
+        const { client, fd, worker } = opened;
+        if (end === 'close') await workers[worker].run(({ server }, fd) => server.close(fd), fd);
+        else client[end]();
+        await server.waitFor('close', (event) => event.fd === fd);
+        if (end === 'end' || end === 'close') client.destroy();
+        await workers[0].run(async ({ server }) => {
+          // The socket is closed when everybody knows of it.
+          while (server.connections.count() > 2) await new Promise((resolve) => setTimeout(resolve, 5));
+        });
+        for (const each of [worker, 1 - worker]) {
+          const told = await workers[each].run(
+            ({ server }, fd, path) => [
+              [server.send(fd, 'x'), server.getLastError()],
+              [server.close(fd), server.getLastError()],
+              [server.close(fd, true), server.getLastError()],
+              [server.sendfile(fd, path), server.getLastError()],
+              server.exists(fd),
+              server.getClientInfo(fd),
+            ],
+            ...([fd, process.execPath] as const),
+          );
+          assert.deepEqual(told, [...new Array(4).fill([false, code]), false, false], `${end}, worker ${each}`);
+        }
+        client.destroy();
+      }
     });
 
     test('throws on data that is neither text nor bytes', async () => {

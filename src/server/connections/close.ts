@@ -2,8 +2,8 @@
 import {
   SWOOLE_BASE,
   SWOOLE_ERROR_SESSION_CLOSED,
+  SWOOLE_ERROR_SESSION_CLOSED_BY_CLIENT,
   SWOOLE_ERROR_SESSION_CLOSING,
-  SWOOLE_ERROR_SESSION_NOT_EXIST,
 } from '../../constants.ts';
 import type { Application } from '../../process/application.ts';
 import { keepsWorker } from '../../reactor/dispatch.ts';
@@ -13,6 +13,7 @@ import { CLOSE_REQUEST, RESET_REQUEST } from '../../shm/messages.ts';
 import { guardedDispatch } from '../callbacks/user-functions.ts';
 import type { Member } from '../state/member.ts';
 import { fail } from '../state/script.ts';
+import { endedCode, goneCode } from './closed-code.ts';
 
 /** The type that dispatch_func is told when a connection is to be closed. */
 const DISPATCH_CLOSE = 4;
@@ -25,7 +26,7 @@ export interface Closer extends Member {
 export function close(closer: Closer, fd: number, reset: boolean): boolean {
   const { connections } = closer.runtime;
   const slot = connections.find(fd);
-  if (slot === -1) return fail(closer.script, SWOOLE_ERROR_SESSION_NOT_EXIST);
+  if (slot === -1) return fail(closer.script, goneCode(connections, fd));
   return closeSlot(closer, slot, connections.serialOf(fd), reset);
 }
 
@@ -34,7 +35,7 @@ export function closeSlot(closer: Closer, slot: number, serial: number, reset: b
   const flags = runtime.connections.flags(slot);
   if ((flags & FLAG_CLOSE_TAKEN) !== 0) {
     if ((flags & FLAG_CLOSE_DONE) === 0) return fail(script, SWOOLE_ERROR_SESSION_CLOSING);
-    if (!reset) return fail(script, SWOOLE_ERROR_SESSION_CLOSED);
+    if (!reset) return fail(script, closedAlready(flags));
     runtime.wire.finishClose(slot, serial, true);
     return true;
   }
@@ -42,6 +43,12 @@ export function closeSlot(closer: Closer, slot: number, serial: number, reset: b
   if (worker === workerId) application.closeRequested(slot, serial, reset);
   else runtime.tell(workerInbox(runtime.segment.layout, worker), reset ? RESET_REQUEST : CLOSE_REQUEST, slot, serial);
   return true;
+}
+
+/** What waits for the client is still sent, or was to be. */
+function closedAlready(flags: number): number {
+  const code = endedCode(flags);
+  return code === SWOOLE_ERROR_SESSION_CLOSED_BY_CLIENT ? code : SWOOLE_ERROR_SESSION_CLOSED;
 }
 
 /** The worker that runs a connection's close callback. */
