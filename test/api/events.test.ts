@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { ConnectionEvent } from '../../src/index.ts';
+import type { ConnectionEvent, Task } from '../../src/index.ts';
 import { Client } from '../support/client.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { ALL_SUBJECTS, ALONE, BASE, PROCESS, SUBJECTS } from '../support/subjects.ts';
@@ -432,6 +432,54 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       await server.until(() => server.events('exit').length >= 8, 'notices');
       for (const { id, status, byId } of server.events('exit').slice(0, 8))
         assert.deepEqual([id, status, byId], [1, 3, 3]);
+    });
+
+    test('stop() without waitEvent ends a worker at once, whatever goes on; with it the loop is waited for', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum, task_worker_num: 1, task_enable_coroutine: true },
+        setup: ({ server, report }) => {
+          let exits = 0;
+          let timer: NodeJS.Timeout | undefined;
+          const pid = process.pid;
+          server.on('workerStart', (_server, id) => {
+            timer = setInterval(() => {}, 10_000);
+            report('started', { id, pid });
+          });
+          server.on('workerExit', () => {
+            if (++exits === 3) clearInterval(timer);
+          });
+          server.on('workerStop', (_server, id) => report('stopped', { id, pid, exits }));
+          server.on('task', async (server, task) => {
+            server.stop(-1, (task as unknown as Task).data === true);
+            await new Promise((resolve) => setTimeout(resolve, 100));
+            report('went on', { pid });
+          });
+          server.on('receive', async (server, _fd, _reactorId, data) => {
+            const { how, wait } = JSON.parse(data.toString());
+            if (how === 'task') server.task(wait);
+            else if (how === 'other') server.stop(1 - server.worker_id, wait);
+            else {
+              server.stop(-1, wait);
+              await new Promise((resolve) => setTimeout(resolve, 100));
+              report('went on', { pid });
+            }
+          });
+        },
+      });
+      for (const how of ['self', 'other', 'task'])
+        for (const wait of [false, true]) {
+          const before = server.events('stopped').length;
+          await server.waitForCount('started', before + workerNum + 1);
+          using client = await Client.connect(server.port);
+          await client.write(JSON.stringify({ how, wait }));
+          await server.waitForCount('stopped', before + 1);
+          const { pid, exits } = server.events('stopped')[before];
+          assert.equal(exits, wait ? 3 : 0, `${how}, ${wait}`);
+          const wentOn = server.events('went on').some((event) => event.pid === pid);
+          assert.equal(wentOn, wait && how !== 'other', `${how}, ${wait}`);
+        }
+      assert.doesNotMatch(server.output, /ended abnormally|did not end|ended before/);
     });
 
     test('what waits for a worker that starts may catch what rejects a moment earlier', async () => {

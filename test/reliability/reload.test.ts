@@ -260,7 +260,7 @@ describe('SWOOLE_PROCESS under load', { concurrency: false }, () => {
       const pid = pidOf(server, 0);
       using remote = (await Remote.connectToAll(server, WORKERS))[0];
       await remote.run(({ server }) => {
-        server.stop();
+        server.stop(-1, true);
         setTimeout(() => {
           for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
         }, 50);

@@ -48,7 +48,6 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
   readonly reactor: Reactor;
   private readonly runtime: Runtime;
   private readonly application: Application;
-  private readonly settings: RoleSettings;
   private readonly hasManager: boolean;
   private readonly slab = new Slab();
   private readonly inbox: Inbox;
@@ -71,7 +70,6 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
     const { runtime, settings } = options;
     this.runtime = runtime;
     this.application = options.application;
-    this.settings = settings;
     this.hasManager = options.hasManager;
     this.words = runtime.segment.words;
     this.numbers = runtime.segment.numbers;
@@ -218,7 +216,7 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
     reader.release();
     switch (kind) {
       case STOP_WORKER:
-        this.stop(b === 1 || this.settings.reloadAsync);
+        this.stop(b === 1);
         break;
       case REOPEN_LOG:
         this.runtime.logger.reopen();

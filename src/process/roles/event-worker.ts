@@ -175,7 +175,7 @@ export class EventWorker {
         if (this.lives(a, b)) application.closeRequested(a, b, kind === RESET_REQUEST);
         break;
       case STOP_WORKER:
-        this.stop(b === 1 || this.settings.reloadAsync);
+        this.stop(b === 1);
         break;
       case REOPEN_LOG:
         this.runtime.logger.reopen();

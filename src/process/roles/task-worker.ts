@@ -191,7 +191,7 @@ export class TaskWorker implements TurnEnd {
         return;
       case STOP_WORKER:
         reader.release();
-        this.stop(b === 1 || this.settings.reloadAsync);
+        this.stop(b === 1);
         return;
       case REOPEN_LOG:
         reader.release();
