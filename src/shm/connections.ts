@@ -151,6 +151,14 @@ export class ConnectionTable {
     return this.words[base + SERIAL] === (serial | 0) && this.words[base + STATE] !== STATE_OPENING ? slot : -1;
   }
 
+  /** True exactly when this is the id of a connection that there is or was, since ids began to be counted again at the latest. */
+  wasGiven(fd: number): boolean {
+    // As in findAny().
+    if (typeof fd !== 'number') return false;
+    const serial = fd - this.segment.startSessionId - 1;
+    return Number.isInteger(serial) && serial >= 0 && serial < this.segment.sessionsGiven;
+  }
+
   /** Gives the slot a session id: `first`, or one of the next; answers false when none of `tries` is free. */
   openSession(slot: number, tries: number, first = this.segment.nextSession()): boolean {
     for (let i = 0; i < tries; i++) {

@@ -132,7 +132,7 @@ for (const subject of ALL_SUBJECTS) {
         [-10, true, 4294967286],
         [4294967295, true, 4294967295],
         [-2147483648, true, 2147483648],
-        [0, true, undefined],
+        [0, false, undefined],
         [4294967296, false, undefined],
         [-2147483649, false, undefined],
         [1.5, false, undefined],
@@ -142,9 +142,11 @@ for (const subject of ALL_SUBJECTS) {
         const bound = await workers[worker].run(
           ({ server }, fd, uid) => {
             const result = server.bind(fd, uid);
+            const code = result ? 0 : server.getLastError();
             const info = server.getClientInfo(fd);
             return {
               result,
+              code,
               uid: info === false ? -1 : info.uid,
               again: server.bind(fd, 5),
               unknown: server.bind(9_999_999, 5),
@@ -153,9 +155,26 @@ for (const subject of ALL_SUBJECTS) {
           fd,
           uid,
         );
-        assert.deepEqual(bound, { result, uid: stored, again: stored === undefined, unknown: false }, `uid ${uid}`);
+        assert.deepEqual(
+          bound,
+          { result, code: result ? 0 : 505, uid: stored, again: stored === undefined, unknown: false },
+          `uid ${uid}`,
+        );
         client.destroy();
       }
+    });
+
+    test('getClientList goes on behind a connection that has left meanwhile', async () => {
+      const opened = await Promise.all(Array.from({ length: 12 }, () => open(server)));
+      const remote = workers[opened[0].worker];
+      const all = (await remote.run(({ server }) => server.getClientList(0, 100))) as number[];
+      const start = all[Math.floor(all.length / 2)];
+      const leaver = opened.find(({ fd }) => fd === start) ?? opened[0];
+      leaver.client.destroy();
+      await server.waitFor('close', ({ fd }) => fd === leaver.fd);
+      const behind = all.filter((fd) => fd > leaver.fd);
+      assert.deepEqual(await remote.run(({ server }, fd) => server.getClientList(fd, 100), leaver.fd), behind);
+      for (const { client } of opened) client.destroy();
     });
 
     test('getClientList pages through the connections in order', async () => {

@@ -1,5 +1,5 @@
 /** Reading from a connection, its user id, and its place among the idle ones. */
-import { SWOOLE_ERROR_SESSION_NOT_EXIST } from '../../constants.ts';
+import { SWOOLE_ERROR_INVALID_PARAMS, SWOOLE_ERROR_SESSION_NOT_EXIST } from '../../constants.ts';
 import { describeValue } from '../../errors.ts';
 import { F64_RECEIVED_AT, FLAG_PAUSED, FLAG_PROTECTED, PORT, UID } from '../../shm/connections.ts';
 import { monotonicNow } from '../../sys/clock.ts';
@@ -53,11 +53,12 @@ export function protect(member: Member, fd: number, isProtected: boolean): boole
   return true;
 }
 
-/** True exactly when a connection can be bound to it; else a warning tells what it should be. */
+/** True exactly when a connection can be bound to it; else a warning tells what it should be. 0 is who is not bound. */
 export function isUid(script: Script, uid: number): boolean {
-  if (Number.isInteger(uid) && uid >= UID_MIN && uid <= UID_MAX) return true;
-  warn(script, `bind(): uid ${describeValue(uid)} is not a whole number between ${UID_MIN} and ${UID_MAX}`);
-  return false;
+  if (Number.isInteger(uid) && uid >= UID_MIN && uid <= UID_MAX && uid !== 0) return true;
+  const range = `between ${UID_MIN} and ${UID_MAX} other than 0`;
+  warn(script, `bind(): uid ${describeValue(uid)} is not a whole number ${range}`);
+  return fail(script, SWOOLE_ERROR_INVALID_PARAMS);
 }
 
 export function bind(member: Member, fd: number, uid: number): boolean {

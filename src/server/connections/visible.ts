@@ -48,14 +48,14 @@ export function listConnections(member: Member, portIndex: number): number[] {
   return fds.sort((a, b) => a - b);
 }
 
-/** The next ids behind `after`, where that is one of an open connection or 0. */
+/** The next ids behind `after`, where that is 0 or one of a connection, which may have ended since the page before. */
 export function connectionPage(member: Member, after: number, size: number): number[] | false {
   if (!Number.isInteger(size) || size > PAGE_MAX) {
     const got = describeValue(size);
     warn(member.script, `getClientList(): a page has at most ${PAGE_MAX} connections, got ${got}`);
     return false;
   }
-  if (after !== 0 && openSlot(member, after) === -1) return false;
+  if (after !== 0 && openSlot(member, after) === -1 && !member.runtime.connections.wasGiven(after)) return false;
   return nextConnections(member, after, size);
 }
 
