@@ -7,7 +7,7 @@
  */
 
 import { SWOOLE_LOG_WARNING } from '../constants.ts';
-import { DATAGRAM_BLOCKS, DATAGRAMS_DROPPED, DATAGRAMS_FAILED } from '../shm/counters.ts';
+import { DATAGRAM_BLOCKS, DATAGRAMS_DROPPED, DATAGRAMS_FAILED, RECEIVED_BYTES } from '../shm/counters.ts';
 import type { LaneCounters } from '../shm/lanes.ts';
 import { EAGAIN, EPOLLEXCLUSIVE, EPOLLIN } from '../sys/constants.ts';
 import { DatagramBatch } from '../sys/datagram.ts';
@@ -111,6 +111,7 @@ export class Datagrams {
         if (count < 0 && count !== -EAGAIN) this.failed(source, -count, nowMs);
         return;
       }
+      this.countBytes(source.batch, count);
       source.next = 0;
       source.count = count;
       if (!this.deliver(source, nowMs)) {
@@ -120,6 +121,12 @@ export class Datagrams {
       }
       if (count < source.batch.capacity) return;
     }
+  }
+
+  private countBytes(batch: DatagramBatch, count: number): void {
+    let bytes = 0;
+    for (let i = 0; i < count; i++) bytes += batch.length(i);
+    this.counters.numbers[this.counters.base + RECEIVED_BYTES] += bytes;
   }
 
   private deliver(source: PacketSource, nowMs: number): boolean {

@@ -190,9 +190,9 @@ export class Server {
 
   /**
    * Sends one datagram from this process, to an IP address and port or to the path of a Unix socket, which has no port:
-   * `undefined` will do, as `packet` tells it. `serverSocket` is the
-   * socket to send with, as `packet` has told it; by default that of the port of the right family which was added last.
-   * `false` where the kernel refuses: `getLastError()` is then its errno, such as 11 (EAGAIN) for a full buffer.
+   * `undefined` will do, as `packet` tells it. `serverSocket` is the socket to send with, as `packet` has told it; by default
+   * the one of the packet whose callback calls it, else that of the first port of the right family. `false` where the kernel
+   * refuses: `getLastError()` is then its errno, such as 11 (EAGAIN) for a full buffer.
    */
   sendto(
     ip: string,

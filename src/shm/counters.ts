@@ -147,7 +147,7 @@ const TOTALS = {
   close_orphan_count: row(CLOSES_ORPHANED, 'connections', 'closed in the place of a worker that died over it'),
   dispatch_count: row(DISPATCHES, 'packages', 'that workers have taken'),
   request_count: row(REQUESTS, 'packages', 'whose callback has returned; tasks do not count'),
-  response_count: row(RESPONSES, 'calls', 'of `send` that were successful'),
+  response_count: row(RESPONSES, 'calls', 'of `send`, `sendto` and `sendfile` that were successful'),
   dispatch_discard_count: row(
     DISPATCHES_DISCARDED,
     'packages',
@@ -185,8 +185,8 @@ const TOTALS = {
   ),
   sendfile_error_count: row(FILES_FAILED, 'files', 'that could not be sent to their end'),
   sendto_error_count: row(SENDTO_FAILED, 'calls', 'of `sendto` that the kernel refused'),
-  total_recv_bytes: row(RECEIVED_BYTES, 'bytes', 'read from clients'),
-  total_send_bytes: row(SENT_BYTES, 'bytes', 'accepted by `send`'),
+  total_recv_bytes: row(RECEIVED_BYTES, 'bytes', 'read from clients, and of datagrams'),
+  total_send_bytes: row(SENT_BYTES, 'bytes', 'accepted by `send`, `sendto` and `sendfile`'),
   message_count: row(MESSAGES, 'messages', 'that processes have sent to each other'),
   message_wait_count: row(MESSAGES_WAITED, 'messages', 'that found no room, and waited in the memory of their senders'),
   message_broken_count: row(
@@ -244,7 +244,7 @@ const GAUGES = {
 
 const LIVES = {
   worker_request_count: row(LIFE_REQUESTS, 'packages', 'whose callback has returned; of a task worker its tasks'),
-  worker_response_count: row(LIFE_RESPONSES, 'calls', 'of `send` that were successful'),
+  worker_response_count: row(LIFE_RESPONSES, 'calls', 'of `send` and its kin that were successful'),
   worker_dispatch_count: row(LIFE_DISPATCHES, 'packages', 'that it has taken'),
   coroutine_num: row(CALLBACKS_NOW, 'async callbacks', 'that are not finished'),
   coroutine_peek_num: row(CALLBACKS_PEAK, 'async callbacks', 'that were unfinished at a time, at most'),

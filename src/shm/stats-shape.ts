@@ -37,7 +37,7 @@ export interface Stats {
   dispatch_count: number;
   /** packages whose callback has returned; tasks do not count */
   request_count: number;
-  /** calls of `send` that were successful */
+  /** calls of `send`, `sendto` and `sendfile` that were successful */
   response_count: number;
   /** packages that `dispatch_func` did not want, or had no worker for */
   dispatch_discard_count: number;
@@ -65,9 +65,9 @@ export interface Stats {
   sendfile_error_count: number;
   /** calls of `sendto` that the kernel refused */
   sendto_error_count: number;
-  /** bytes read from clients */
+  /** bytes read from clients, and of datagrams */
   total_recv_bytes: number;
-  /** bytes accepted by `send` */
+  /** bytes accepted by `send`, `sendto` and `sendfile` */
   total_send_bytes: number;
   /** messages that processes have sent to each other */
   message_count: number;
@@ -161,7 +161,7 @@ export interface Stats {
 
   /** packages whose callback has returned; of a task worker its tasks */
   worker_request_count: number;
-  /** calls of `send` that were successful */
+  /** calls of `send` and its kin that were successful */
   worker_response_count: number;
   /** packages that it has taken */
   worker_dispatch_count: number;

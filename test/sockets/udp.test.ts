@@ -74,26 +74,72 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
       assert.deepEqual([info.address, info.server_port], ['::1', server.portAt(2)]);
     });
 
-    test('the answer comes from the socket that is named, by default from the one added last', async () => {
+    test('sendto sends from the socket that is named, by default from the first of its family', async () => {
       using client = DatagramClient.ip();
       for (const worker of workers) {
         const results = await worker.run(({ server }, port) => {
           const first = server.ports[0].sock;
           return [
             server.sendto('127.0.0.1', port, 'first', first),
-            server.sendto('127.0.0.1', port, 'last'),
+            server.sendto('127.0.0.1', port, 'other', server.ports[3].sock),
+            server.sendto('127.0.0.1', port, 'default'),
             // The socket of another family, the segment, and none at all.
             server.sendto('127.0.0.1', port, 'x', server.ports[2].sock),
             server.sendto('127.0.0.1', port, 'x', 3),
             server.sendto('127.0.0.1', port, 'x', 9999),
           ];
         }, client.port);
-        assert.deepEqual(results, [true, true, false, false, false]);
+        assert.deepEqual(results, [true, true, true, false, false, false]);
         const first = await client.receive();
-        const last = await client.receive();
+        const other = await client.receive();
+        const preset = await client.receive();
         assert.deepEqual([first.data.toString(), first.port], ['first', server.port]);
-        assert.deepEqual([last.data.toString(), last.port], ['last', server.portAt(3)]);
+        assert.deepEqual([other.data.toString(), other.port], ['other', server.portAt(3)]);
+        assert.deepEqual([preset.data.toString(), preset.port], ['default', server.port]);
       }
+    });
+
+    test('an answer leaves from the socket that the packet came to, also behind what its callback awaits', async () => {
+      await using own = await startServer({
+        mode,
+        type: SWOOLE_SOCK_UDP,
+        settings: { worker_num: workerNum },
+        setup: ({ server, swoole }) => {
+          for (const type of [swoole.SWOOLE_SOCK_UDP, swoole.SWOOLE_SOCK_UDP, swoole.SWOOLE_SOCK_UDP6])
+            server.listen(type === swoole.SWOOLE_SOCK_UDP6 ? '::1' : '127.0.0.1', 0, type);
+          server.on('packet', async (server, data, { address, port }) => {
+            server.sendto(address, port, `now ${data}`);
+            await new Promise((resolve) => setTimeout(resolve, 5));
+            server.sendto(address, port, `later ${data}`);
+          });
+        },
+      });
+      using client = DatagramClient.ip();
+      for (const index of [2, 0, 1]) client.send(`${index}`, '127.0.0.1', own.portAt(index));
+      for (let i = 0; i < 6; i++) {
+        const { data, port } = await client.receive();
+        assert.equal(port, own.portAt(Number(data.toString().split(' ')[1])), data.toString());
+      }
+    });
+
+    test('stats() counts datagrams in bytes and responses', async () => {
+      const counted = await workers[0].run(async ({ server }) => {
+        const { createSocket } = await import('node:dgram');
+        const all = (): number[] => {
+          const stats = server.stats();
+          return [stats.response_count, stats.total_send_bytes, stats.total_recv_bytes];
+        };
+        const before = all();
+        const socket = createSocket('udp4');
+        const answer = new Promise((resolve) => socket.once('message', resolve));
+        socket.send('grüße', server.port, '127.0.0.1');
+        await answer;
+        // It is counted behind the system call.
+        while (all()[0] === before[0]) await new Promise((resolve) => setTimeout(resolve, 1));
+        socket.close();
+        return all().map((value, i) => value - before[i]);
+      });
+      assert.deepEqual(counted, [1, 7, 7]);
     });
 
     test('sendto tells what is wrong', async () => {

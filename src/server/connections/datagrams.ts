@@ -16,8 +16,10 @@ import { badArgument, describeValue } from '../../errors.ts';
 import { SENDTO_FAILED } from '../../shm/counters.ts';
 import { aimIPv4, aimIPv6, aimUnix, sendDatagram } from '../../sys/datagram.ts';
 import { isBytes } from '../../sys/memory.ts';
+import { packetOrigin } from '../callbacks/packet-origin.ts';
 import type { Member } from '../state/member.ts';
 import { fail, type Script, warn } from '../state/script.ts';
+import { countResponse } from './responses.ts';
 
 const SLASH = 47;
 
@@ -46,19 +48,24 @@ export function sendTo(
   const fd = socketOf(script, type, serverSocket);
   if (fd === -1) return false;
   const errno = sendDatagram(fd, data);
-  if (errno === 0) return true;
+  if (errno === 0) {
+    countResponse(runtime.counters, typeof data === 'string' ? Buffer.byteLength(data) : data.length);
+    return true;
+  }
   runtime.counters.add(SENDTO_FAILED, 1);
   return fail(script, errno);
 }
 
-/** The socket to send with: the one that is named, or that of the port of this type which was added last; else -1. */
+/**
+ * The socket to send with: the one that is named, or the one that the packet came to whose callback runs, or that of the
+ * first port of this type; else -1.
+ */
 function socketOf(script: Script, type: number, serverSocket: number): number {
-  const { ports } = script;
-  for (let index = ports.length - 1; index >= 0; index--) {
-    if (ports[index].type !== type) continue;
-    const { fd } = ports[index];
-    if (fd !== -1 && (serverSocket === -1 || serverSocket === fd)) return fd;
-  }
+  const origin = serverSocket === -1 ? packetOrigin.getStore() : undefined;
+  const own = origin === undefined ? undefined : script.ports[origin];
+  if (own !== undefined && own.type === type && own.fd !== -1) return own.fd;
+  for (const { type: each, fd } of script.ports)
+    if (each === type && fd !== -1 && (serverSocket === -1 || serverSocket === fd)) return fd;
   const what =
     serverSocket === -1 ? 'the server has no port of' : `socket ${describeValue(serverSocket)} is not a port of`;
   warn(script, `sendto(): ${what} ${TYPE_NAMES[type]}, which is needed for this address`);

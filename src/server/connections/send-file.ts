@@ -23,6 +23,7 @@ import { isBytes } from '../../sys/memory.ts';
 import type { Member } from '../state/member.ts';
 import { fail, type Script, warn } from '../state/script.ts';
 import { badSession, closedCode, goneCode } from './closed-code.ts';
+import { countResponse } from './responses.ts';
 
 /** What one message between Swoole's processes has room for; longer paths than PATH_MAX fail in stat() anyway. */
 const PATH_BYTES_MAX = 8100;
@@ -57,7 +58,9 @@ export function sendFile(member: Member, fd: number, filename: string, offset: n
   }
   const path = pathForOwner(runtime, filename);
   if (path === null) return fail(script, SWOOLE_ERROR_SYSTEM_CALL_FAIL);
-  runtime.wire.sendFile(slot, runtime.connections.serialOf(fd), path, offset, length === 0 ? size - offset : length);
+  const bytes = length === 0 ? size - offset : length;
+  runtime.wire.sendFile(slot, runtime.connections.serialOf(fd), path, offset, bytes);
+  countResponse(runtime.counters, bytes);
   return true;
 }
 

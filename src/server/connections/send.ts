@@ -8,12 +8,13 @@ import {
 } from '../../constants.ts';
 import { describeValue, TswooleError } from '../../errors.ts';
 import { FLAG_CLOSE_TAKEN, FLAG_OVERFLOW, FLAG_PEER_GONE, FLAGS, PORT, QUEUED_BYTES } from '../../shm/connections.ts';
-import { LIFE_RESPONSES, RESPONSES, SENDS_OVERFLOWED, SENT_BYTES } from '../../shm/counters.ts';
+import { SENDS_OVERFLOWED } from '../../shm/counters.ts';
 import { isBytes } from '../../sys/memory.ts';
 import type { Member } from '../state/member.ts';
 import { fail } from '../state/script.ts';
 import { badSession, closedCode, goneCode } from './closed-code.ts';
 import { isSocketPath, sendTo } from './datagrams.ts';
+import { countResponse } from './responses.ts';
 
 /** A number written as text is no path. Where only the program knows the text, it must be one. */
 export type ConnectionOrPath<To extends number | string> = To extends `${number}` ? number : To;
@@ -59,10 +60,7 @@ export function sendToSlot(member: Member, slot: number, serial: number, data: s
   }
 
   runtime.wire.send(slot, serial, data);
-  const { numbers, base: counters } = runtime.counters;
-  numbers[counters + RESPONSES]++;
-  numbers[counters + LIFE_RESPONSES]++;
-  numbers[counters + SENT_BYTES] += length;
+  countResponse(runtime.counters, length);
   return true;
 }
 
