@@ -84,6 +84,8 @@ export class Connection {
   queuedToSendFile = false;
 
   /** Where the CLOSE message ends in the worker's ring, for the case that the worker dies over it. */
+  /** Given up with what waits for it: its socket closes with RST. */
+  expired = false;
   closeWriter: RingWriter | null = null;
   closePosition: number | null = null;
   closeWorker = -1;
@@ -118,6 +120,7 @@ export class Connection {
     this.packetSeen = 0;
     this.output = null;
     this.run = -1;
+    this.expired = false;
     this.closeWriter = null;
     this.closePosition = null;
     this.closeWorker = -1;

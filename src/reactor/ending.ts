@@ -172,6 +172,21 @@ export class Ending {
     if (this.delivery.close(connection)) this.finishClose(connection, false);
   }
 
+  /**
+   * Neither side has anything to say (max_idle_time). What the peer does not take now it never will. Answers false where it
+   * does, because it was the process that was held up.
+   */
+  expire(connection: Connection): boolean {
+    if (connection.output !== null && connection.life === ACTIVE) {
+      this.host.output.write(connection);
+      if (connection.sentAt === this.now) return false;
+      if (connection.output !== null) connection.expired = true;
+      this.peerGone(connection, 0);
+    }
+    this.lose(connection, 0);
+    return true;
+  }
+
   /** The close callback has run: closes once everything is sent, or at once with RST. */
   finishClose(connection: Connection, reset: boolean): void {
     if (!connection.open) return;
@@ -179,7 +194,7 @@ export class Ending {
     connection.stopReading();
     this.table.setFlags(connection.slot, FLAG_CLOSE_TAKEN | FLAG_CLOSE_DONE);
     Atomics.store(this.words, connection.base + STATE, STATE_CLOSING);
-    if (reset) {
+    if (reset || connection.expired) {
       this.free(connection, true);
       return;
     }

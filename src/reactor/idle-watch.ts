@@ -20,6 +20,11 @@ export interface IdleWatchHost {
   readonly now: number;
   /** The connection has ended: of itself (0), or with an errno. */
   lose(connection: Connection, error: number): void;
+  /**
+   * Neither side has sent anything for as long as is allowed: it ends, and what waits for it is dropped. Answers false where
+   * the peer takes something after all.
+   */
+  expire(connection: Connection): boolean;
   /** Nobody will run, or has left, its close callback: it is closed. */
   finishClose(connection: Connection, reset: boolean): void;
   /** Its peer takes nothing of what waits. */
@@ -80,8 +85,11 @@ export class IdleWatch {
     const silent = heartbeat && port.heartbeatIdleMs > 0 && received >= port.heartbeatIdleMs;
     const idle = port.maxIdleMs > 0 && received >= port.maxIdleMs && sent >= port.maxIdleMs;
     if (!(silent || idle) || this.hasUnread(connection)) return;
-    this.counters.add(silent ? HEARTBEATS_MISSED : IDLE_CLOSED, 1);
-    this.host.lose(connection, 0);
+    if (idle && this.host.expire(connection)) this.counters.add(silent ? HEARTBEATS_MISSED : IDLE_CLOSED, 1);
+    else if (silent) {
+      this.counters.add(HEARTBEATS_MISSED, 1);
+      this.host.lose(connection, 0);
+    }
   }
 
   private silentMs({ numberBase }: Connection): number {

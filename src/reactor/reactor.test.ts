@@ -6,6 +6,7 @@ import {
   CLOSE_ERRNO,
   CLOSER,
   FLAG_PAUSED,
+  QUEUED_BYTES,
   REMOTE_PORT,
   STATE_ACTIVE,
   STATE_CLOSING,
@@ -398,6 +399,40 @@ describe('a paused connection', () => {
 });
 
 describe('a connection that ends', () => {
+  it('that is idle ends, and what its peer did not take is dropped', () => {
+    for (const closesAtOnce of [true, false]) {
+      const stage = new Stage({ ports: [{ maxIdleMs: 1000 }] });
+      stage.receiver.closesAtOnce = closesAtOnce;
+      const stalled = stage.connect();
+      const quiet = stage.connect();
+      stage.send(stalled.served, Buffer.alloc(3_000_000));
+      stage.pass(1500);
+      for (const { client, served } of [stalled, quiet]) {
+        assert.equal(served.closes, 1);
+        assert.equal(stage.table.words[served.connection.base + QUEUED_BYTES], 0);
+        if (!closesAtOnce) stage.reactor.finishClose(served.connection, false);
+        assert.equal(served.frees, 1);
+        stage.readAll(client);
+        // The one that has everything sees a plain end.
+        assert.equal(client.error !== 0, client === stalled.client);
+      }
+      stage.assertClean();
+    }
+  });
+
+  it('whose peer has made room while the process was held up is not idle', () => {
+    const stage = new Stage({ ports: [{ maxIdleMs: 1000 }] });
+    const { client, served } = stage.connect();
+    const data = Buffer.alloc(3_000_000, 'all of it arrives ');
+    stage.send(served, data);
+    stage.settle();
+    // Nobody turns meanwhile, and the first to look is who looks for idle ones.
+    client.read();
+    stage.kernel.time += 5000;
+    assert.ok(stage.readAll(client).equals(data));
+    assert.equal(served.closes, 0);
+  });
+
   it('has its close callback once, whoever ends it', () => {
     for (const socketType of BOTH)
       for (const atOnce of [true, false])
