@@ -38,6 +38,8 @@ export interface PacketSource {
   readonly batch: DatagramBatch;
   next: number;
   count: number;
+  /** When they were received, in seconds since 1970. */
+  seconds: number;
   /** The worker that the packet at `next` waits for, once that is decided; else -1. */
   worker: number;
   /** True exactly when packets wait for room, or the kernel for memory, and the socket is not watched. */
@@ -50,6 +52,7 @@ export class Datagrams {
   private readonly epoll: Epoll;
   private readonly delivery: PacketDelivery;
   private readonly counters: LaneCounters;
+  private readonly kernel: Kernel;
   readonly log: (level: number, text: string) => void;
   /** By port index; undefined for other ports. */
   private readonly sources: (PacketSource | undefined)[] = [];
@@ -70,11 +73,21 @@ export class Datagrams {
     this.epoll = epoll;
     this.delivery = delivery;
     this.counters = counters;
+    this.kernel = kernel;
     this.log = log;
     for (const port of ports) {
       const bytesMax = isUnix(port.socketType) ? UNIX_DATAGRAM_BYTES_MAX : UDP_BYTES_MAX;
       const batch = new DatagramBatch(DATAGRAM_BATCH, bytesMax, kernel);
-      this.sources[port.index] = { port, batch, next: 0, count: 0, worker: -1, blocked: false, restUntil: 0 };
+      this.sources[port.index] = {
+        port,
+        batch,
+        next: 0,
+        count: 0,
+        seconds: 0,
+        worker: -1,
+        blocked: false,
+        restUntil: 0,
+      };
     }
   }
 
@@ -114,6 +127,7 @@ export class Datagrams {
       this.countBytes(source.batch, count);
       source.next = 0;
       source.count = count;
+      source.seconds = this.kernel.wallNow() / 1000;
       if (!this.deliver(source, nowMs)) {
         this.counters.add(DATAGRAM_BLOCKS, 1);
         this.block(source);

@@ -52,7 +52,7 @@ export class RingPackets implements PacketDelivery {
         return true;
       }
       const writer = this.options.outbox.toWorker(worker);
-      if (this.post(source, writer, nowMs)) {
+      if (this.post(source, writer)) {
         this.dispatcher.sent(worker, writer);
         this.fullSince[worker] = 0;
         return true;
@@ -114,17 +114,17 @@ export class RingPackets implements PacketDelivery {
     return DROP;
   }
 
-  private post({ port, batch, next }: PacketSource, writer: RingWriter, nowMs: number): boolean {
+  private post({ port, batch, next, seconds }: PacketSource, writer: RingWriter): boolean {
     const addressLength = batch.addressLength(next);
     const dataOffset = packetDataOffset(addressLength);
     const length = dataOffset + batch.length(next);
-    if (length > RECORD_MAX) return this.postLong(port.index, batch, next, writer, nowMs);
+    if (length > RECORD_MAX) return this.postLong(port.index, batch, next, writer, seconds);
     // A flood of datagrams leaves a part of the ring to the connections of the worker.
     if (writer.claim(length, length + PACKET_RESERVE_BYTES) < length) return false;
     const at = writer.payloadOffset();
     const { u8 } = writer.data;
     const source = batch.memory.u8;
-    writePacketHead(writer.data, at, nowMs / 1000, source, batch.addressAt(next), addressLength);
+    writePacketHead(writer.data, at, seconds, source, batch.addressAt(next), addressLength);
     const from = batch.dataAt(next);
     const bytes = length - dataOffset;
     const to = at + dataOffset;
@@ -135,14 +135,14 @@ export class RingPackets implements PacketDelivery {
   }
 
   /** One that travels in pieces, and waits in this process for its room; at most one for each worker. */
-  private postLong(port: number, batch: DatagramBatch, next: number, writer: RingWriter, nowMs: number): boolean {
+  private postLong(port: number, batch: DatagramBatch, next: number, writer: RingWriter, seconds: number): boolean {
     if (writer.blocked && !writer.pump()) return false;
     const addressLength = batch.addressLength(next);
     const dataOffset = packetDataOffset(addressLength);
     const bytes = Buffer.allocUnsafeSlow(dataOffset + batch.length(next));
     const source = batch.memory.u8;
     const head = { u8: bytes, f64: new Float64Array(bytes.buffer, 0, 1) };
-    writePacketHead(head, 0, nowMs / 1000, source, batch.addressAt(next), addressLength);
+    writePacketHead(head, 0, seconds, source, batch.addressAt(next), addressLength);
     const from = batch.dataAt(next);
     bytes.set(source.subarray(from, from + batch.length(next)), dataOffset);
     writer.post(PACKET, port, addressLength, bytes, true);

@@ -263,14 +263,14 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
     this.requests.end();
   }
 
-  packet({ port, batch, next }: PacketSource, nowMs: number): boolean {
+  packet({ port, batch, next, seconds }: PacketSource): boolean {
     const { u8 } = batch.memory;
     const addressAt = batch.addressAt(next);
     const addressLength = batch.addressLength(next);
     const data = this.slab.copy(u8, batch.dataAt(next), batch.length(next));
     const address = peerAddressText(u8, addressAt, addressLength);
     this.requests.begin();
-    this.application.packet(port.index, data, address, peerPort(u8, addressAt, addressLength), nowMs / 1000);
+    this.application.packet(port.index, data, address, peerPort(u8, addressAt, addressLength), seconds);
     this.requests.end();
     return true;
   }
