@@ -376,14 +376,16 @@ describe('settings that cannot work', () => {
   test('ssl settings mean nothing on a plain port', async () => {
     await using server = await startServer({
       mode: SWOOLE_BASE,
-      settings: { worker_num: 1, ssl_verify_peer: true, ...settingsOf(DEFAULT) },
-      setup: ({ server }) => {
+      type: TLS,
+      settings: { worker_num: 1, ...settingsOf(DEFAULT) },
+      setup: ({ server, swoole }) => {
+        server.listen('127.0.0.1', 0, swoole.SWOOLE_SOCK_TCP);
         server.on('receive', (server, fd, _reactorId, data) => {
           server.send(fd, data);
         });
       },
     });
-    const client = await Client.connect(server.port);
+    const client = await Client.connect(server.events('$start')[0].ports[1].port);
     assert.equal(await client.echo('plain'), 'plain');
     client.destroy();
   });
