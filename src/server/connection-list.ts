@@ -4,7 +4,7 @@ import type { ServerState } from './state/running.ts';
 import { warnNotRunning } from './state/script.ts';
 import { STAYS } from './stays.ts';
 
-/** The connections of a server or of one port: iterate over their ids, or count them. In SWOOLE_BASE a worker sees its own. */
+/** The connections of a server or of one port: iterate over their ids, or count them. In SWOOLE_BASE a worker lists its own. */
 export class ConnectionList implements Iterable<number> {
   readonly #state: ServerState;
   readonly #portIndex: number;

@@ -7,11 +7,15 @@ export class LocalWire implements Wire {
   private readonly runtime: Runtime;
   private readonly reactor: Reactor;
   private readonly others: Wire;
+  private readonly firstSlot: number;
+  private readonly slots: number;
 
   constructor(runtime: Runtime, reactor: Reactor) {
     this.runtime = runtime;
     this.reactor = reactor;
     this.others = runtime.wire;
+    this.slots = runtime.segment.layout.slotsPerOwner;
+    this.firstSlot = runtime.workerId * this.slots;
   }
 
   send(slot: number, serial: number, data: string | Uint8Array): void {
@@ -65,7 +69,8 @@ export class LocalWire implements Wire {
   }
 
   /** Nothing of our own connections waits elsewhere than in their queues, which the table tells. */
-  waitingBytes(): number {
-    return 0;
+  waitingBytes(slot: number): number {
+    const local = slot - this.firstSlot;
+    return local >= 0 && local < this.slots ? 0 : this.others.waitingBytes(slot);
   }
 }

@@ -19,7 +19,6 @@ import {
   WORKER,
 } from '../../shm/connections.ts';
 import type { Member } from '../state/member.ts';
-import { isVisible } from './visible.ts';
 
 /** What is known of a connection. */
 export interface ClientInfo {
@@ -64,10 +63,12 @@ export interface ClientInfo {
 export function clientInfo(member: Member, fd: number, ignoreError: boolean): ClientInfo | false {
   const { connections } = member.runtime;
   const slot = ignoreError ? connections.findAny(fd) : connections.find(fd);
-  if (slot === -1 || !isVisible(member, slot)) return false;
+  if (slot === -1) return false;
   // Inside the close callback it still exists; once that has returned it does not.
   if (!ignoreError && (connections.flags(slot) & FLAG_CLOSE_DONE) !== 0) return false;
-  return readClientInfo(member, slot);
+  const info = readClientInfo(member, slot);
+  // Its owner, another process, may have given the slot to the next one meanwhile.
+  return Atomics.load(connections.words, connections.wordBase(slot) + SERIAL) === connections.serialOf(fd) && info;
 }
 
 function readClientInfo({ script, settings, runtime, certificates }: Member, slot: number): ClientInfo {

@@ -1,56 +1,79 @@
 /** Reading from a connection, its user id, and its place among the idle ones. */
 import { SWOOLE_ERROR_INVALID_PARAMS, SWOOLE_ERROR_SESSION_NOT_EXIST } from '../../constants.ts';
 import { describeValue } from '../../errors.ts';
-import { F64_RECEIVED_AT, FLAG_PAUSED, FLAG_PROTECTED, PORT, UID } from '../../shm/connections.ts';
+import {
+  type ConnectionTable,
+  F64_RECEIVED_AT,
+  FLAG_PAUSED,
+  FLAG_PROTECTED,
+  PORT,
+  UID,
+} from '../../shm/connections.ts';
 import { monotonicNow } from '../../sys/clock.ts';
 import type { Member } from '../state/member.ts';
 import { fail, type Script, warn } from '../state/script.ts';
 import { type Closer, close } from './close.ts';
-import { listConnections, openSlot } from './visible.ts';
+import { openSlot, visitConnections } from './visible.ts';
 
 const UID_MIN = -2147483648;
 const UID_MAX = 4294967295;
 
 export function pause(member: Member, fd: number): boolean {
-  const slot = slotOrError(member, fd);
-  if (slot === -1) return false;
+  const slot = openSlot(member, fd);
   const { connections, wire } = member.runtime;
-  connections.setFlags(slot, FLAG_PAUSED);
-  wire.pause(slot, connections.serialOf(fd));
+  const serial = connections.serialOf(fd);
+  if (slot === -1 || setFlag(connections, slot, serial, FLAG_PAUSED) === null) return unknown(member);
+  wire.pause(slot, serial);
   return true;
 }
 
 export function resume(member: Member, fd: number): boolean {
-  const slot = slotOrError(member, fd);
-  if (slot === -1) return false;
-  const { connections, wire } = member.runtime;
-  connections.clearFlags(slot, FLAG_PAUSED);
-  wire.resume(slot, connections.serialOf(fd));
-  return true;
+  return readAgain(member, fd, false);
 }
 
 export function confirm(member: Member, fd: number): boolean {
-  const slot = slotOrError(member, fd);
-  if (slot === -1) return false;
+  return readAgain(member, fd, true);
+}
+
+function readAgain(member: Member, fd: number, mustBePaused: boolean): boolean {
+  const slot = openSlot(member, fd);
   const { connections, wire } = member.runtime;
-  if ((connections.clearFlags(slot, FLAG_PAUSED) & FLAG_PAUSED) === 0) return false;
-  wire.resume(slot, connections.serialOf(fd));
+  const serial = connections.serialOf(fd);
+  const wasPaused = slot === -1 ? null : clearFlag(connections, slot, serial, FLAG_PAUSED);
+  if (wasPaused === null) return unknown(member);
+  if (mustBePaused && !wasPaused) return false;
+  wire.resume(slot, serial);
   return true;
 }
 
-function slotOrError(member: Member, fd: number): number {
-  const slot = openSlot(member, fd);
-  if (slot === -1) fail(member.script, SWOOLE_ERROR_SESSION_NOT_EXIST);
-  return slot;
+function unknown({ script }: Member): false {
+  return fail(script, SWOOLE_ERROR_SESSION_NOT_EXIST);
 }
 
 export function protect(member: Member, fd: number, isProtected: boolean): boolean {
   const slot = openSlot(member, fd);
   if (slot === -1) return false;
   const { connections } = member.runtime;
-  if (isProtected) connections.setFlags(slot, FLAG_PROTECTED);
-  else connections.clearFlags(slot, FLAG_PROTECTED);
-  return true;
+  const change = isProtected ? setFlag : clearFlag;
+  return change(connections, slot, connections.serialOf(fd), FLAG_PROTECTED) !== null;
+}
+
+/**
+ * Answers whether the flag was set before. Null, and nothing has changed, where the slot has become another connection's since
+ * we looked: its owner is another process.
+ */
+function setFlag(connections: ConnectionTable, slot: number, serial: number, flag: number): boolean | null {
+  const wasSet = (connections.setFlags(slot, flag) & flag) !== 0;
+  if (connections.holds(slot, serial)) return wasSet;
+  if (!wasSet) connections.clearFlags(slot, flag);
+  return null;
+}
+
+function clearFlag(connections: ConnectionTable, slot: number, serial: number, flag: number): boolean | null {
+  const wasSet = (connections.clearFlags(slot, flag) & flag) !== 0;
+  if (connections.holds(slot, serial)) return wasSet;
+  if (wasSet) connections.setFlags(slot, flag);
+  return null;
 }
 
 /** True exactly when a connection can be bound to it; else a warning tells what it should be. 0 is who is not bound. */
@@ -65,10 +88,15 @@ export function bind(member: Member, fd: number, uid: number): boolean {
   const slot = openSlot(member, fd);
   if (slot === -1) return false;
   const { connections } = member.runtime;
-  return Atomics.compareExchange(connections.words, connections.wordBase(slot) + UID, 0, uid | 0) === 0;
+  const word = connections.wordBase(slot) + UID;
+  if (Atomics.compareExchange(connections.words, word, 0, uid | 0) !== 0) return false;
+  if (connections.holds(slot, connections.serialOf(fd))) return true;
+  // As in setFlag().
+  Atomics.compareExchange(connections.words, word, uid | 0, 0);
+  return false;
 }
 
-/** Those that have been silent for longer than their port allows; false where nobody looks for silent ones. */
+/** Those of all workers that have been silent for longer than their port allows; false where nobody looks for silent ones. */
 export function heartbeat(closer: Closer, closesThem: boolean): number[] | false {
   if (closer.settings.reactor.heartbeatCheckMs < 1) return false;
   const silent = silentConnections(closer);
@@ -80,11 +108,12 @@ function silentConnections(member: Member): number[] {
   const { portSettings } = member;
   const { connections } = member.runtime;
   const now = monotonicNow();
-  return listConnections(member, -1).filter((fd) => {
-    const slot = connections.find(fd);
-    if (slot === -1 || (connections.flags(slot) & FLAG_PROTECTED) !== 0) return false;
+  const silent: number[] = [];
+  visitConnections(member, -1, -1, (fd, slot) => {
+    if ((connections.flags(slot) & FLAG_PROTECTED) !== 0) return;
     const { heartbeatIdleMs } = portSettings[connections.words[connections.wordBase(slot) + PORT]].reactor;
     const idleMs = now - connections.numbers[connections.numberBase(slot) + F64_RECEIVED_AT];
-    return heartbeatIdleMs > 0 && idleMs > heartbeatIdleMs;
+    if (heartbeatIdleMs > 0 && idleMs > heartbeatIdleMs) silent.push(fd);
   });
+  return silent.sort((a, b) => a - b);
 }

@@ -1,50 +1,29 @@
-/** Which connections a process knows of. */
+/** Which connections there are. */
 import { SWOOLE_BASE } from '../../constants.ts';
 import { describeValue } from '../../errors.ts';
-import { OWNER, PORT, SERIAL } from '../../shm/connections.ts';
+import { PORT, SERIAL } from '../../shm/connections.ts';
 import type { Member } from '../state/member.ts';
 import { warn } from '../state/script.ts';
 
 /** How many ids a page has at most. */
 const PAGE_MAX = 100;
-/** For a visible owner: every one, and none. */
-const ALL = -1;
-const NOBODY = -2;
+const EVERY_OWNER = -1;
 
-/**
- * The owner whose connections this process may see. Workers of SWOOLE_BASE know their own, as Swoole has it; task workers
- * and user processes have none, and are there to broadcast to all.
- */
-function visibleOwner({ script, runtime, workerId }: Member): number {
-  if (script.mode !== SWOOLE_BASE) return ALL;
-  switch (runtime.role) {
-    case 'worker':
-      return workerId;
-    case 'task':
-    case 'user':
-      return ALL;
-    default:
-      return NOBODY;
-  }
+/** Whose connections the lists of this process have: a worker of SWOOLE_BASE lists its own, as Swoole has it. */
+function listedOwner({ script, runtime, workerId }: Member): number {
+  return script.mode === SWOOLE_BASE && runtime.role === 'worker' ? workerId : EVERY_OWNER;
 }
 
-export function isVisible(member: Member, slot: number): boolean {
-  const owner = visibleOwner(member);
-  const { connections } = member.runtime;
-  return owner === ALL || connections.words[connections.wordBase(slot) + OWNER] === owner;
-}
-
-/** The slot of a connection that this process may see, that is open and that nobody has begun to close; else -1. */
-export function openSlot(member: Member, fd: number): number {
-  const { connections } = member.runtime;
+/** The slot of a connection that is open and that nobody has begun to close; else -1. */
+export function openSlot({ runtime: { connections } }: Member, fd: number): number {
   const slot = connections.find(fd);
-  return slot !== -1 && connections.isOpen(slot) && isVisible(member, slot) ? slot : -1;
+  return slot !== -1 && connections.isOpen(slot) ? slot : -1;
 }
 
-/** Ids of the connections that this process may see, of one port or (-1) of all, in ascending order. */
+/** Ids of the connections that this process lists, of one port or (-1) of all, in ascending order. */
 export function listConnections(member: Member, portIndex: number): number[] {
   const fds: number[] = [];
-  visitConnections(member, portIndex, (fd) => fds.push(fd));
+  visitConnections(member, listedOwner(member), portIndex, (fd) => fds.push(fd));
   return fds.sort((a, b) => a - b);
 }
 
@@ -63,7 +42,7 @@ export function connectionPage(member: Member, after: number, size: number): num
 function nextConnections(member: Member, after: number, count: number): number[] {
   const page: number[] = [];
   if (count <= 0) return page;
-  visitConnections(member, -1, (fd) => {
+  visitConnections(member, listedOwner(member), -1, (fd) => {
     if (fd <= after || (page.length === count && fd > page[count - 1])) return;
     let at = page.length;
     while (at > 0 && page[at - 1] > fd) at--;
@@ -73,12 +52,15 @@ function nextConnections(member: Member, after: number, count: number): number[]
   return page;
 }
 
-function visitConnections(member: Member, portIndex: number, visit: (fd: number) => void): void {
-  const owner = visibleOwner(member);
-  if (owner === NOBODY) return;
-  const { connections } = member.runtime;
+/** Open connections of one owner or (-1) of all, of one port or (-1) of all. */
+export function visitConnections(
+  { runtime: { connections } }: Member,
+  owner: number,
+  portIndex: number,
+  visit: (fd: number, slot: number) => void,
+): void {
   connections.forEach(owner, (slot, base) => {
     if (portIndex !== -1 && connections.words[base + PORT] !== portIndex) return;
-    if (connections.isOpen(slot)) visit(connections.fdOf(connections.words[base + SERIAL]));
+    if (connections.isOpen(slot)) visit(connections.fdOf(connections.words[base + SERIAL]), slot);
   });
 }
