@@ -24,11 +24,6 @@ const HELP = `\
   Anything else is said to everybody.
 `;
 
-process.on('SIGINT', () => {
-  // Ctrl+C reaches every process of the terminal: the master decides, the others wait for its word.
-  if (process.pid === server.master_pid) server.shutdown();
-});
-
 // What stands here runs in every process: what is to be said once is said in a callback, as in `start`.
 let server = makeServer(PORT);
 if (!(await server.start())) {

@@ -120,6 +120,8 @@ export const FD_CLOEXEC = 1;
 export const WNOHANG = 1;
 export const PR_SET_PDEATHSIG = 1;
 
+export const SIGINT = 2;
+export const SIGQUIT = 3;
 export const SIGKILL = 9;
 export const SIGPIPE = 13;
 export const SIGTERM = 15;

@@ -5,8 +5,9 @@
  */
 import { isMainThread, workerData } from 'node:worker_threads';
 import type { ReactorThreadConfig } from '../../reactor/thread.ts';
-import { SIGKILL } from '../../sys/constants.ts';
+import { SIGINT, SIGKILL, SIGQUIT } from '../../sys/constants.ts';
 import { dieWithParent } from '../../sys/process.ts';
+import { ignoreSignal } from '../../sys/signal.ts';
 import type { ChildDescription, ChildRole } from '../identity.ts';
 import { type Inheritance, type InheritedLengths, readInheritance } from './inheritance.ts';
 
@@ -92,10 +93,20 @@ function fromEnvironment(): ThisProcess {
   if (order !== null) {
     const { description, inherits, parent } = order;
     dieWithParent(parent, SIGKILL);
+    leaveTerminalToFirst();
     return { kind: description.role, description, inheritance: readInheritance(inherits), parent };
   }
   if (record !== null && record.path.length > 0) return { kind: 'replay', record };
   return { kind: 'first', daemon, record };
+}
+
+/**
+ * Ctrl+C and Ctrl+\ reach every process of a terminal. What they mean is the first process's to say; a handler of the
+ * user's takes the place of this, before or after.
+ */
+function leaveTerminalToFirst(): void {
+  if (process.listenerCount('SIGINT') === 0) ignoreSignal(SIGINT);
+  if (process.listenerCount('SIGQUIT') === 0) ignoreSignal(SIGQUIT);
 }
 
 function take(variable: string): unknown {

@@ -11,7 +11,7 @@ import { keepStatsFile } from '../status/stats-file.ts';
 import { begin, enter } from './enter.ts';
 import { writePidFile } from './pid-file.ts';
 import { reactorPorts } from './prepare.ts';
-import { handleSignals } from './signals.ts';
+import { handleSignalsOfFirst } from './signals.ts';
 
 /** SWOOLE_BASE with one worker and nothing to manage: this process is the worker. */
 export function runAlone(state: ServerState, plan: Plan, shared: Shared): Promise<Running> {
@@ -52,7 +52,7 @@ export function runAlone(state: ServerState, plan: Plan, shared: Shared): Promis
     };
     // The only worker is the server: stopping it is the end.
     const running = begin(state, equipped, { shutdown: end, reload: noReload, stopSelf: end });
-    const signals = handleSignals({ onTerm: end, onReload: noReload, onReopen: () => script.logger.reopen() });
+    const signals = handleSignalsOfFirst({ onTerm: end, onReload: noReload, onReopen: () => script.logger.reopen() });
     writePidFile(plan);
     applyPrivileges(settings, runtime, null);
     application.start();

@@ -11,7 +11,7 @@ import type { Plan } from '../state/plan.ts';
 import type { Running, ServerState } from '../state/running.ts';
 import { begin, enter } from './enter.ts';
 import { writePidFile } from './pid-file.ts';
-import { handleSignals } from './signals.ts';
+import { handleSignals, handleSignalsOfFirst } from './signals.ts';
 
 /** The first process in SWOOLE_BASE, when there is something to manage. Resolves when everything has ended. */
 export async function runBaseManager(state: ServerState, plan: Plan, shared: Shared, path: string): Promise<Running> {
@@ -44,7 +44,7 @@ export async function runBaseManager(state: ServerState, plan: Plan, shared: Sha
     };
     const reload = (taskWorkersOnly: boolean): boolean => manager.reload(taskWorkersOnly);
     const running = begin(state, equipped, { shutdown, reload, stopSelf: () => false });
-    const signals = handleSignals({ onTerm: shutdown, onReload: reload, onReopen: () => manager.reopenLogs() });
+    const signals = handleSignalsOfFirst({ onTerm: shutdown, onReload: reload, onReopen: () => manager.reopenLogs() });
     writePidFile(plan);
     manager.run();
   });

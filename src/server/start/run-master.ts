@@ -10,7 +10,7 @@ import type { Running, ServerState } from '../state/running.ts';
 import { begin, enter } from './enter.ts';
 import { writePidFile } from './pid-file.ts';
 import { reactorPorts } from './prepare.ts';
-import { handleSignals } from './signals.ts';
+import { handleSignalsOfFirst } from './signals.ts';
 
 /** The first process in SWOOLE_PROCESS. Resolves when everything has ended. */
 export function runMaster(state: ServerState, plan: Plan, shared: Shared, path: string): Promise<Running> {
@@ -64,7 +64,7 @@ export function runMaster(state: ServerState, plan: Plan, shared: Shared, path: 
       return true;
     };
     const running = begin(state, equipped, { shutdown, reload, stopSelf: () => false });
-    const signals = handleSignals({ onTerm: shutdown, onReload: reload, onReopen: () => master.reopenLogs() });
+    const signals = handleSignalsOfFirst({ onTerm: shutdown, onReload: reload, onReopen: () => master.reopenLogs() });
     writePidFile(plan);
     master.run().catch(reject);
   });

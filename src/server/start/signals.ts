@@ -1,5 +1,6 @@
 /** The signals of a server. They come to processes only: in a thread none of this works. */
 import { onSigrtmin } from '../../sys/signal.ts';
+import { handleInterrupts } from './interrupt.ts';
 
 /** Those that mean something to a server. */
 export const SIGNALS = ['SIGTERM', 'SIGUSR1', 'SIGUSR2', 'SIGHUP', 'SIGWINCH'] as const satisfies NodeJS.Signals[];
@@ -25,6 +26,18 @@ export function handleSignals(handlers: SignalHandlers): { close(): void } {
     close: () => {
       for (const name of SIGNALS) process.off(name, actions[name]);
       realtime.close();
+    },
+  };
+}
+
+/** The process that the user has started hears the keyboard, too. */
+export function handleSignalsOfFirst(handlers: SignalHandlers): { close(): void } {
+  const signals = handleSignals(handlers);
+  const interrupts = handleInterrupts(() => handlers.onTerm());
+  return {
+    close: () => {
+      signals.close();
+      interrupts.close();
     },
   };
 }
