@@ -21,6 +21,7 @@ import {
  *   f64  16 (word 32) start time, s        17 start session id
  *   word 40 running reload (1) or not       41 highest descriptor seen
  *        42 id of the message queue + 1             43 lowest listening descriptor
+ *        44 how the start went (see below)
  *   byte 8192… the boot record: length i32, then JSON that children read
  * Words 12, 13 and 15 are changed with Atomics by anybody; the rest is written by master or manager.
  */
@@ -44,10 +45,18 @@ export const WORD_RELOADING = 40;
 export const WORD_MAX_FD = 41;
 export const WORD_TASK_QUEUE = 42;
 export const WORD_MIN_FD = 43;
+export const WORD_START = 44;
 
 export const STATE_STARTING = 0;
 export const STATE_RUNNING = 1;
 export const STATE_STOPPING = 2;
+
+/** No event worker has been ready yet. */
+export const START_OPEN = 0;
+/** One has. */
+export const START_SUCCEEDED = 1;
+/** None could, again and again: the server ends. */
+export const START_FAILED = 2;
 
 /** Two programs of the same mark mean the same by what lies in a lane's blocks. */
 const COUNTERS_MARK = markOf(COUNTERS.map(({ id, label }) => `${id} ${label}`).join());

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Server as NetServer } from 'node:net';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import type { TswooleError } from '../../src/index.ts';
 import { Client } from '../support/client.ts';
+import { isAlive } from '../support/process-info.ts';
 import { runScript, startServer } from '../support/server.ts';
 import { ALL_SUBJECTS, SUBJECTS } from '../support/subjects.ts';
 
@@ -26,7 +29,7 @@ for (const { name, mode, workerNum } of ALL_SUBJECTS) {
             server.on('workerStart', () => report('started'));
           },
         });
-        assert.deepEqual(await server.exited(), { code: 0, signal: null });
+        assert.deepEqual(await server.exited(), { code: 1, signal: null });
         const end = server.events('$end')[0];
         assert.deepEqual([end.result, end.error], [false, 98]);
         assert.deepEqual(server.events('started'), []);
@@ -449,7 +452,7 @@ for (const { name, mode } of SUBJECTS) {
       );
       const told = run.events('threw')[0]?.code === 'ERR_ARGUMENT' || run.events('end')[0]?.result === false;
       assert.ok(told, JSON.stringify(run.events()));
-      assert.deepEqual(run.exit, { code: 0, signal: null });
+      assert.deepEqual(run.exit, { code: run.events('end').length, signal: null });
     });
 
     test('the port is bound at once: nobody else gets it before start', async () => {
@@ -468,6 +471,91 @@ for (const { name, mode } of SUBJECTS) {
         socket.once('error', () => resolve(true));
       });
       assert.equal(refused, true);
+    });
+  });
+}
+
+for (const { name, mode } of SUBJECTS) {
+  describe(`start in ${name} that never succeeds`, () => {
+    test('gives up after a few attempts: start() is false, told once, and the program has failed', async () => {
+      await using server = await startServer({
+        ...{ mode, settings: { worker_num: 2, task_worker_num: 1 }, waitUntilReady: false },
+        setup: ({ server, report }) => {
+          server.on('receive', () => {});
+          server.on('task', () => null);
+          server.on('workerStart', (server) => {
+            if (server.taskworker) return;
+            report('attempt');
+            process.exit(3);
+          });
+        },
+      });
+      assert.deepEqual(await server.exited(), { code: 1, signal: null }, server.output);
+      await server.assertGone();
+      assert.deepEqual(
+        server.events('$end').map(({ result, error }) => [result, error]),
+        [[false, 9003]],
+      );
+      const errors = server.output.match(
+        /ERROR\tthe server does not start: worker [01] has failed 5 times in a row.*/g,
+      );
+      assert.equal(errors?.length, 1, server.output);
+      assert.ok(server.events('attempt').length <= 10, `${server.events('attempt').length} attempts`);
+    });
+
+    test('gives up when children do not come to start(), unless the program says how it ends', async () => {
+      const run = await runScript(
+        async ({ swoole, report, args }) => {
+          const { existsSync, writeFileSync } = await import('node:fs');
+          if (existsSync('begun')) throw new Error('a child that fails');
+          writeFileSync('begun', '');
+          const server = new swoole.Server('127.0.0.1', 0, args.mode);
+          server.set({ worker_num: 2 });
+          server.on('receive', () => {});
+          report('end', { result: await server.start(), before: process.exitCode });
+          process.exitCode = 7;
+        },
+        { mode },
+      );
+      const { result, before } = run.events('end')[0];
+      assert.deepEqual([result, before, run.exit], [false, 1, { code: 7, signal: null }], run.output);
+      assert.match(run.output, /ERROR\tthe server does not start: (the manager|worker \d) has failed 5 times/);
+    });
+
+    test('keeps the code that the program has set before', async () => {
+      const { server: other, port } = await occupied();
+      const run = await runScript(
+        async ({ swoole, report, args }) => {
+          process.exitCode = 0;
+          const server = new swoole.Server('127.0.0.1', args.port, args.mode);
+          server.on('receive', () => {});
+          report('end', { result: await server.start() });
+        },
+        { mode, port },
+      );
+      other.close();
+      assert.deepEqual([run.events('end')[0].result, run.exit], [false, { code: 0, signal: null }]);
+    });
+
+    test('is another matter once a worker has served: the pauses stay', async () => {
+      await using server = await startServer({
+        ...{ mode, settings: { worker_num: 2 } },
+        setup: async ({ server, report }) => {
+          const { existsSync } = await import('node:fs');
+          server.on('receive', () => {});
+          server.on('workerStart', (_, id) => {
+            report('began', { id });
+            if (existsSync('broken')) process.exit(1);
+          });
+        },
+      });
+      const pids = server.events('began').map(({ pid }) => pid as number);
+      writeFileSync(join(server.directory, 'broken'), '');
+      for (const pid of pids) process.kill(pid, 'SIGKILL');
+      await server.waitForOutput(/worker \d ended as soon as it had begun \(6 times in a row\)/);
+      assert.doesNotMatch(server.output, /does not start/);
+      rmSync(join(server.directory, 'broken'));
+      await server.until(() => server.events('began').filter(({ pid }) => isAlive(pid)).length === 2, 'two workers');
     });
   });
 }

@@ -56,11 +56,13 @@ export interface ServerOptions<Args> {
   descriptors?: number[];
   /** What all processes have as standard output. @default a file that `output` shows, as standard error */
   stdout?: number;
+  /** What runs the script's command line, which is put behind it: unshare, or a shell that sets limits. */
+  runner?: string[];
   /** Wait for all workers, or for nothing (a server that is not meant to start). @default true */
   waitUntilReady?: boolean;
 }
 
-type Inherited = Pick<ServerOptions<unknown>, 'descriptors' | 'stdout'>;
+type Inherited = Pick<ServerOptions<unknown>, 'descriptors' | 'stdout' | 'runner'>;
 
 export interface Exit {
   code: number | null;
@@ -146,13 +148,14 @@ export class TestServer {
   private parsedBytes = 0;
 
   constructor(directory: string, script: string, env: Record<string, string>, argv: string[], inherited: Inherited) {
-    const { descriptors = [], stdout } = inherited;
+    const { descriptors = [], stdout, runner = [] } = inherited;
     this.directory = directory;
     this.eventsPath = join(directory, 'events');
     this.outputPath = join(directory, 'output');
     writeFileSync(this.eventsPath, '', { mode: 0o666 });
     const output = openSync(this.outputPath, 'a');
-    this.child = spawn(process.execPath, [script, ...argv], {
+    const [command, ...commandLine] = [...runner, process.execPath, script, ...argv];
+    this.child = spawn(command, commandLine, {
       cwd: directory,
       stdio: ['ignore', stdout ?? output, output, ...descriptors],
       env: {
@@ -280,7 +283,9 @@ export class TestServer {
       throw error;
     });
     await this.assertGone();
-    assert.deepEqual(exit, { code: 0, signal: null }, this.failure('the server did not end well').message);
+    // One that did not start is a failure of its program.
+    const code = this.events('$end').some(({ result }) => result === false) ? 1 : 0;
+    assert.deepEqual(exit, { code, signal: null }, this.failure('the server did not end well').message);
     return exit;
   }
 

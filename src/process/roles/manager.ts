@@ -32,6 +32,7 @@ import { InboxWatch } from '../way/inbox-watch.ts';
 import { Letters } from '../way/letters.ts';
 import type { Runtime } from '../way/runtime.ts';
 import { tellTaskDied } from '../way/task-in-hand.ts';
+import { mustGiveUp, succeedInStart } from './first-start.ts';
 import { endOrphans } from './orphans.ts';
 
 /** A worker that dies before it served is started again with growing pauses, up to this. */
@@ -142,6 +143,7 @@ export class Manager {
         if (holder?.child.life !== b) break;
         holder.readyAt = performance.now();
         if (this.role(a) !== 'user') this.failures[a] = 0;
+        if (this.role(a) === 'worker') succeedInStart(this.runtime);
         break;
       }
       case WORKER_STOPPING:
@@ -210,6 +212,11 @@ export class Manager {
   private spawnLater(id: number): void {
     const failures = ++this.failures[id];
     this.runtime.counters.add(STARTS_FAILED, 1);
+    // A user process may end as often as it likes.
+    if (this.role(id) !== 'user' && mustGiveUp(this.runtime, this.nameOf(id), failures)) {
+      this.options.onShutdownRequest();
+      return;
+    }
     const pause = Math.min(RESPAWN_PAUSE_MAX_MS, RESPAWN_PAUSE_MS * 2 ** Math.min(failures, 10));
     this.runtime.logger.log(
       SWOOLE_LOG_ERROR,

@@ -23,6 +23,7 @@ import type { RoleSettings } from '../role-settings.ts';
 import { InboxWatch } from '../way/inbox-watch.ts';
 import { Letters } from '../way/letters.ts';
 import type { Runtime } from '../way/runtime.ts';
+import { mustGiveUp } from './first-start.ts';
 import { endOrphans } from './orphans.ts';
 import type { ReactorThreads } from './reactor-threads.ts';
 
@@ -143,6 +144,10 @@ export class Master {
       this.managerFailures = 0;
     this.managerReadyAt = 0;
     const failures = this.managerFailures++;
+    if (mustGiveUp(runtime, 'the manager', this.managerFailures)) {
+      void this.shutdown();
+      return;
+    }
     const pause = failures === 0 ? 0 : Math.min(MANAGER_PAUSE_MAX_MS, MANAGER_PAUSE_MS * 2 ** Math.min(failures, 10));
     runtime.logger.log(
       SWOOLE_LOG_WARNING,

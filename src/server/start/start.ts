@@ -3,6 +3,7 @@
 import { leaveServer } from '../../child/server-part.ts';
 import {
   SWOOLE_BASE,
+  SWOOLE_ERROR_SERVER_WORKER_TERMINATED,
   SWOOLE_ERROR_WRONG_OPERATION,
   SWOOLE_IPC_UNSOCK,
   SWOOLE_LOG_ERROR,
@@ -14,7 +15,7 @@ import { checkLength } from '../../process/life/inheritance.ts';
 import { isFirst, type StartedChild, thisProcess } from '../../process/life/this-process.ts';
 import { discardTaskQueue, taskQueueOf } from '../../process/way/task-queue.ts';
 import { SLOT_REST } from '../../reactor/limits.ts';
-import { Segment, WORD_MASTER_PID, WORD_MIN_FD, WORD_TASK_QUEUE } from '../../shm/segment.ts';
+import { Segment, START_FAILED, WORD_MASTER_PID, WORD_MIN_FD, WORD_START, WORD_TASK_QUEUE } from '../../shm/segment.ts';
 import { errorText } from '../../sys/error.ts';
 import { createEventfd } from '../../sys/eventfd.ts';
 import { redirectOutput } from '../../sys/file.ts';
@@ -29,6 +30,7 @@ import type { Pipe, Shared } from '../state/member.ts';
 import { isAlone, type Plan } from '../state/plan.ts';
 import type { Running, ServerState } from '../state/running.ts';
 import { fail, type Script, warn } from '../state/script.ts';
+import { exitAsFailed, forgetFailure } from './exit-code.ts';
 import { earlierAnswer, makeBootRecord, makeInheritance, rememberAnswer } from './inherit.ts';
 import { tellWhatLingers } from './lingering.ts';
 import { removePidFile } from './pid-file.ts';
@@ -49,11 +51,16 @@ export async function startServer(state: ServerState): Promise<boolean> {
     // A daemon tells it to its own children.
     return rememberAnswer(script, earlier);
   }
+  if (isFirst()) forgetFailure();
   const plan = await checkedPlan(script);
   const me = thisProcess();
   if (me.kind === 'reactor') (await import('./run-reactor.ts')).runReactor(plan, me.config);
   else if ('inheritance' in me) await startChild(state, plan, me);
-  else return rememberAnswer(script, await startFirst(state, plan));
+  else {
+    const answer = await startFirst(state, plan);
+    if (!answer) exitAsFailed();
+    return rememberAnswer(script, answer);
+  }
   // A process that has taken a role does not come back from start().
   return new Promise<never>(() => {});
 }
@@ -149,9 +156,11 @@ async function startFirst(state: ServerState, plan: Plan): Promise<boolean> {
 
   const inheritance = makeInheritance(script, { segment, doorbells, pipes });
   const shared: Shared = { segment, doorbells, pipes, inheritance };
-  await end(await runFirst(state, plan, shared, path));
+  const running = await runFirst(state, plan, shared, path);
+  const gaveUp = segment.load(WORD_START) === START_FAILED;
+  await end(running);
   tellWhatLingers(plan);
-  return true;
+  return gaveUp ? fail(script, SWOOLE_ERROR_SERVER_WORKER_TERMINATED) : true;
 }
 
 /** Each process loads the code of its own role only. Resolves when everything has stopped. */
