@@ -134,6 +134,9 @@ export const MAX_LANES = ((INBOX_BYTES - 128) / 4) * 32;
 export function reactorLane(reactorId: number): number {
   return FIRST_REACTOR + reactorId;
 }
+export function isReactorLane({ reactorCount }: Layout, lane: number): boolean {
+  return lane >= FIRST_REACTOR && lane < FIRST_REACTOR + reactorCount;
+}
 export function reactorInbox(reactorId: number): number {
   return FIRST_REACTOR + reactorId;
 }

@@ -11,12 +11,15 @@
  *
  * A producer publishes records, then sets its pending bit, then takes `sleeping`: only when that was 1 does it make a
  * system call. The reader sets `sleeping`, looks at the pending bits again, and only then waits, so no message is missed.
+ *
+ * A ring keeps the order of what is in it, and nothing keeps that of two rings. So a process that takes a message tells
+ * whoever owns connections what the sender had written to it before (Outbox.follow): it is seen before what we write now.
  */
 import { ringEventfd } from '../sys/eventfd.ts';
 import { DOORBELLS, MESSAGES_BROKEN, SLEEPS_SKIPPED } from './counters.ts';
 import { endsWord, LaneCounters } from './lanes.ts';
-import { INBOX_BYTES, inboxOfLane, ownerInbox, workerInbox } from './layout.ts';
-import { RingReader, RingWriter, ringIsIdle } from './ring.ts';
+import { INBOX_BYTES, inboxOfLane, isReactorLane, ownerInbox, reactorInbox, workerInbox } from './layout.ts';
+import { RingReader, RingWriter, ringIsIdle, ringOwes, ringTail } from './ring.ts';
 import type { Segment } from './segment.ts';
 
 const READER_WORD = 1;
@@ -50,13 +53,16 @@ export class Inbox {
   private readonly pendingWords: number;
   private readonly doorbells: readonly number[];
   private readonly readers: (RingReader | undefined)[];
+  private readonly noteCause: ((lane: number) => void) | null;
   /** Of the process that reads; null before it does. */
   private counters: LaneCounters | null = null;
   private piecesOnly = false;
   /** Where drain() was told to stop: the others have their turn first. */
   private stoppedAt = 0;
 
-  constructor(segment: Segment, index: number, doorbells: readonly number[]) {
+  /** `outbox`: of the process that reads, where what it reads makes it write to connections. */
+  constructor(segment: Segment, index: number, doorbells: readonly number[], outbox: Outbox | null = null) {
+    this.noteCause = outbox === null ? null : (lane) => outbox.follow(lane, index);
     this.index = index;
     this.segment = segment;
     this.words = segment.words;
@@ -137,9 +143,14 @@ export class Inbox {
   private drainRing(reader: RingReader, handle: MessageHandler, limit: number, stop?: () => boolean): boolean {
     let emptied = false;
     for (let count = 0; count < limit; count++) {
-      if ((this.piecesOnly && !reader.midMessage) || !reader.next()) {
+      if (this.piecesOnly && !reader.midMessage) {
         emptied = true;
         break;
+      }
+      if (!reader.next()) {
+        emptied = reader.earlierLane === -1;
+        if (emptied || !this.takeEarlier(reader, handle, limit, stop)) break;
+        continue;
       }
       handle(reader);
       if (stop?.() === true) break;
@@ -156,10 +167,25 @@ export class Inbox {
     return emptied;
   }
 
+  /** Takes from another ring what comes before the next message of this one. Answers true when that was all. */
+  private takeEarlier(later: RingReader, handle: MessageHandler, limit: number, stop?: () => boolean): boolean {
+    const { earlierLane: lane, earlierEnd: end } = later;
+    const reader = this.readers[lane] ?? this.open(lane);
+    for (let count = 0; count < limit; count++) {
+      if (reader === null || !ringOwes(this.segment, this.index, lane, end)) return true;
+      if (reader.next()) {
+        handle(reader);
+        if (stop?.() === true) return false;
+      } else if (reader.earlierLane !== -1 && !this.takeEarlier(reader, handle, limit, stop)) return false;
+    }
+    return false;
+  }
+
   /** The reader of a ring, unless nothing was ever there: a map for each of all lanes would be too many for the kernel. */
   private open(lane: number): RingReader | null {
-    if (lane >= this.segment.layout.laneCount || ringIsIdle(this.segment, this.index, lane)) return null;
-    const reader = new RingReader(this.segment, this.index, lane);
+    const { segment, index } = this;
+    if (lane >= segment.layout.laneCount || ringIsIdle(segment, index, lane)) return null;
+    const reader = new RingReader(segment, index, lane, isReactorLane(segment.layout, lane) ? null : this.noteCause);
     this.readers[lane] = reader;
     return reader;
   }
@@ -217,6 +243,11 @@ export class Outbox {
   private readonly writers: (RingWriter | undefined)[];
   private readonly dirtyWriters: RingWriter[] = [];
   private readonly counters: LaneCounters;
+  /** For each lane whose messages we take: its tail to each owner of connections, as told to that. */
+  private readonly followed: (Int32Array | undefined)[] = [];
+  /** Reactors always take what is there, so whatever waits for them may hold up all the rest. */
+  private readonly holdsBack: boolean;
+  private readonly reactorsTake = (): boolean => !this.waitsForReactor;
 
   constructor(segment: Segment, lane: number, doorbells: readonly number[]) {
     this.counters = new LaneCounters(segment, lane);
@@ -224,6 +255,7 @@ export class Outbox {
     this.lane = lane;
     this.doorbells = doorbells;
     this.writers = new Array(segment.layout.inboxCount).fill(undefined);
+    this.holdsBack = !isReactorLane(segment.layout, lane);
   }
 
   to(inbox: number): RingWriter {
@@ -231,7 +263,48 @@ export class Outbox {
     if (writer !== undefined) return writer;
     const created = new RingWriter(this.segment, inbox, this.lane, this.dirtyWriters);
     this.writers[inbox] = created;
+    if (!this.holdsBack) return created;
+    if (this.isReactor(inbox)) created.onBlocked = () => this.holdOthers();
+    else if (this.waitsForReactor) created.hold(this.reactorsTake);
     return created;
+  }
+
+  private isReactor(inbox: number): boolean {
+    const first = reactorInbox(0);
+    return inbox >= first && inbox < first + this.segment.layout.reactorCount;
+  }
+
+  /** True exactly when messages to reactors wait in this process, because their rings were full. */
+  get waitsForReactor(): boolean {
+    const { reactorCount } = this.segment.layout;
+    for (let reactor = 0; reactor < reactorCount; reactor++) if (this.waitsFor(reactorInbox(reactor))) return true;
+    return false;
+  }
+
+  /** What cannot be published yet must not be overtaken by what others do when they have heard from us. */
+  private holdOthers(): void {
+    for (const writer of this.writers)
+      if (writer !== undefined && !this.isReactor(writer.inbox)) writer.hold(this.reactorsTake);
+  }
+
+  /**
+   * We take messages of another process, into this inbox, and may write to connections because of them. What that process
+   * had written to their owners before comes before all that we write from now on, and before what those write who hear from us.
+   */
+  follow(lane: number, inbox: number): void {
+    const { segment } = this;
+    const { ownerCount, slotsPerOwner } = segment.layout;
+    for (let owner = 0; owner < ownerCount; owner++) {
+      const target = ownerInbox(segment.layout, owner * slotsPerOwner);
+      if (target === inbox) continue;
+      const tail = ringTail(segment, target, lane);
+      if (!ringOwes(segment, target, lane, tail)) continue;
+      this.followed[lane] ??= new Int32Array(ownerCount);
+      const told = this.followed[lane];
+      if (told[owner] === tail) continue;
+      told[owner] = tail;
+      this.to(target).postAfter(lane, tail);
+    }
   }
 
   toWorker(worker: number): RingWriter {
@@ -283,7 +356,12 @@ export class Outbox {
   /** Tries again what found no room. Answers true when nothing waits in this process any more. */
   pump(): boolean {
     let done = true;
-    for (const writer of this.writers) if (writer?.blocked === true && !writer.pump()) done = false;
+    const { writers } = this;
+    // Reactors are first: others may wait for them.
+    for (let i = 0; i < writers.length; i++) {
+      const writer = writers[(i + reactorInbox(0)) % writers.length];
+      if (writer?.blocked === true && !writer.pump()) done = false;
+    }
     return done;
   }
 }

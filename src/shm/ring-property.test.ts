@@ -269,7 +269,7 @@ class Round {
 }
 
 function kindOf(number: number): number {
-  return 1 + (number % 252);
+  return 1 + (number % 251);
 }
 
 /** Thousands of processes die here: their maps would fill the table of this one. Nobody touches the views any more. */

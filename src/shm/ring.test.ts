@@ -37,7 +37,7 @@ describe('a record', () => {
     const { writer, reader } = ringAt();
     for (const [kind, a, b] of [
       [1, 0x7fffffff, -0x80000000],
-      [253, -1, 0],
+      [251, -1, 0],
     ]) {
       writer.post(kind, a, b);
       assert.equal(reader.next(), true);

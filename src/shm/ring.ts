@@ -20,7 +20,7 @@
  *   | length i32 | kind i32   | a i32      | b i32      | payload              |
  *   +------------+------------+------------+------------+----------------------+
  *
- * kind: 1 to 252 are the users', the others ours (below); with the bits above that, a piece.
+ * kind: 1 to 251 are the users', the others ours (below); with the bits above that, a piece.
  *
  * The tail is stored after the record's bytes, so a producer that dies halfway has published nothing. The head is moved
  * before the record is acted upon, so a message that kills its reader is not read again. Plain stores of the record are
@@ -30,12 +30,14 @@
  * length as f64), which are never mixed with others in the same ring. What a dead producer left unfinished is dropped at the
  * HELLO of its successor, which every producer writes first (a tail of zero does not tell a new ring: the count passes it
  * every 4 GiB). There may be no successor that writes here: who must know sees by the life that no more will come.
+ *
+ * AFTER names another ring of the same reader (a: its lane) and a position in it (b): what is there before that comes first.
  */
 import { mapMirrored, type Region } from '../sys/memory.ts';
 import { MESSAGES_WAITED, MESSAGES_WAITING, RINGS_FULL } from './counters.ts';
 import { endsWord, LaneCounters } from './lanes.ts';
 import { RING_BYTES, RING_CONTROL_BYTES } from './layout.ts';
-import { TASK } from './messages.ts';
+import { CLOSE_REQUEST, TASK } from './messages.ts';
 import type { Segment } from './segment.ts';
 
 export const RECORD_HEADER_BYTES = 16;
@@ -55,6 +57,8 @@ const HELLO = 0xff;
 
 /** A record of padding, which the reader steps over. */
 const PAD = 0xfe;
+/** See above. */
+const AFTER = 0xfc;
 /**
  * What a reader makes of a message whose beginning died with the reader before it: a, b and brokenLength are those of the
  * message, the payload is gone. Who has to tell somebody does so; for all others it is a kind that they do not know.
@@ -116,6 +120,13 @@ export function ringUse(segment: Segment, inbox: number, lane: number): number {
   return Math.min(RING_BYTES, Math.max(0, (Atomics.load(segment.words, tailWord) - head) | 0));
 }
 
+/** True exactly when something before a position was published, and is not consumed yet. */
+export function ringOwes(segment: Segment, inbox: number, lane: number, position: number): boolean {
+  if (ringConsumed(segment, inbox, lane, position)) return false;
+  // A position that was never published is one of long ago: both count bytes modulo 2^32.
+  return ((ringTail(segment, inbox, lane) - position) | 0) >= 0;
+}
+
 /** How many bytes lie between two positions read from shared memory, which are input, not truth. */
 function checkedUse(tail: number, head: number, inbox: number, lane: number): number {
   const used = (tail - head) | 0;
@@ -146,6 +157,8 @@ interface Waiting {
 }
 
 const NOTHING = new Uint8Array(0);
+/** Of something that waits, and is no message: what stands behind it waits for messages to others. */
+const HOLD = 0;
 
 export class RingWriter {
   readonly inbox: number;
@@ -169,6 +182,9 @@ export class RingWriter {
   private readonly waitingBytes = new Map<number, number>();
   /** How many of those that wait are tasks. */
   waitingTasks = 0;
+  /** Called when messages begin to wait. */
+  onBlocked: (() => void) | null = null;
+  private mayGoOn: (() => boolean) | null = null;
   /** True exactly when something was published since the doorbell was last rung. */
   dirty = false;
   private readonly dirtyWriters: RingWriter[];
@@ -253,10 +269,9 @@ export class RingWriter {
       this.commit(kind, a, b, length);
       return;
     }
+    const first = this.firstWaiting === null;
     const message: Waiting = { kind, a, b, bytes, sent: 0, next: null };
-    if (this.lastWaiting === null) this.firstWaiting = message;
-    else this.lastWaiting.next = message;
-    this.lastWaiting = message;
+    this.append(message);
     this.waitingBytes.set(a, this.waitingFor(a) + length);
     if (kind === TASK) this.waitingTasks++;
     this.counters.add(MESSAGES_WAITING, 1);
@@ -266,6 +281,24 @@ export class RingWriter {
     this.counters.add(MESSAGES_WAITED, 1);
     // The slice() of a Buffer would be no copy.
     if (!keep) message.bytes = new Uint8Array(bytes);
+    if (first) this.onBlocked?.();
+  }
+
+  private append(message: Waiting): void {
+    if (this.lastWaiting === null) this.firstWaiting = message;
+    else this.lastWaiting.next = message;
+    this.lastWaiting = message;
+  }
+
+  /** Tells the reader to take first what is in another ring of its own, up to a position. */
+  postAfter(lane: number, position: number): void {
+    this.post(AFTER, lane, position);
+  }
+
+  /** What is posted from now on waits until `mayGoOn` answers true, which pump() asks. */
+  hold(mayGoOn: () => boolean): void {
+    this.mayGoOn = mayGoOn;
+    if (this.lastWaiting?.kind !== HOLD) this.append({ kind: HOLD, a: 0, b: 0, bytes: NOTHING, sent: 0, next: null });
   }
 
   /** Where the newest record ends, for asking later whether it was taken. */
@@ -281,10 +314,15 @@ export class RingWriter {
   /** Moves what waits into the ring as far as there is room. Answers true when nothing waits any more. */
   pump(): boolean {
     while (this.firstWaiting !== null) {
-      if (!this.pumpOne(this.firstWaiting)) return false;
-      if (this.firstWaiting.kind === TASK) this.waitingTasks--;
-      this.counters.add(MESSAGES_WAITING, -1);
-      this.firstWaiting = this.firstWaiting.next;
+      const { kind, next } = this.firstWaiting;
+      if (kind === HOLD) {
+        if (this.mayGoOn?.() === false) return false;
+      } else {
+        if (!this.pumpOne(this.firstWaiting)) return false;
+        if (kind === TASK) this.waitingTasks--;
+        this.counters.add(MESSAGES_WAITING, -1);
+      }
+      this.firstWaiting = next;
     }
     this.lastWaiting = null;
     return true;
@@ -422,8 +460,18 @@ export class RingReader {
   broken = 0;
   /** True exactly when the producer asked to hear of room and there is plenty: the caller rings its doorbell, clears this. */
   roomWanted = false;
+  /** Why next() found nothing, when not -1: the ring of this lane comes first, up to `earlierEnd`. */
+  earlierLane = -1;
+  earlierEnd = 0;
+  private readonly segment: Segment;
+  /** Called before a message from another process is acted upon, which may make us write to others; null where nobody cares. */
+  private readonly noteCause: ((lane: number) => void) | null;
+  /** The tail for which that was done. */
+  private notedTail: number;
 
-  constructor(segment: Segment, inbox: number, lane: number) {
+  constructor(segment: Segment, inbox: number, lane: number, noteCause: ((lane: number) => void) | null = null) {
+    this.segment = segment;
+    this.noteCause = noteCause;
     this.inbox = inbox;
     this.lane = lane;
     this.tailWord = controlWord(segment, inbox, lane);
@@ -434,6 +482,7 @@ export class RingReader {
     this.endsWord = endsWord(segment, lane);
     this.head = Atomics.load(this.control, this.headWord);
     this.tail = this.head;
+    this.notedTail = this.head;
     // The reader before us may have died over its answer.
     if (Atomics.load(this.control, this.asksWord) !== 0) this.checkRoomWanted();
   }
@@ -464,9 +513,10 @@ export class RingReader {
         if (this.head === this.tail) return false;
       }
       const i32 = this.data.i32;
-      const at = (this.head & MASK) >> 2;
+      const { head } = this;
+      const at = (head & MASK) >> 2;
       const length = i32[at];
-      const available = (this.tail - this.head) | 0;
+      const available = (this.tail - head) | 0;
       const kind = i32[at + 1];
       // Not padded(length) <= available: that overflows near 2^31.
       if (!(available <= RING_BYTES && length >= 0 && length <= available - RECORD_HEADER_BYTES && kind > 0)) {
@@ -477,22 +527,48 @@ export class RingReader {
       this.a = i32[at + 2];
       this.b = i32[at + 3];
       this.length = length;
-      this.offset = (this.head & MASK) + RECORD_HEADER_BYTES;
-      this.head = (this.head + padded(length)) | 0;
+      this.offset = (head & MASK) + RECORD_HEADER_BYTES;
+      this.head = (head + padded(length)) | 0;
       if (kind <= KIND_MASK) {
-        if (kind >= PAD) {
-          if (kind === HELLO) this.assembly = null;
-          this.release();
-          continue;
+        // Neither what clients send nor what goes to them, most of all.
+        if (kind >= CLOSE_REQUEST) {
+          if (kind >= AFTER) {
+            if (kind === AFTER && this.mustWait()) {
+              this.head = head;
+              return false;
+            }
+            if (kind === HELLO) this.assembly = null;
+            this.release();
+            continue;
+          }
+          this.note();
         }
         this.kind = kind;
         this.bytes = null;
         return true;
       }
       // The end of a message is released by whoever handles it, as one in a single record is.
-      if (this.collect(kind)) return true;
+      if (this.collect(kind)) {
+        if (this.kind >= CLOSE_REQUEST) this.note();
+        return true;
+      }
       this.release();
     }
+  }
+
+  private mustWait(): boolean {
+    const { segment, inbox, a: lane, b: position } = this;
+    const owes = ringOwes(segment, inbox, lane, position);
+    this.earlierLane = owes ? lane : -1;
+    this.earlierEnd = position;
+    return owes;
+  }
+
+  /** Whatever was published before our tail was: once is enough for all messages up to there. */
+  private note(): void {
+    if (this.notedTail === this.tail) return;
+    this.notedTail = this.tail;
+    this.noteCause?.(this.lane);
   }
 
   /** Publishes that everything up to the current message was taken. Its payload may be overwritten from now on. */

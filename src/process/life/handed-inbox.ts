@@ -1,5 +1,5 @@
 /** An inbox that passes from one process of a worker id to the next, with whatever has not been taken yet. */
-import { MANAGER_INBOX, reactorInbox, workerInbox } from '../../shm/layout.ts';
+import { MANAGER_INBOX, workerInbox } from '../../shm/layout.ts';
 import { postLetter } from '../../shm/letter.ts';
 import { Inbox, LaneSet } from '../../shm/mailbox.ts';
 import { SESSIONS, WORKER_READY, WORKER_STOPPING } from '../../shm/messages.ts';
@@ -52,7 +52,8 @@ export class HandedInbox {
       runtime.segment,
       lanesBeside(runtime).map((lane) => [lane, lane + 1]),
     );
-    this.inbox = new Inbox(runtime.segment, workerInbox(runtime.segment.layout, runtime.workerId), runtime.doorbells);
+    const own = workerInbox(runtime.segment.layout, runtime.workerId);
+    this.inbox = new Inbox(runtime.segment, own, runtime.doorbells, runtime.outbox);
     const stop = hold === undefined ? () => this.gave : () => this.gave || hold();
     this.watch = new InboxWatch(runtime, this.inbox, handle, stop, lingerTurns);
     runtime.blocker = this.watch;
@@ -92,7 +93,7 @@ export class HandedInbox {
   give(graceful: boolean): void {
     if (this.gave) return;
     const underWay = this.isUnderWay?.() === true;
-    if (this.inbox.midMessage || this.outputWaits || underWay) {
+    if (this.inbox.midMessage || this.runtime.outbox.waitsForReactor || underWay) {
       this.inbox.finishPieces();
       // What it waits for may be the result of a task, which is not read any more.
       if (underWay) this.onGiven?.();
@@ -124,13 +125,6 @@ export class HandedInbox {
       'what sessions hand over',
     );
     runtime.flush();
-  }
-
-  private get outputWaits(): boolean {
-    const { outbox, segment } = this.runtime;
-    for (let reactor = 0; reactor < segment.layout.reactorCount; reactor++)
-      if (outbox.waitsFor(reactorInbox(reactor))) return true;
-    return false;
   }
 
   get given(): boolean {

@@ -88,7 +88,8 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
     });
     runtime.wire = new LocalWire(runtime, this.reactor);
     runtime.addTurnEnd(this);
-    this.inbox = new Inbox(runtime.segment, workerInbox(runtime.segment.layout, runtime.workerId), runtime.doorbells);
+    const own = workerInbox(runtime.segment.layout, runtime.workerId);
+    this.inbox = new Inbox(runtime.segment, own, runtime.doorbells, runtime.outbox);
     this.letters = new Letters(options.application);
     this.inboxWatch = new InboxWatch(runtime, this.inbox, (reader) => this.handle(reader), undefined, LINGER_TURNS);
     runtime.blocker = this.inboxWatch;

@@ -107,7 +107,8 @@ export class Manager {
     const { workerIdCount } = options.runtime.segment.layout;
     this.current = new Array(workerIdCount).fill(null);
     this.failures = new Array(workerIdCount).fill(0);
-    const inbox = new Inbox(options.runtime.segment, MANAGER_INBOX, options.runtime.doorbells);
+    const { segment, doorbells, outbox } = options.runtime;
+    const inbox = new Inbox(segment, MANAGER_INBOX, doorbells, outbox);
     inbox.take(options.runtime.lane);
     const letters = new Letters(options.application);
     this.watch = new InboxWatch(options.runtime, inbox, (message) => {

@@ -61,7 +61,8 @@ export class Master {
   constructor(options: MasterOptions) {
     this.options = options;
     this.runtime = options.runtime;
-    const inbox = new Inbox(this.runtime.segment, MASTER_INBOX, this.runtime.doorbells);
+    const { segment, doorbells, outbox } = options.runtime;
+    const inbox = new Inbox(segment, MASTER_INBOX, doorbells, outbox);
     inbox.take(this.runtime.lane);
     const letters = new Letters(options.application);
     this.watch = new InboxWatch(this.runtime, inbox, (message) => {

@@ -35,7 +35,7 @@ export async function runUserProcess(
   begin(state, equipped, { ...remoteControl(equipped), stopSelf: () => false });
 
   const letters = new Letters(equipped.application);
-  const inbox = new Inbox(segment, workerInbox(layout, id), doorbells);
+  const inbox = new Inbox(segment, workerInbox(layout, id), doorbells, runtime.outbox);
   const watch = new InboxWatch(runtime, inbox, (message) => {
     if (message.kind === REOPEN_LOG) script.logger.reopen();
     letters.handle(message);
