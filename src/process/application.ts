@@ -48,7 +48,8 @@ export interface Application {
   managerStop(): void;
   beforeReload(): void;
   afterReload(): void;
-  workerStart(workerId: number): void;
+  /** Answers null, or in a line why the callback has failed; a promise, which never rejects, where it takes longer. */
+  workerStart(workerId: number): string | null | Promise<string | null>;
   workerStop(workerId: number): void | Promise<void>;
   workerExit(workerId: number): void;
   workerError(workerId: number, pid: number, exitCode: number, signal: number): void;

@@ -16,6 +16,10 @@ export interface LifeSettings {
   /** How long a worker that stops may take; 0 = it ends at once, and nobody is killed. */
   maxWaitMs: number;
   reloadAsync: boolean;
+  /** How long the processes of a reload may take to start; 0 = for ever. */
+  reloadTimeoutMs: number;
+  /** How many of them start at once; 0 = all. */
+  reloadWorkerNum: number;
 }
 
 export interface TaskLifeSettings {

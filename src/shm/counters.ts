@@ -233,7 +233,7 @@ const TOTALS = {
   worker_kill_count: row(KILLS, 'processes', 'that did not end within `max_wait_time`, and were made to'),
   manager_restart_count: row(MANAGER_RESTARTS, 'managers', 'started in the place of one that died'),
   reload_count: row(RELOADS, 'reloads', 'begun'),
-  reload_refuse_count: row(RELOADS_REFUSED, 'reloads', 'refused because one was under way'),
+  reload_refuse_count: row(RELOADS_REFUSED, 'reloads', 'refused: one was under way, or the new workers did not start'),
 } as const satisfies Record<string, Row>;
 
 const GAUGES = {

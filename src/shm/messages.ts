@@ -62,6 +62,10 @@ export const REOPEN_LOG = 45;
 export const MANAGER_READY = 46;
 /** To a task worker: there is something in the message queue. */
 export const TASK_QUEUED = 47;
+/** To the manager; a: worker id, b: its life. It has started: as soon as the id is its own it takes what comes. */
+export const WORKER_STANDS_BY = 48;
+/** To the manager; a: worker id, b: its life. Its workerStart has failed; the payload says how, in a line. */
+export const WORKER_FAILED = 49;
 
 // Letters (letter.ts): values from process to process.
 /** To a task worker. a: task id, b: worker id of the source; -1 where nobody waits for an answer. */

@@ -21,7 +21,7 @@ import {
  *   f64  16 (word 32) start time, s        17 start session id
  *   word 40 running reload (1) or not       41 highest descriptor seen
  *        42 id of the message queue + 1             43 lowest listening descriptor
- *        44 how the start went (see below)
+ *        44 how the start went (see below)           45 generation of the workers: 1, and one more with each reload
  *   byte 8192… the boot record: length i32, then JSON that children read
  * Words 12, 13 and 15 are changed with Atomics by anybody; the rest is written by master or manager.
  */
@@ -46,6 +46,7 @@ export const WORD_MAX_FD = 41;
 export const WORD_TASK_QUEUE = 42;
 export const WORD_MIN_FD = 43;
 export const WORD_START = 44;
+export const WORD_GENERATION = 45;
 
 export const STATE_STARTING = 0;
 export const STATE_RUNNING = 1;
@@ -101,6 +102,7 @@ export class Segment {
     segment.words.set([LAYOUT_VERSION, ...header], 1);
     segment.words[WORD_LIVES] = randomInt(FIRST_LIFE_MAX);
     segment.words[WORD_COUNTERS_MARK] = COUNTERS_MARK;
+    segment.words[WORD_GENERATION] = 1;
     segment.words[0] = MAGIC;
     return segment;
   }

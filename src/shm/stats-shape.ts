@@ -113,13 +113,15 @@ export interface Stats {
   manager_restart_count: number;
   /** reloads begun */
   reload_count: number;
-  /** reloads refused because one was under way */
+  /** reloads refused: one was under way, or the new workers did not start */
   reload_refuse_count: number;
 
   // What there is now.
 
   /** seconds since 1970, when the server was started */
   start_time: number;
+  /** of the workers: 1, and one more with each reload that was not refused */
+  generation: number;
   /** connections that are open */
   connection_num: number;
   /** workers as configured */

@@ -7,7 +7,7 @@ import { COUNTERS, type Counter, type CounterLabel } from './counters.ts';
 import { sumLanes } from './lanes.ts';
 import { workerInbox } from './layout.ts';
 import { ringUse } from './ring.ts';
-import { type Segment, WORD_MAX_FD, WORD_MIN_FD, WORD_TASK_QUEUE } from './segment.ts';
+import { type Segment, WORD_GENERATION, WORD_MAX_FD, WORD_MIN_FD, WORD_TASK_QUEUE } from './segment.ts';
 import type { Stats } from './stats-shape.ts';
 import { WORKER_IDLE, WorkerTable } from './workers.ts';
 
@@ -24,6 +24,9 @@ function figure(unit: string, help: string, read: Figure['read']): Figure {
 
 const FIGURES = {
   start_time: figure('seconds', 'since 1970, when the server was started', ({ startTime }) => Math.floor(startTime)),
+  generation: figure('', 'of the workers: 1, and one more with each reload that was not refused', (segment) =>
+    segment.load(WORD_GENERATION),
+  ),
   connection_num: figure('connections', 'that are open', ({ connections }) => connections),
   worker_num: figure('workers', 'as configured', ({ layout }) => layout.workerCount),
   task_worker_num: figure('task workers', 'as configured', ({ layout }) => layout.taskWorkerCount),

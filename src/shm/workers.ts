@@ -2,8 +2,9 @@
  * What is known of workers, in shared memory: one block for each worker id.
  *
  *   word 0 pid     1 status (SWOOLE_WORKER_*)   2 lane of the process   3 life   4 unfinished callbacks
+ *        5 pid of the process that stands by to take over, 0 = nobody
  *   life: number of the start, see Segment.nextLife. The pid is for the kernel and for users: it may come again.
- * Written by the worker itself (status, callbacks) and by the manager (pid, lane, life).
+ * Written by the worker itself (status, callbacks) and by the manager (pids, lane, life).
  */
 import { WORKER_BYTES } from './layout.ts';
 import type { Segment } from './segment.ts';
@@ -17,6 +18,7 @@ const STATUS = 1;
 const LANE = 2;
 const LIFE = 3;
 const CALLBACKS = 4;
+const BESIDE = 5;
 
 export class WorkerTable {
   private readonly words: Int32Array;
@@ -61,6 +63,14 @@ export class WorkerTable {
     Atomics.store(this.words, this.at(id, STATUS), WORKER_BUSY);
     Atomics.store(this.words, this.at(id, CALLBACKS), 0);
     Atomics.store(this.words, this.at(id, LIFE), life);
+  }
+
+  /** A process has been started that does not hold the id yet; 0: there is none any more. */
+  recordBeside(id: number, pid: number): void {
+    Atomics.store(this.words, this.at(id, BESIDE), pid);
+  }
+  besidePid(id: number): number {
+    return Atomics.load(this.words, this.at(id, BESIDE));
   }
 
   /** Where a worker keeps its own status, for one plain store per message. */

@@ -39,6 +39,7 @@ export class HandedInbox {
   private readonly handle: (reader: Message) => void;
   /** The lanes of those that had our worker id before us. */
   private readonly predecessors: LaneSet;
+  private took = false;
   private gave = false;
   private earlier: EarlierOutput | null = null;
 
@@ -56,7 +57,6 @@ export class HandedInbox {
     this.inbox = new Inbox(runtime.segment, own, runtime.doorbells, runtime.outbox);
     const stop = hold === undefined ? () => this.gave : () => this.gave || hold();
     this.watch = new InboxWatch(runtime, this.inbox, handle, stop, lingerTurns);
-    runtime.blocker = this.watch;
   }
 
   /**
@@ -66,6 +66,7 @@ export class HandedInbox {
   take(): void {
     if (this.gave) return;
     const ours = this.inbox.take(this.runtime.lane);
+    if (ours) this.took = true;
     if (ours) this.earlier ??= new EarlierOutput(this.runtime);
     if (!ours || !this.earlier!.taken || !this.tookOver()) {
       setTimeout(() => this.take(), TAKE_RETRY_MS);
@@ -110,20 +111,15 @@ export class HandedInbox {
   }
 
   private tellSuccessor(): void {
+    // It is another's as long as we have never taken it.
+    if (!this.took) return;
     const { runtime } = this;
+    runtime.passOnAnswers();
     const handed = this.handOver?.() ?? null;
-    if (handed === null) return;
-    const own = workerInbox(runtime.segment.layout, runtime.workerId);
-    postLetter(
-      runtime.outbox.to(own),
-      SESSIONS,
-      runtime.workerId,
-      0,
-      runtime.life,
-      0,
-      handed,
-      'what sessions hand over',
-    );
+    if (handed !== null) {
+      const writer = runtime.outbox.to(workerInbox(runtime.segment.layout, runtime.workerId));
+      postLetter(writer, SESSIONS, runtime.workerId, 0, runtime.life, 0, handed, 'what sessions hand over');
+    }
     runtime.flush();
   }
 

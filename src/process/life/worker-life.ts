@@ -37,7 +37,7 @@ export class WorkerLife {
     const { runtime } = this.options;
     flushOutbox(runtime, performance.now() + LAST_MS);
     // Until the next one is there nobody shall find an idle worker here. (One that was told to stop may have a successor.)
-    if (!runtime.stopping)
+    if (runtime.holdsId && !runtime.stopping)
       Atomics.store(runtime.segment.words, runtime.workers.statusWord(runtime.workerId), WORKER_EXIT);
   };
 
@@ -51,13 +51,16 @@ export class WorkerLife {
   }
 
   /** Stops this worker: gracefully (waiting for its loop to become empty), or as soon as the current callback is done. */
-  stop(graceful: boolean): void {
+  stop(wanted: boolean): void {
     if (this.begun) return;
     this.begun = true;
     const { runtime, application, maxWaitMs } = this.options;
+    // One that stands by has nothing to finish.
+    const graceful = wanted && (runtime.holdsId || runtime.isHeir);
     runtime.beginStop();
     this.deadline = performance.now() + maxWaitMs;
-    Atomics.store(runtime.segment.words, runtime.workers.statusWord(runtime.workerId), WORKER_EXIT);
+    if (runtime.holdsId)
+      Atomics.store(runtime.segment.words, runtime.workers.statusWord(runtime.workerId), WORKER_EXIT);
     this.options.stopTaking(graceful);
     runtime.flush();
     if (!graceful || maxWaitMs === 0) {

@@ -21,6 +21,7 @@ import { runNextTicks, type Watch, watchReadable } from '../../sys/libc.ts';
 import { yieldProcessor } from '../../sys/process.ts';
 import { Slab } from '../../sys/slab.ts';
 import type { Application } from '../application.ts';
+import { Beginning } from '../life/beginning.ts';
 import { flushOutbox, WorkerLife } from '../life/worker-life.ts';
 import type { RoleSettings } from '../role-settings.ts';
 import { InboxWatch } from '../way/inbox-watch.ts';
@@ -55,6 +56,7 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
   private readonly letters: Letters;
   private readonly life: WorkerLife;
   private readonly requests: Requests;
+  private readonly beginning: Beginning;
   private watch: Watch | null = null;
   private ticker: NodeJS.Timeout | null = null;
   private readonly words: Int32Array;
@@ -92,7 +94,6 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
     this.inbox = new Inbox(runtime.segment, own, runtime.doorbells, runtime.outbox);
     this.letters = new Letters(options.application);
     this.inboxWatch = new InboxWatch(runtime, this.inbox, (reader) => this.handle(reader), undefined, LINGER_TURNS);
-    runtime.blocker = this.inboxWatch;
     this.life = new WorkerLife({
       runtime,
       application: options.application,
@@ -111,12 +112,18 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
       },
       onLimit: () => this.stop(settings.reloadAsync),
     });
+    this.beginning = new Beginning({
+      ...{ runtime, application: this.application, life: this.life, blocker: this.inboxWatch },
+      take: () => this.take(),
+    });
   }
 
   run(): void {
+    this.beginning.run();
+  }
+
+  private take(): void {
     const { runtime, reactor } = this;
-    this.application.workerStart(runtime.workerId);
-    if (this.life.stopping) return;
     this.requests.open();
     this.inbox.take(runtime.lane);
     this.inboxWatch.start();

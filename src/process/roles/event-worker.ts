@@ -32,10 +32,12 @@ import { STATE_STOPPING, WORD_STATE } from '../../shm/segment.ts';
 import { peerAddressText, peerPort } from '../../sys/datagram.ts';
 import { Slab } from '../../sys/slab.ts';
 import type { Application } from '../application.ts';
+import { Beginning } from '../life/beginning.ts';
 import { HandedInbox } from '../life/handed-inbox.ts';
 import { flushOutbox, WorkerLife } from '../life/worker-life.ts';
 import type { RoleSettings } from '../role-settings.ts';
 import { Letters } from '../way/letters.ts';
+import { messageText } from '../way/message-text.ts';
 import type { Runtime } from '../way/runtime.ts';
 import { Requests } from './requests.ts';
 
@@ -50,6 +52,7 @@ export class EventWorker {
   private readonly letters: Letters;
   private readonly life: WorkerLife;
   private readonly requests: Requests;
+  private readonly beginning: Beginning;
   private readonly words: Int32Array;
   private readonly numbers: Float64Array;
   private readonly slab = new Slab();
@@ -106,19 +109,23 @@ export class EventWorker {
       flush: () => runtime.outbox.flush(),
       onLimit: () => this.stop(settings.reloadAsync),
     });
+    this.beginning = new Beginning({
+      ...{ runtime, application, life: this.life, blocker: this.inbox.watch },
+      take: () => {
+        this.requests.open();
+        this.inbox.take();
+      },
+    });
   }
 
   run(): void {
-    this.application.workerStart(this.runtime.workerId);
-    if (this.life.stopping) return;
-    this.requests.open();
-    this.inbox.take();
+    this.beginning.run();
   }
 
   /** What is in the rings at a reload is the successor's. At the end of the server there is none: it is ours to serve. */
   stop(graceful: boolean): void {
     const last = this.runtime.segment.load(WORD_STATE) === STATE_STOPPING;
-    if (!graceful || !last) {
+    if (!graceful || !last || !this.runtime.holdsId) {
       this.life.stop(graceful);
       return;
     }
@@ -154,7 +161,7 @@ export class EventWorker {
       return;
     }
     if (kind === BROKEN && reader.brokenKind === DATA) this.lost(a, b, reader.brokenLength);
-    const certificate = kind === CONNECT ? textOf(reader) : null;
+    const certificate = kind === CONNECT ? messageText(reader) : null;
     reader.release();
     const { application } = this;
     switch (kind) {
@@ -240,11 +247,4 @@ export class EventWorker {
     this.application.packet(portIndex, data, address, port, seconds);
     this.requests.end();
   }
-}
-
-/** The payload of a message as text, or null where it has none. */
-function textOf(reader: Message): string | null {
-  if (reader.length === 0) return null;
-  const { bytes, data, offset, length } = reader;
-  return bytes !== null ? bytes.toString('latin1') : data.text.toString('latin1', offset, offset + length);
 }

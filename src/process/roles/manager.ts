@@ -19,21 +19,26 @@ import {
   RELOAD,
   REOPEN_LOG,
   SHUTDOWN,
+  WORKER_FAILED,
   WORKER_READY,
+  WORKER_STANDS_BY,
   WORKER_STOPPING,
 } from '../../shm/messages.ts';
-import { WORD_RELOADING } from '../../shm/segment.ts';
+import { WORD_GENERATION, WORD_RELOADING } from '../../shm/segment.ts';
 import { takeIncomingOfDead, takeTasksOfDead } from '../../shm/tasks-in-hand.ts';
 import type { Application } from '../application.ts';
 import type { ManagedRole } from '../identity.ts';
-import type { Child, ChildEnd, Launcher } from '../life/launcher.ts';
+import type { ChildEnd, Launcher } from '../life/launcher.ts';
 import type { RoleSettings } from '../role-settings.ts';
 import { InboxWatch } from '../way/inbox-watch.ts';
 import { Letters } from '../way/letters.ts';
+import { messageText } from '../way/message-text.ts';
 import type { Runtime } from '../way/runtime.ts';
 import { tellTaskDied } from '../way/task-in-hand.ts';
 import { mustGiveUp, succeedInStart } from './first-start.ts';
+import type { Holder } from './holder.ts';
 import { endOrphans } from './orphans.ts';
+import { Reload, type ReloadHost, type ReloadOutcome } from './reload.ts';
 
 /** A worker that dies before it served is started again with growing pauses, up to this. */
 const RESPAWN_PAUSE_MAX_MS = 5000;
@@ -44,25 +49,6 @@ const USER_PROCESS_LIFE_MS = 1000;
 const KILL_GRACE_MS = 500;
 /** Lost tasks that are told by name. */
 const NAMES_MAX = 20;
-
-/** A process that holds a worker id, or did and is ending. */
-interface Holder {
-  id: number;
-  generation: number;
-  child: Child;
-  /** When it had taken its role; 0 before. One that has served is replaced at once when it dies. */
-  readyAt: number;
-  /** It takes no more work, and its replacement has been started: its end concerns nobody. */
-  detached: boolean;
-  /** It was asked to end. */
-  told: boolean;
-}
-
-interface Reload {
-  /** Processes that must end before the reload is complete, those that were not told yet among them. */
-  pending: Set<Holder>;
-  killer: NodeJS.Timeout | null;
-}
 
 export interface ManagerOptions {
   runtime: Runtime;
@@ -79,6 +65,8 @@ export interface ManagerOptions {
   onShutdownRequest(): void;
   /** Called before all workers are replaced; answers false to leave everything as it is. */
   beforeReload?(): boolean;
+  /** The new workers stand by, and the old ones are about to be told. */
+  onHandOver?(): void;
   /** In BASE the workers' connections die with them. */
   onOwnerDeath?(workerId: number): void;
 }
@@ -92,6 +80,10 @@ export class Manager {
   private readonly holders = new Set<Holder>();
   /** The process that holds each worker id now. */
   private readonly current: (Holder | null)[];
+  /** The process that has been started beside that one, to take over from it. */
+  private readonly beside: (Holder | null)[];
+  /** Since when each id has had nobody who serves; 0 where somebody does. */
+  private readonly vacantSince: number[];
   private readonly failures: number[];
   private reloading: Reload | null = null;
   private stopping = false;
@@ -106,6 +98,8 @@ export class Manager {
     this.settings = options.settings;
     const { workerIdCount } = options.runtime.segment.layout;
     this.current = new Array(workerIdCount).fill(null);
+    this.beside = new Array(workerIdCount).fill(null);
+    this.vacantSince = new Array(workerIdCount).fill(0);
     this.failures = new Array(workerIdCount).fill(0);
     const { segment, doorbells, outbox } = options.runtime;
     const inbox = new Inbox(segment, MANAGER_INBOX, doorbells, outbox);
@@ -117,8 +111,10 @@ export class Manager {
         letters.handle(message);
         return;
       }
+      const text = kind === WORKER_FAILED ? messageText(message) : null;
       message.release();
-      this.handle(kind, a, b);
+      if (text === null) this.handle(kind, a, b);
+      else this.startFailed(a, b, text);
     });
   }
 
@@ -145,6 +141,16 @@ export class Manager {
         holder.readyAt = performance.now();
         if (this.role(a) !== 'user') this.failures[a] = 0;
         if (this.role(a) === 'worker') succeedInStart(this.runtime);
+        if (this.vacantSince[a] !== 0) this.reloading?.stalled(holder.readyAt - this.vacantSince[a]);
+        this.vacantSince[a] = 0;
+        this.reloading?.ready(holder);
+        break;
+      }
+      case WORKER_STANDS_BY: {
+        const holder = this.startedAs(a, b);
+        if (holder === null) break;
+        holder.standsBy = true;
+        this.reloading?.standsBy();
         break;
       }
       case WORKER_STOPPING:
@@ -160,6 +166,16 @@ export class Manager {
         this.reopenLogs();
         break;
     }
+  }
+
+  /** The process of this life that holds an id, or has been started to take it over. */
+  private startedAs(id: number, life: number): Holder | null {
+    return [this.current[id], this.beside[id]].find((holder) => holder?.child.life === life) ?? null;
+  }
+
+  private startFailed(id: number, life: number, reason: string): void {
+    const holder = this.startedAs(id, life);
+    if (holder !== null) this.reloading?.failed(holder, reason);
   }
 
   // ---- starting and replacing -------------------------------------------------------------------------------------
@@ -180,27 +196,61 @@ export class Manager {
   }
 
   private spawn(id: number, again: boolean): void {
+    try {
+      const started = this.launch(id, again);
+      if (started !== null) this.seat(started);
+    } catch (error) {
+      this.runtime.logger.log(SWOOLE_LOG_ERROR, `cannot start ${this.nameOf(id)}: ${(error as Error).message}`);
+      this.spawnLater(id);
+    }
+  }
+
+  /** Null while all lanes of the id are held by processes that are still ending: one of them will make room. */
+  private launch(id: number, again: boolean): Holder | null {
     const generation = this.freeGeneration(id);
-    // All lanes of this id are held by processes that are still ending: one of them will make room.
-    if (generation === -1) return;
+    if (generation === -1) return null;
     const { runtime, options } = this;
     const lane = workerLane(runtime.segment.layout, id, generation);
     const life = runtime.segment.nextLife();
     let started: Holder | null = null;
-    try {
-      const child = options.launcher.launch({ role: this.role(id), id, lane, life, again }, (end) => {
-        if (started !== null) this.exited(started, end);
-      });
-      started = { id, generation, child, readyAt: 0, detached: false, told: false };
-    } catch (error) {
-      runtime.logger.log(SWOOLE_LOG_ERROR, `cannot start ${this.nameOf(id)}: ${(error as Error).message}`);
-      this.spawnLater(id);
-      return;
-    }
+    const child = options.launcher.launch({ role: this.role(id), id, lane, life, again }, (end) => {
+      if (started !== null) this.exited(started, end);
+    });
+    started = { id, generation, child, standsBy: false, readyAt: 0, detached: false, told: false };
     this.holders.add(started);
     if (again) runtime.counters.add(RESTARTS, 1);
-    this.current[id] = started;
-    runtime.workers.recordStart(id, started.child.pid, lane, life);
+    return started;
+  }
+
+  /** The id is this process's from now on; where it stands by, it takes over as soon as it sees that. */
+  private seat(holder: Holder): void {
+    const { runtime } = this;
+    const { id, generation, child } = holder;
+    this.current[id] = holder;
+    runtime.workers.recordStart(id, child.pid, workerLane(runtime.segment.layout, id, generation), child.life);
+  }
+
+  private startBeside(id: number): Holder | null {
+    const started = this.launch(id, true);
+    if (started === null) return null;
+    this.beside[id] = started;
+    this.runtime.workers.recordBeside(id, started.child.pid);
+    return started;
+  }
+
+  private forgetBeside(id: number): Holder | null {
+    const holder = this.beside[id];
+    this.beside[id] = null;
+    this.runtime.workers.recordBeside(id, 0);
+    return holder;
+  }
+
+  /** The id has nobody: the process that was started beside the last one takes over, or there will be a new one. */
+  private fill(id: number, tooSoon: boolean): void {
+    const next = this.forgetBeside(id);
+    if (next !== null) this.seat(next);
+    else if (tooSoon) this.spawnLater(id);
+    else this.spawn(id, true);
   }
 
   private freeGeneration(id: number): number {
@@ -236,29 +286,41 @@ export class Manager {
     if (holder?.child.life !== life || !this.mayStart(id)) return;
     if (this.options.workersOwnSockets && this.role(id) === 'worker') return;
     holder.detached = true;
-    this.current[id] = null;
-    this.spawn(id, true);
+    this.vacate(holder);
+    this.fill(id, false);
     if (this.settings.maxWaitMs === 0) return;
     // One that hangs would hold its lane for ever, and there are few.
     setTimeout(() => this.killLate(holder), this.settings.maxWaitMs + KILL_GRACE_MS).unref();
   }
 
-  private exited(ended: Holder, { exitCode, signal: signalName, byStop }: ChildEnd): void {
+  private vacate(holder: Holder): void {
+    this.current[holder.id] = null;
+    if (holder.readyAt !== 0) this.vacantSince[holder.id] = performance.now();
+  }
+
+  private exited(ended: Holder, end: ChildEnd): void {
+    // Its last words come first: they may tell why.
+    this.watch.drain();
     const { runtime } = this;
+    const { exitCode, signal: signalName, byStop } = end;
     const { id } = ended;
     this.holders.delete(ended);
+    const wasCurrent = this.current[id] === ended;
+    // One that only stood by had no connections: those of its id are another's.
+    if (wasCurrent && this.options.workersOwnSockets && this.role(id) === 'worker') this.options.onOwnerDeath?.(id);
     const lane = workerLane(runtime.segment.layout, id, ended.generation);
     releaseInboxOfDead(runtime.segment, workerInbox(runtime.segment.layout, id), lane);
-    if (this.options.workersOwnSockets && this.role(id) === 'worker') this.options.onOwnerDeath?.(id);
     announceLane(runtime.segment, lane, runtime.doorbells);
     endLife(runtime.segment, lane, runtime.counters);
     if (!this.options.workersOwnSockets) endOrphans(runtime, lane);
     if (this.role(id) === 'task') this.tellLostTasks(id, lane);
     const signal = signalName === null ? 0 : constants.signals[signalName];
-    const wasCurrent = this.current[id] === ended;
-    if (wasCurrent) this.current[id] = null;
+    if (wasCurrent) this.vacate(ended);
+    // What becomes of a reload by it is told by that.
+    const stoodBy = this.beside[id] === ended;
+    if (stoodBy) this.forgetBeside(id);
     const failed = exitCode !== 0 || signal !== 0;
-    if (!ended.detached && failed && !byStop) {
+    if (!ended.detached && !stoodBy && failed && !byStop) {
       runtime.counters.add(CRASHES, 1);
       runtime.logger.log(
         SWOOLE_LOG_WARNING,
@@ -270,11 +332,8 @@ export class Manager {
       this.continueStop();
       return;
     }
-    if (this.current[id] === null) {
-      if (wasCurrent && this.endedTooSoon(ended)) this.spawnLater(id);
-      else this.spawn(id, true);
-    }
-    this.continueReload(ended);
+    if (this.current[id] === null) this.fill(id, wasCurrent && this.endedTooSoon(ended));
+    this.reloading?.ended(ended, end);
   }
 
   /**
@@ -315,9 +374,10 @@ export class Manager {
 
   /** Replaces all workers, or the task workers only. Answers false when a reload is under way. */
   reload(taskWorkersOnly: boolean): boolean {
-    const { logger, segment } = this.runtime;
+    const { settings, runtime } = this;
+    const { logger, segment, counters } = runtime;
     if (this.stopping || this.reloading !== null) {
-      this.runtime.counters.add(RELOADS_REFUSED, 1);
+      counters.add(RELOADS_REFUSED, 1);
       logger.log(SWOOLE_LOG_INFO, 'a reload is under way already: this one is ignored');
       return false;
     }
@@ -328,49 +388,74 @@ export class Manager {
     }
     if (!taskWorkersOnly && this.options.beforeReload?.() === false) return false;
     logger.log(SWOOLE_LOG_INFO, taskWorkersOnly ? 'reloading all task workers' : 'reloading all workers');
-    const reload: Reload = { pending: new Set(), killer: null };
+    // User processes are none of them.
+    const first = taskWorkersOnly ? workerCount : 0;
+    const ids = Array.from({ length: workerCount + taskWorkerCount - first }, (_, index) => first + index);
+    const reload = new Reload(this.reloadHost(taskWorkersOnly), {
+      ids,
+      groupSize: settings.reloadWorkerNum || ids.length,
+      handOverSize: settings.reloadAsync && !taskWorkersOnly ? ids.length : 1,
+      timeoutMs: settings.reloadTimeoutMs,
+      endMs: settings.maxWaitMs === 0 ? 0 : settings.maxWaitMs + KILL_GRACE_MS,
+    });
     this.reloading = reload;
     segment.store(WORD_RELOADING, 1);
-    this.runtime.counters.add(RELOADS, 1);
+    counters.add(RELOADS, 1);
     this.application.beforeReload();
     // The callback has ended the server.
     if (this.reloading !== reload) return false;
-    // User processes are none of them.
-    for (let id = taskWorkersOnly ? workerCount : 0; id < workerCount + taskWorkerCount; id++) {
-      const holder = this.current[id];
-      if (holder !== null) reload.pending.add(holder);
-    }
-    const { size } = reload.pending;
-    this.endNext(reload, this.settings.reloadAsync && !taskWorkersOnly ? size : 1);
-    if (size === 0) this.endReload();
+    reload.begin();
     return true;
   }
 
-  /** Whose turn comes only now has all of max_wait_time as well. */
-  private endNext(reload: Reload, count: number): void {
-    const next = [...reload.pending].filter((holder) => !holder.told).slice(0, count);
-    if (next.length === 0) return;
-    for (const holder of next) this.end(holder);
-    if (this.settings.maxWaitMs === 0) return;
-    if (reload.killer !== null) clearTimeout(reload.killer);
-    reload.killer = setTimeout(() => this.killRest(reload), this.settings.maxWaitMs + KILL_GRACE_MS);
+  private reloadHost(taskWorkersOnly: boolean): ReloadHost {
+    const total = taskWorkersOnly ? 'task workers' : 'workers';
+    return {
+      holderOf: (id) => this.current[id],
+      startNext: (id) => this.startNext(id),
+      end: (holder) => this.end(holder),
+      killLate: (holder) => this.killLate(holder),
+      drop: (holder) => this.drop(holder),
+      nameOf: (id) => this.nameOf(id),
+      handingOver: () => {
+        if (!taskWorkersOnly) this.options.onHandOver?.();
+      },
+      done: (outcome) => this.endReload(outcome, total),
+    };
   }
 
-  private continueReload(ended: Holder): void {
-    const reload = this.reloading;
-    if (reload === null || !reload.pending.delete(ended)) return;
-    if (reload.pending.size === 0) this.endReload();
-    // One that died before its turn is not the one that the others wait for.
-    else if (ended.told) this.endNext(reload, 1);
+  /** One that only waits for its next start does so no longer: the new code may be what it needs. */
+  private startNext(id: number): Holder | null {
+    if (this.current[id] !== null) return this.startBeside(id);
+    const started = this.launch(id, true);
+    if (started !== null) this.seat(started);
+    return started;
+  }
+
+  private endReload({ refused, replaced }: ReloadOutcome, total: string): void {
+    const { logger, segment, counters } = this.runtime;
+    this.reloading = null;
+    segment.store(WORD_RELOADING, 0);
+    if (refused === null) Atomics.add(segment.words, WORD_GENERATION, 1);
+    else {
+      counters.add(RELOADS_REFUSED, 1);
+      const rest = replaced === 0 ? `all ${total} go on as before` : `${replaced} ${total} were replaced before that`;
+      logger.log(SWOOLE_LOG_ERROR, `the reload is refused, and ${rest}: ${refused}`);
+    }
+    this.application.afterReload();
+  }
+
+  /** It has nothing to serve: no time but for its own end. */
+  private drop(holder: Holder): void {
+    if (this.beside[holder.id] === holder) this.forgetBeside(holder.id);
+    holder.detached = true;
+    this.end(holder);
+    setTimeout(() => this.killLate(holder), this.settings.maxWaitMs + KILL_GRACE_MS).unref();
   }
 
   private end(holder: Holder): void {
     holder.told = true;
     holder.child.stop();
-  }
-
-  private killRest(reload: Reload): void {
-    for (const holder of reload.pending) if (holder.told) this.killLate(holder);
   }
 
   private killLate(holder: Holder): void {
@@ -383,21 +468,15 @@ export class Manager {
     holder.child.kill();
   }
 
-  private endReload(): void {
-    if (this.reloading?.killer != null) clearTimeout(this.reloading.killer);
-    this.reloading = null;
-    this.runtime.segment.store(WORD_RELOADING, 0);
-    this.application.afterReload();
-  }
-
   // ---- shutdown ---------------------------------------------------------------------------------------------------
 
   /** Ends all children: event workers, then task workers, then user processes. */
   shutdown(): void {
     if (this.stopping) return;
     this.stopping = true;
-    if (this.reloading?.killer != null) clearTimeout(this.reloading.killer);
+    this.reloading?.abandon();
     this.reloading = null;
+    for (const holder of this.beside) if (holder !== null) this.drop(holder);
     this.stopOrder = ['worker', 'task', 'user'];
     if (this.settings.maxWaitMs > 0) {
       setTimeout(() => {

@@ -166,8 +166,9 @@ export class Master {
     const { layout } = segment;
     const limit = performance.now() + DEAD_WORKERS_WAIT_MS;
     for (let id = 0; id < layout.workerIdCount; id++) {
-      const pid = workers.pid(id);
-      if (pid !== 0) await this.options.launcher.orphanEnded(pid, limit);
+      for (const pid of [workers.pid(id), workers.besidePid(id)])
+        if (pid !== 0) await this.options.launcher.orphanEnded(pid, limit);
+      workers.recordBeside(id, 0);
       // Then the server may have ended: doorbells are closed, and their numbers may be those of others.
       if (this.stopping) return;
       for (let generation = 0; generation < LANES_PER_WORKER; generation++) {

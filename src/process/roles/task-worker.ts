@@ -10,6 +10,7 @@ import { BROKEN, type Message, type RingWriter } from '../../shm/ring.ts';
 import { TasksInHand } from '../../shm/tasks-in-hand.ts';
 import { WORKER_BUSY, WORKER_EXIT, WORKER_IDLE } from '../../shm/workers.ts';
 import type { Application } from '../application.ts';
+import { Beginning } from '../life/beginning.ts';
 import { HandedInbox } from '../life/handed-inbox.ts';
 import { flushOutbox, WorkerLife } from '../life/worker-life.ts';
 import type { RoleSettings } from '../role-settings.ts';
@@ -35,6 +36,7 @@ export class TaskWorker implements TurnEnd {
   private readonly queue: QueueReader | null;
   private readonly letter = emptyLetter();
   private readonly life: WorkerLife;
+  private readonly beginning: Beginning;
   private readonly hands: TasksInHand;
   private readonly words: Int32Array;
   private readonly numbers: Float64Array;
@@ -92,12 +94,18 @@ export class TaskWorker implements TurnEnd {
       },
       onEnd: () => process.exit(0),
     });
+    this.beginning = new Beginning({
+      ...{ runtime, application, life: this.life, blocker: this.inbox.watch },
+      take: () => this.begin(),
+    });
     this.runtime.addTurnEnd(this);
   }
 
   run(): void {
-    this.application.workerStart(this.runtime.workerId);
-    if (this.life.stopping) return;
+    this.beginning.run();
+  }
+
+  private begin(): void {
     this.inbox.take();
     if (this.queue === null) return;
     setInterval(() => this.takeQueued(), QUEUE_LOOK_MS).unref();
@@ -170,7 +178,7 @@ export class TaskWorker implements TurnEnd {
       this.numbers[this.counters + TASKS_BEGUN]++;
       const loaded = queue.load(task);
       const inHand = new TaskInHand(this.runtime, this.hands, taskId, sourceId, task, entry);
-      if (loaded) this.begin(inHand);
+      if (loaded) this.beginTask(inHand);
       else {
         inHand.fail();
         this.end(inHand);
@@ -214,10 +222,10 @@ export class TaskWorker implements TurnEnd {
     const entry = this.hands.take(a, b, letter.life, letter.flags, lane, position);
     reader.release();
     this.numbers[this.counters + TASKS_BEGUN]++;
-    this.begin(new TaskInHand(runtime, this.hands, a >>> 0, b, letter, entry));
+    this.beginTask(new TaskInHand(runtime, this.hands, a >>> 0, b, letter, entry));
   }
 
-  private begin(task: TaskInHand): void {
+  private beginTask(task: TaskInHand): void {
     const { words } = this;
     this.letter.value = undefined;
     // Most often the sender has written that already, and a store would take the cache line from it.
@@ -255,7 +263,7 @@ export class TaskWorker implements TurnEnd {
       // Senders do not ring for one that is awake, and it stopped in the middle of their rings.
       if (wasFull && !this.hands.full) this.resumeSoon();
     }
-    if (this.life.stopping || this.ending) return;
+    if (this.life.stopping || this.ending || !this.runtime.holdsId) return;
     if (this.running === 0 && !this.late) this.words[this.statusWord] = WORKER_IDLE;
   }
 

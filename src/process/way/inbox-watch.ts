@@ -95,6 +95,8 @@ export class InboxWatch implements Blocker {
     return this.stop?.() === true;
   }
 
+  expect(): void {}
+
   canBlock(): boolean {
     if (this.stopped) return false;
     // Before start(), as in workerStart, we may already be the reader.

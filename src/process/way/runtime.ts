@@ -1,7 +1,9 @@
 import type { Logger } from '../../log/log.ts';
 import { ConnectionTable } from '../../shm/connections.ts';
-import { MESSAGES, TASKS_HELD, TASKS_WAITED } from '../../shm/counters.ts';
+import { CALLBACKS_NOW, MESSAGES, TASKS_HELD, TASKS_WAITED } from '../../shm/counters.ts';
 import { LaneCounters } from '../../shm/lanes.ts';
+import { workerInbox } from '../../shm/layout.ts';
+import { postLetter } from '../../shm/letter.ts';
 import { Outbox } from '../../shm/mailbox.ts';
 import type { Segment } from '../../shm/segment.ts';
 import { WorkerTable } from '../../shm/workers.ts';
@@ -9,6 +11,16 @@ import type { Identity, Role } from '../identity.ts';
 import { type Blocker, NO_BLOCKER } from './blocker.ts';
 import { Turn } from './turn.ts';
 import { RingWire, type Wire } from './wire.ts';
+
+/** What another process has answered, as it came. */
+export interface Answer {
+  kind: number;
+  a: number;
+  b: number;
+  life: number;
+  flags: number;
+  value: unknown;
+}
 
 /** Has more to do at the end of a turn than to tell others of their messages. */
 export interface TurnEnd {
@@ -46,6 +58,8 @@ export class Runtime {
   /** Beside the rings. */
   private readonly backlogs: Backlog[] = [];
   private toldToStop = false;
+  private hasId = false;
+  private readonly answersForHeir: Answer[] = [];
   private holdsTasks = false;
   private pumpTimer: NodeJS.Timeout | null = null;
   private unannounced = 0;
@@ -79,6 +93,37 @@ export class Runtime {
   }
   addBacklog(backlog: Backlog): void {
     this.backlogs.push(backlog);
+  }
+
+  /**
+   * The table of workers names this process under its worker id. Not yet where it stands by while another one serves, and
+   * no longer where it has been replaced.
+   */
+  get isHeir(): boolean {
+    return this.workers.life(this.workerId) === this.life;
+  }
+
+  /** This process takes what comes for its worker id, and writes what stands under that in shared memory. */
+  holdId(): void {
+    this.hasId = true;
+    Atomics.store(this.segment.words, this.workers.callbacksWord(this.workerId), this.counters.get(CALLBACKS_NOW));
+  }
+  /** False in one that stands by: the words of its id are those of another. */
+  get holdsId(): boolean {
+    return this.hasId;
+  }
+
+  /** Answers true for what the next process of our worker id, which stands by, has asked. It gets that with the inbox. */
+  keepForHeir(answer: Answer): boolean {
+    // Lives count up, and wrap around.
+    if (!this.hasId || ((answer.life - this.life) | 0) <= 0) return false;
+    this.answersForHeir.push(answer);
+    return true;
+  }
+  passOnAnswers(): void {
+    const writer = this.outbox.to(workerInbox(this.segment.layout, this.workerId));
+    for (const { kind, a, b, life, flags, value } of this.answersForHeir.splice(0))
+      postLetter(writer, kind, a, b, life, flags, value, 'an answer');
   }
 
   /** This process is a worker, and has been told to stop. */

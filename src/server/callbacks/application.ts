@@ -299,10 +299,11 @@ export class ServerApplication implements Application {
   afterReload(): void {
     void this.fire('afterReload');
   }
-  workerStart(workerId: number): void {
+  workerStart(workerId: number): string | null | Promise<string | null> {
     this.script.lastError.code = 0;
     this.script.workerPid = process.pid;
-    void this.fire('workerStart', workerId);
+    const callback = this.script.callbacks.get('workerStart') as Callback<'workerStart'> | null;
+    return callback === null ? null : this.runner.outcome('workerStart', () => callback(this.self, workerId));
   }
   workerStop(workerId: number): void | Promise<void> {
     return this.fire('workerStop', workerId);

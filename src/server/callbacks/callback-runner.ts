@@ -28,6 +28,24 @@ export class CallbackRunner {
     }
   }
 
+  /** As call(), for who must know whether it has failed: answers why, in a line, or null. */
+  outcome(event: string, run: () => unknown): string | null | Promise<string | null> {
+    let failure: string | null = null;
+    const failed = (error: unknown): void => {
+      failure = `its ${event} callback failed: ${describeError(error).split('\n', 1)[0]}`;
+    };
+    try {
+      const result = run();
+      if (result === undefined || result === null) return null;
+      const promise = this.trackValue(event, 0, result, () => {}, failed);
+      return promise === undefined ? null : promise.then(() => failure);
+    } catch (error) {
+      this.failed(event, 0, error);
+      failed(error);
+      return failure;
+    }
+  }
+
   /** The same for what a callback has answered: undefined where that is no promise. */
   track(event: string, fd: number, result: unknown, onFailure: (() => void) | null): Promise<void> | undefined {
     return this.trackValue(event, fd, result, () => {}, onFailure);
@@ -39,7 +57,7 @@ export class CallbackRunner {
     fd: number,
     result: unknown,
     onValue: (value: unknown) => void,
-    onFailure: (() => void) | null,
+    onFailure: ((error: unknown) => void) | null,
   ): Promise<void> | undefined {
     if (typeof (result as { then?: unknown }).then !== 'function') return undefined;
     this.countCallbacks(1);
@@ -52,7 +70,7 @@ export class CallbackRunner {
       (error: unknown) => {
         this.countCallbacks(-1);
         this.failed(event, fd, error);
-        onFailure?.();
+        onFailure?.(error);
       },
     );
   }
@@ -64,11 +82,11 @@ export class CallbackRunner {
   }
 
   private countCallbacks(delta: number): void {
-    const { counters, workers, segment, workerId, stopping } = this.runtime;
+    const { counters, workers, segment, workerId, stopping, holdsId } = this.runtime;
     const now = counters.get(CALLBACKS_NOW) + delta;
     counters.set(CALLBACKS_NOW, now);
     if (now > counters.get(CALLBACKS_PEAK)) counters.set(CALLBACKS_PEAK, now);
     // The word of one that was told to stop is its successor's, who would be taken for busy for as long as it is idle.
-    if (workerId >= 0 && !stopping) Atomics.store(segment.words, workers.callbacksWord(workerId), now);
+    if (holdsId && !stopping) Atomics.store(segment.words, workers.callbacksWord(workerId), now);
   }
 }

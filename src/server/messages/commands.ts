@@ -161,6 +161,7 @@ export class Commands {
       };
       this.waiting.set(request, settle);
       const own = inboxOfLane(runtime.segment.layout, runtime.lane);
+      runtime.blocker.expect();
       postLetter(runtime.outbox.to(inbox), COMMAND, request, own, runtime.life, 0, `${name}\n${json}`, 'a command');
       runtime.sent();
       // Not in this turn: whoever asks again and again would keep the loop from everything else.
@@ -175,6 +176,7 @@ export class Commands {
   }
 
   reply(request: number, life: number, code: number, text: unknown): void {
+    if (this.runtime.keepForHeir({ kind: COMMAND_REPLY, a: request, b: 0, life, flags: code, value: text })) return;
     // Of a command that the process before us has sent, or that was given up.
     if (life === this.runtime.life) this.waiting.get(request)?.(code, String(text));
   }

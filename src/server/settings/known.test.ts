@@ -37,7 +37,15 @@ const SWOOLE_NAMES = `
 `
   .trim()
   .split(/\s+/);
-const OWN_NAMES = ['entry_script', 'receive_in_order', 'command_timeout', 'proxy_protocol', 'proxy_protocol_from'];
+const OWN_NAMES = [
+  'entry_script',
+  'receive_in_order',
+  'command_timeout',
+  'proxy_protocol',
+  'proxy_protocol_from',
+  'reload_timeout',
+  'reload_worker_num',
+];
 
 describe('the table of settings', () => {
   it('knows every name of Swoole and our own, and no other', () => {

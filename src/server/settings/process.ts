@@ -4,7 +4,7 @@ import { SWOOLE_BASE, SWOOLE_PROCESS } from '../../constants.ts';
 import { TswooleError } from '../../errors.ts';
 import type { LifeSettings, PrivilegeSettings } from '../../process/role-settings.ts';
 import type { SettingsContext } from './context.ts';
-import { type Checked, type Flag, filled, flag, integers, type Rows, text, U16_MAX, whole } from './row.ts';
+import { type Checked, type Flag, filled, flag, integers, type Rows, seconds, text, U16_MAX, whole } from './row.ts';
 import { timerMs } from './times.ts';
 
 const REACTORS_PER_CPU_MAX = 4;
@@ -30,6 +30,10 @@ export interface ProcessKeys {
   max_wait_time?: number;
   /** Stop and reload workers gracefully; always so while enable_coroutine is true. @default true */
   reload_async?: Flag;
+  /** Seconds that the new workers of a reload may take to start, or it is refused; 0 = no limit. @default 30 */
+  reload_timeout?: number;
+  /** New workers that a reload starts at once, beside the old ones; 0 = all. @default 0 */
+  reload_worker_num?: number;
   /** Decides the defaults of reload_async and send_yield; asynchronous callbacks work in either case. @default true */
   enable_coroutine?: Flag;
   /** All callbacks get objects; includes task_use_object. @default false */
@@ -60,6 +64,8 @@ export const PROCESS_ROWS = {
   max_request_grace: whole(),
   max_wait_time: whole({ default: 3 }),
   reload_async: flag(true),
+  reload_timeout: seconds(30),
+  reload_worker_num: whole({ default: 0 }),
   enable_coroutine: flag(true),
   event_object: flag(),
   entry_script: text(),
@@ -101,6 +107,8 @@ export function resolveProcess(
     maxRequestGrace: graceOf(set.max_request, set.max_request_grace),
     maxWaitMs: timerMs('max_wait_time', set.max_wait_time, warnings),
     reloadAsync: resolveReloadAsync(set.reload_async, set.enable_coroutine, warnings),
+    reloadTimeoutMs: timerMs('reload_timeout', set.reload_timeout, warnings),
+    reloadWorkerNum: set.reload_worker_num,
     enableCoroutine: set.enable_coroutine,
     eventObject: set.event_object,
     entryScript: set.entry_script || null,

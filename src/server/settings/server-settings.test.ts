@@ -36,6 +36,8 @@ describe('resolveServerSettings', () => {
       maxRequestGrace: 0,
       maxWaitMs: 3000,
       reloadAsync: true,
+      reloadTimeoutMs: 30_000,
+      reloadWorkerNum: 0,
       daemonize: false,
       pidFile: null,
       user: null,

@@ -65,11 +65,9 @@ export function runManager(state: ServerState, plan: Plan, shared: Shared, { des
     again: description.again,
     onEnd: () => process.exit(0),
     onShutdownRequest: () => askMaster(),
-    beforeReload: () => {
-      const { layout } = segment;
-      if (!script.ports.some((port) => port.ssl)) return true;
-      for (let id = 0; id < layout.reactorCount; id++) runtime.tell(reactorInbox(id), RELOAD_CERTIFICATES);
-      return true;
+    onHandOver: () => {
+      if (!script.ports.some((port) => port.ssl)) return;
+      for (let id = 0; id < segment.layout.reactorCount; id++) runtime.tell(reactorInbox(id), RELOAD_CERTIFICATES);
     },
   });
   const askMaster = (): boolean => {

@@ -42,6 +42,7 @@ export async function runUserProcess(
   });
   // The manager has freed it after the end of the one before us.
   if (!inbox.take(lane)) throw new Error(`another process reads the messages of user process ${id}`);
+  runtime.holdId();
   runtime.tell(MANAGER_INBOX, WORKER_READY, id, runtime.life);
   runtime.flush();
   watch.start();

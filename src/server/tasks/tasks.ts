@@ -77,7 +77,10 @@ export class Tasks {
     const call = onFinish as FinishCallback<object>;
     const id = this.post(data, target, SWOOLE_TASK_NONBLOCK | SWOOLE_TASK_CALLBACK, null);
     if (id !== false && this.cutOff) setImmediate(() => this.callBack(call, id, false));
-    else if (id !== false) this.callbacks.add(id, call);
+    else if (id !== false) {
+      this.callbacks.add(id, call);
+      this.runtime.blocker.expect();
+    }
     return id;
   }
 
@@ -96,7 +99,8 @@ export class Tasks {
     if (!this.mayWait('taskwaitSync') || !this.mayTask('taskwaitSync', data, target)) return false;
     const { runtime } = this;
     const ms = timeoutMs(timeout, 'taskwaitSync');
-    if (!runtime.blocker.canBlock()) {
+    const deadline = ms === 0 ? Number.POSITIVE_INFINITY : performance.now() + ms;
+    if (!runtime.blocker.canBlock(deadline)) {
       this.warn('taskwaitSync() does not work in a worker that ends: its messages are for the next one');
       return fail(this.script, SWOOLE_ERROR_WRONG_OPERATION);
     }
@@ -117,7 +121,7 @@ export class Tasks {
       ],
       wants: (message) => message.kind === RESULT && message.a >>> 0 === id,
       done: () => done,
-      deadline: ms === 0 ? Number.POSITIVE_INFINITY : performance.now() + ms,
+      deadline,
     });
     this.waiting.take(id);
     if (!done) runtime.counters.add(TASKS_EXPIRED, 1);
@@ -241,7 +245,10 @@ export class Tasks {
     this.nextId = (id + 1) % IDS;
     // Not in this turn: whoever asks again and again would keep the loop from everything else.
     if (waiting !== null && this.cutOff) setImmediate(() => waiting(false, SWOOLE_ERROR_CO_CANCELED));
-    else if (waiting !== null) this.waiting.add(id, waiting);
+    else if (waiting !== null) {
+      this.waiting.add(id, waiting);
+      this.runtime.blocker.expect();
+    }
     return id;
   }
 
@@ -278,8 +285,11 @@ export class Tasks {
 
   result(taskId: number, taskWorkerId: number, life: number, flags: number, seconds: number, value: unknown): void {
     const failed = (flags & TASK_FAILED) !== 0;
-    // One that the process before us had asked for.
+    // Else one that another process of our worker id has asked for: the one before us, or the next one.
     const ours = life === this.runtime.life;
+    if (!ours && (flags & (SWOOLE_TASK_CALLBACK | SWOOLE_TASK_COROUTINE)) !== 0) {
+      if (this.runtime.keepForHeir({ kind: RESULT, a: taskId, b: taskWorkerId, life, flags, value })) return;
+    }
     if (ours && (flags & SWOOLE_TASK_CALLBACK) !== 0) {
       const callback = this.callbacks.take(taskId);
       if (callback !== undefined) {

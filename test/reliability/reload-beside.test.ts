@@ -1,0 +1,347 @@
+/** New workers start beside the old ones, which serve until all new ones stand by; what does not start is refused. */
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { type ServerSettings, SWOOLE_BASE, SWOOLE_PROCESS } from '../../src/index.ts';
+import { Client } from '../support/client.ts';
+import type { Fixture } from '../support/fixture.ts';
+import { Load } from '../support/load.ts';
+import { startServer, type TestServer } from '../support/server.ts';
+
+const WORKERS = 2;
+
+/** What the file `code` says is what the script does: a deploy is to write it anew. */
+const deployed = async ({ server, report }: Fixture<undefined>): Promise<void> => {
+  const { existsSync, readFileSync } = await import('node:fs');
+  const code = existsSync('code') ? readFileSync('code', 'utf8') : 'first';
+  const rest = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+  const gate = async (): Promise<void> => {
+    while (!existsSync('go')) await rest(5);
+  };
+  const loop = (): never => {
+    for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
+  };
+  const isChild = process.env.IS_CHILD === '1';
+  process.env.IS_CHILD = '1';
+  if (isChild) {
+    if (code === 'throws') throw new Error('thrown by the script');
+    if (code === 'exits') process.exit(0);
+    if (code === 'loops') loop();
+    if (code === 'waits at its top') {
+      report('begins', { code });
+      await gate();
+    }
+  }
+  server.on('connect', (_, fd) => report('connect', { fd }));
+  server.on('receive', (server, fd, _reactorId, line) => {
+    server.send(fd, `${line.toString().trim()} ${code} ${process.pid}\n`);
+  });
+  server.on('close', (_, fd) => report('close', { fd }));
+  server.on('task', (_, _id, _source, data) => `${data} ${code}`);
+  server.on('workerStart', async (server, id) => {
+    if (code === 'workerStart waits') {
+      report('begins', { code, id });
+      await gate();
+      report('begun', { id });
+    }
+    if (code === 'one waits' && id === 0) {
+      report('begins', { code, id });
+      await gate();
+    }
+    if (code === 'workerStart throws') throw new Error('thrown in workerStart');
+    if (code === 'workerStart rejects') {
+      await rest(1);
+      throw new Error('rejected in workerStart');
+    }
+    if (code === 'workerStart exits') process.exit(3);
+    if (code === 'workerStart loops') loop();
+    if (code === 'workerStart hangs') await new Promise(() => {});
+    if (code === 'one throws' && id === server.setting.worker_num! - 1) throw new Error('thrown in one');
+    if (code === 'asks' && !server.taskworker) report('answer', { id, answer: await server.taskwait('question', 0) });
+    if (code === 'asks at once' && !server.taskworker)
+      report('answer', { id, answer: server.taskwaitSync('question', 0) });
+  });
+  server.on('workerStop', (_, id) => report('stop', { id, code }));
+  server.on('workerError', (_server, id, dead, exitCode, signal) =>
+    report('workerError', { id, dead, exitCode, signal }),
+  );
+  server.on('beforeReload', () => report('beforeReload'));
+  server.on('afterReload', (server) => {
+    const { generation, reload_count, reload_refuse_count } = server.stats();
+    report('afterReload', { generation, reload_count, reload_refuse_count });
+  });
+  server.on('managerStart', (server) => report('manager', { workers: server.setting.worker_num }));
+};
+
+function start(mode: number, settings: ServerSettings = {}): Promise<TestServer> {
+  return startServer({
+    mode,
+    settings: { worker_num: WORKERS, open_eof_split: true, package_eof: '\n', ...settings },
+    setup: deployed,
+  });
+}
+
+function deploy(server: TestServer, code: string): void {
+  writeFileSync(join(server.directory, 'code'), code);
+}
+function go(server: TestServer): void {
+  writeFileSync(join(server.directory, 'go'), '');
+}
+
+/** A client that asks and reads the answer, again and again. */
+class Asker {
+  private readonly client: Client;
+  private asked = 0;
+
+  private constructor(client: Client) {
+    this.client = client;
+  }
+  static async connect(server: TestServer): Promise<Asker> {
+    return new Asker(await Client.connect(server.port));
+  }
+  /** The code and the process that have answered. */
+  async ask(): Promise<{ code: string; pid: number }> {
+    const number = this.asked++;
+    await this.client.write(`${number}\n`);
+    let text = '';
+    while (!text.endsWith('\n')) text += (await this.client.read(1)).toString();
+    const [, answered, code, pid] = /^(\d+) (.*) (\d+)\n$/.exec(text) ?? [];
+    assert.equal(Number(answered), number, 'each answer once, and in order');
+    return { code, pid: Number(pid) };
+  }
+  async answeredBy(count: number): Promise<string[]> {
+    const codes = new Set<string>();
+    for (let i = 0; i < count; i++) codes.add((await this.ask()).code);
+    return [...codes];
+  }
+  [Symbol.dispose](): void {
+    this.client.destroy();
+  }
+}
+
+/** Until each of the clients is answered by this code. */
+async function untilAnsweredBy(server: TestServer, code: string, askers: Asker[]): Promise<void> {
+  for (const asker of askers) await server.until(async () => (await asker.ask()).code === code, `answers of "${code}"`);
+}
+
+describe('a reload in SWOOLE_PROCESS', { concurrency: false }, () => {
+  for (const code of ['workerStart waits', 'waits at its top']) {
+    test(`is noticed by nobody where the new code ${code}`, async () => {
+      await using server = await start(SWOOLE_PROCESS);
+      using first = await Asker.connect(server);
+      using second = await Asker.connect(server);
+      deploy(server, code);
+      server.kill('SIGUSR1');
+      await server.waitForCount('begins', WORKERS);
+      for (const asker of [first, second]) assert.deepEqual(await asker.answeredBy(100), ['first']);
+      assert.deepEqual(server.events('begun'), []);
+      assert.deepEqual(server.events('stop'), []);
+      go(server);
+      await untilAnsweredBy(server, code, [first, second]);
+      const { generation } = await server.waitFor('afterReload');
+      assert.equal(generation, 2);
+      assert.deepEqual(server.events('close'), []);
+    });
+  }
+
+  test('waits for the last of the new workers', async () => {
+    await using server = await start(SWOOLE_PROCESS);
+    using first = await Asker.connect(server);
+    using second = await Asker.connect(server);
+    deploy(server, 'one waits');
+    server.kill('SIGUSR1');
+    await server.waitFor('begins');
+    await server.waitForCount('$worker', 2 * WORKERS);
+    for (const asker of [first, second]) assert.deepEqual(await asker.answeredBy(100), ['first']);
+    go(server);
+    await untilAnsweredBy(server, 'one waits', [first, second]);
+  });
+
+  test('under load, again and again, with workers that need their time', async () => {
+    await using server = await startServer({
+      mode: SWOOLE_PROCESS,
+      settings: { worker_num: WORKERS, open_length_check: true, package_max_length: '1M' },
+      setup: ({ server, report }) => {
+        server.on('workerStart', () => new Promise((resolve) => setTimeout(resolve, 1500)));
+        server.on('receive', (server, fd, _reactorId, data) => void server.send(fd, data));
+        server.on('close', (_, fd) => report('close', { fd }));
+        server.on('afterReload', () => report('afterReload'));
+      },
+    });
+    using load = await Load.connect({ port: server.port, connections: 100 });
+    load.start();
+    for (let round = 1; round <= 3; round++) {
+      server.kill('SIGUSR1');
+      await server.waitForCount('afterReload', round);
+    }
+    await load.pause();
+    load.assertPerfect();
+    assert.deepEqual(server.events('close'), []);
+  });
+
+  for (const [code, reason] of Object.entries({
+    throws: /ended before it was ready \(exit code 1\)/,
+    exits: /ended before it was ready \(exit code 0\)/,
+    loops: /not ready within 1 s/,
+    'workerStart throws': /its workerStart callback failed: Error: thrown in workerStart/,
+    'workerStart rejects': /its workerStart callback failed: Error: rejected in workerStart/,
+    'workerStart exits': /ended before it was ready \(exit code 3\)/,
+    'workerStart loops': /not ready within 1 s/,
+    'workerStart hangs': /not ready within 1 s/,
+    'one throws': /worker 1 .*its workerStart callback failed: Error: thrown in one/,
+  })) {
+    test(`is refused where the new code ${code}, and works once it is repaired`, async () => {
+      await using server = await start(SWOOLE_PROCESS, { reload_timeout: 1, max_wait_time: 1 });
+      using first = await Asker.connect(server);
+      using second = await Asker.connect(server);
+      const before = server.processes().sort();
+      deploy(server, code);
+      server.kill('SIGUSR1');
+      const { generation, reload_refuse_count } = await server.waitFor('afterReload');
+      assert.deepEqual({ generation, reload_refuse_count }, { generation: 1, reload_refuse_count: 1 });
+      const [line, ...more] = server.output.split('\n').filter((text) => text.includes('the reload is refused'));
+      assert.match(line, reason);
+      assert.match(line, /ERROR/);
+      assert.deepEqual(more, []);
+      await server.until(() => server.processes().length === before.length, 'the end of the new ones');
+      assert.deepEqual(server.processes().sort(), before);
+      for (const asker of [first, second]) assert.deepEqual(await asker.answeredBy(10), ['first']);
+      assert.deepEqual(server.events('workerError'), []);
+      deploy(server, 'repaired');
+      server.kill('SIGUSR1');
+      await untilAnsweredBy(server, 'repaired', [first, second]);
+      await server.waitForCount('afterReload', 2);
+      assert.equal(server.events('afterReload')[1].generation, 2);
+      assert.deepEqual(server.events('close'), []);
+    });
+  }
+
+  test('takes the new process of an old one that dies meanwhile', async () => {
+    await using server = await start(SWOOLE_PROCESS);
+    using asker = await Asker.connect(server);
+    deploy(server, 'workerStart waits');
+    server.kill('SIGUSR1');
+    await server.waitForCount('begins', WORKERS);
+    process.kill((await asker.ask()).pid, 'SIGKILL');
+    await server.waitFor('workerError');
+    const answer = asker.ask();
+    go(server);
+    assert.equal((await answer).code, 'workerStart waits');
+    await server.waitFor('afterReload', ({ generation }) => generation === 2);
+    assert.equal(server.events('begins').length, WORKERS, 'nothing else was started');
+    assert.deepEqual(server.events('close'), []);
+  });
+
+  test('is refused where a new process is killed, and the old ones serve on', async () => {
+    await using server = await start(SWOOLE_PROCESS);
+    using asker = await Asker.connect(server);
+    deploy(server, 'workerStart waits');
+    server.kill('SIGUSR1');
+    const [begins] = await server.waitForCount('begins', WORKERS);
+    process.kill(begins.pid, 'SIGKILL');
+    await server.waitFor('afterReload', ({ generation }) => generation === 1);
+    assert.match(server.output, /ended before it was ready \(signal SIGKILL\)/);
+    assert.deepEqual(await asker.answeredBy(10), ['first']);
+  });
+
+  test('ends with its manager, and connections stay', async () => {
+    await using server = await start(SWOOLE_PROCESS);
+    using asker = await Asker.connect(server);
+    await asker.ask();
+    const manager = await server.waitFor('manager');
+    deploy(server, 'workerStart waits');
+    server.kill('SIGUSR1');
+    await server.waitForCount('begins', WORKERS);
+    process.kill(manager.pid, 'SIGKILL');
+    await server.waitForCount('begins', 2 * WORKERS);
+    const answer = asker.ask();
+    go(server);
+    assert.equal((await answer).code, 'workerStart waits');
+    assert.deepEqual(server.events('close'), []);
+  });
+
+  test('ends with its server', async () => {
+    await using server = await start(SWOOLE_PROCESS);
+    deploy(server, 'workerStart waits');
+    server.kill('SIGUSR1');
+    await server.waitForCount('begins', WORKERS);
+    await server.stop();
+    assert.equal(server.events('$end').length, 1);
+  });
+
+  test('hands over in groups with reload_worker_num', async () => {
+    await using server = await start(SWOOLE_PROCESS, { reload_worker_num: 1 });
+    using first = await Asker.connect(server);
+    using second = await Asker.connect(server);
+    deploy(server, 'workerStart waits');
+    server.kill('SIGUSR1');
+    await server.waitForCount('begins', 1);
+    for (const asker of [first, second]) assert.deepEqual(await asker.answeredBy(20), ['first']);
+    assert.equal(server.events('begins').length, 1);
+    go(server);
+    await untilAnsweredBy(server, 'workerStart waits', [first, second]);
+    await server.waitFor('afterReload', ({ generation }) => generation === 2);
+  });
+
+  for (const code of ['asks', 'asks at once']) {
+    test(`takes over earlier where workerStart ${code} a task worker`, async () => {
+      await using server = await start(SWOOLE_PROCESS, { task_worker_num: 1 });
+      using asker = await Asker.connect(server);
+      deploy(server, code);
+      server.kill('SIGUSR1');
+      await server.waitForCount('answer', WORKERS);
+      for (const { answer } of server.events('answer')) assert.match(answer, /^question /);
+      await untilAnsweredBy(server, code, [asker]);
+      await server.waitFor('afterReload', ({ generation }) => generation === 2);
+    });
+  }
+
+  test('takes nothing before an async workerStart is done at the first start', async () => {
+    await using server = await startServer({
+      mode: SWOOLE_PROCESS,
+      settings: { worker_num: 1 },
+      setup: ({ server, report }) => {
+        let begun = false;
+        server.on('workerStart', async () => {
+          const { existsSync } = await import('node:fs');
+          while (!existsSync('go')) await new Promise((resolve) => setTimeout(resolve, 5));
+          begun = true;
+        });
+        server.on('connect', () => report('connect', { begun }));
+        server.on('receive', (server, fd, _reactorId, data) => void server.send(fd, data));
+      },
+    });
+    using client = await Client.connect(server.port);
+    await client.write('hello');
+    assert.deepEqual(server.events('connect'), []);
+    go(server);
+    assert.equal((await client.read(5)).toString(), 'hello');
+    assert.deepEqual(
+      server.events('connect').map(({ begun }) => begun),
+      [true],
+    );
+  });
+});
+
+describe('a reload in SWOOLE_BASE', { concurrency: false }, () => {
+  for (const code of ['throws', 'workerStart rejects', 'workerStart hangs']) {
+    test(`is refused where the new code ${code}, and works once it is repaired`, async () => {
+      await using server = await start(SWOOLE_BASE, { reload_timeout: 1, max_wait_time: 1 });
+      using asker = await Asker.connect(server);
+      const before = server.processes().sort();
+      deploy(server, code);
+      server.kill('SIGUSR1');
+      await server.waitFor('afterReload', ({ generation }) => generation === 1);
+      assert.match(server.output, /ERROR.*the reload is refused/);
+      await server.until(() => server.processes().length === before.length, 'the end of the new ones');
+      assert.deepEqual(server.processes().sort(), before);
+      assert.deepEqual(await asker.answeredBy(10), ['first']);
+      deploy(server, 'repaired');
+      server.kill('SIGUSR1');
+      await server.waitForCount('afterReload', 2);
+      using next = await Asker.connect(server);
+      assert.deepEqual(await next.answeredBy(10), ['repaired']);
+    });
+  }
+});
