@@ -10,6 +10,7 @@ export * from './constants.ts';
 export { TSWOOLE_ERROR_CODES, TswooleError, type TswooleErrorCode } from './errors.ts';
 export { type Descriptor, Event, type EventCallback } from './loop/event.ts';
 export { Timer, type TimerInfo, type TimerStats } from './loop/timer.ts';
+export type { ReloadResult } from './process/reload-result.ts';
 export {
   Event as ConnectionEvent,
   Packet,

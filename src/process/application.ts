@@ -1,3 +1,4 @@
+import type { ReloadResult } from './reload-result.ts';
 import type { TaskInHand } from './way/task-in-hand.ts';
 
 /**
@@ -47,7 +48,11 @@ export interface Application {
   managerStart(): void;
   managerStop(): void;
   beforeReload(): void;
-  afterReload(): void;
+  afterReload(result: ReloadResult): void;
+  /** Answers what this process has asked of the manager. */
+  reloaded(request: number, life: number, value: unknown): void;
+  /** In the master: what this process has asked of the manager will not be answered. */
+  managerDied(): void;
   /** Answers null, or in a line why the callback has failed; a promise, which never rejects, where it takes longer. */
   workerStart(workerId: number): string | null | Promise<string | null>;
   workerStop(workerId: number): void | Promise<void>;

@@ -4,6 +4,7 @@ import { TswooleError } from '../errors.ts';
 import { Event } from '../loop/event.ts';
 import { asFunction, type MethodOf } from '../loop/method.ts';
 import { type AfterCallback, type TickCallback, Timer } from '../loop/timer.ts';
+import type { ReloadResult } from '../process/reload-result.ts';
 import { WORD_MANAGER_PID, WORD_MASTER_PID } from '../shm/segment.ts';
 import { readStats } from '../shm/stats.ts';
 import type { Stats } from '../shm/stats-shape.ts';
@@ -164,6 +165,13 @@ export class Server {
   /** Replaces all workers (or the task workers only) by new ones, without closing a connection in SWOOLE_PROCESS. */
   reload(onlyReloadTaskworker: boolean | null = false): boolean {
     return this.#running('reload')?.control.reload(onlyReloadTaskworker ?? false) ?? false;
+  }
+
+  /** As reload(), and tells how it went: `refused` is null, or why the old workers serve on. Never rejects. */
+  async reloadAsync(onlyReloadTaskworker: boolean | null = false): Promise<ReloadResult> {
+    const running = this.#running('reloadAsync');
+    if (running === null) return { generation: 0, seconds: 0, longestStall: 0, refused: 'the server does not run' };
+    return running.control.reloadAsync(onlyReloadTaskworker ?? false);
   }
 
   /** Stops a worker, which is then replaced: -1 is the current one. With `waitEvent` it first finishes what it has begun. */

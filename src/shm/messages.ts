@@ -80,6 +80,10 @@ export const COMMAND = 53;
 export const COMMAND_REPLY = 54;
 /** From a worker to the next one of its id, before that reads anything else: what it must know of its connections. */
 export const SESSIONS = 55;
+/** To the manager. a: number of the request, b: inbox of the one that asks; true = task workers only. */
+export const RELOAD_ASKED = 56;
+/** How the reload went that a process has asked for. a: number of the request. */
+export const RELOADED = 57;
 
 /** A value, to be read with letter.ts. Every process gets letters; a TASK is for a task worker only. */
 export function isLetter(kind: number): boolean {

@@ -19,7 +19,7 @@ import {
  *        12 last life     13 sessions given  14 mark of what is counted
  *        15 barrier: processes that are ready
  *   f64  16 (word 32) start time, s        17 start session id
- *   word 40 running reload (1) or not       41 highest descriptor seen
+ *   word 40 running reload (see below)       41 highest descriptor seen
  *        42 id of the message queue + 1             43 lowest listening descriptor
  *        44 how the start went (see below)           45 generation of the workers: 1, and one more with each reload
  *   byte 8192… the boot record: length i32, then JSON that children read
@@ -47,6 +47,10 @@ export const WORD_TASK_QUEUE = 42;
 export const WORD_MIN_FD = 43;
 export const WORD_START = 44;
 export const WORD_GENERATION = 45;
+
+/** In WORD_RELOADING; 0 = there is none. */
+export const RELOAD_STARTS = 1;
+export const RELOAD_HANDS_OVER = 2;
 
 export const STATE_STARTING = 0;
 export const STATE_RUNNING = 1;

@@ -18,6 +18,7 @@ function startCounting(mode: number, settings: ServerSettings, keeps = true): Pr
       const { stateOf } = (await import(args.internal)) as typeof import('../../src/server/internal.ts');
       control();
       server.on('close', (_server, fd) => report('callback close', { fd }));
+      server.on('afterReload', () => report('afterReload'));
       stateOf(server).script.ports[0].speaker = {
         protocol: 'numbered lines',
         framings: [{ kind: 'length', type: 'n', lengthOffset: 0, bodyOffset: 2, max: 1000 }],
@@ -139,6 +140,8 @@ describe(`sessions of ${PROCESS.name} at a reload`, () => {
         const opened = await server.waitFor('open', ({ lines }) => lines === round);
         assert.equal(await ask(client, 'next'), `${round + 1} ${ballast}`);
         assert.notEqual(server.events('open')[0].pid, opened.pid);
+        // It goes on until the old worker has ended, and another one would be ignored.
+        await server.waitForCount('afterReload', round);
       }
       assert.deepEqual(server.events('callback close'), []);
     });

@@ -13,7 +13,7 @@ const WORKERS = 2;
 
 /** What the file `code` says is what the script does: a deploy is to write it anew. */
 const deployed = async ({ server, report }: Fixture<undefined>): Promise<void> => {
-  const { existsSync, readFileSync } = await import('node:fs');
+  const { existsSync, readFileSync, rmSync } = await import('node:fs');
   const code = existsSync('code') ? readFileSync('code', 'utf8') : 'first';
   const rest = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
   const gate = async (): Promise<void> => {
@@ -34,7 +34,20 @@ const deployed = async ({ server, report }: Fixture<undefined>): Promise<void> =
     }
   }
   server.on('connect', (_, fd) => report('connect', { fd }));
+  const reload = (from: string): void => {
+    void server.reloadAsync().then((result) => report('result', { from, ...result }));
+  };
+  const reloadWhenAsked = (from: string): void => {
+    const timer = setInterval(() => {
+      if (!existsSync(`ask the ${from}`)) return;
+      rmSync(`ask the ${from}`);
+      reload(from);
+    }, 5);
+    timer.unref();
+  };
+  server.on('start', () => reloadWhenAsked('first process'));
   server.on('receive', (server, fd, _reactorId, line) => {
+    if (line.toString() === 'reload\n') reload('worker');
     server.send(fd, `${line.toString().trim()} ${code} ${process.pid}\n`);
   });
   server.on('close', (_, fd) => report('close', { fd }));
@@ -67,11 +80,14 @@ const deployed = async ({ server, report }: Fixture<undefined>): Promise<void> =
     report('workerError', { id, dead, exitCode, signal }),
   );
   server.on('beforeReload', () => report('beforeReload'));
-  server.on('afterReload', (server) => {
+  server.on('afterReload', (server, { refused }) => {
     const { generation, reload_count, reload_refuse_count } = server.stats();
-    report('afterReload', { generation, reload_count, reload_refuse_count });
+    report('afterReload', { generation, reload_count, reload_refuse_count, refused });
   });
-  server.on('managerStart', (server) => report('manager', { workers: server.setting.worker_num }));
+  server.on('managerStart', () => {
+    report('manager');
+    reloadWhenAsked('manager');
+  });
 };
 
 function start(mode: number, settings: ServerSettings = {}): Promise<TestServer> {
@@ -321,6 +337,57 @@ describe('a reload in SWOOLE_PROCESS', { concurrency: false }, () => {
       server.events('connect').map(({ begun }) => begun),
       [true],
     );
+  });
+});
+
+describe('reloadAsync', { concurrency: false }, () => {
+  for (const mode of [SWOOLE_PROCESS, SWOOLE_BASE]) {
+    // The first process of SWOOLE_BASE is the manager, and the start event is worker 0's.
+    const askers = mode === SWOOLE_PROCESS ? ['first process', 'manager', 'worker'] : ['manager', 'worker'];
+    for (const from of askers) {
+      test(`tells the ${from} of mode ${mode} how it went`, async () => {
+        await using server = await start(mode, { reload_timeout: 1, max_wait_time: 1 });
+        await server.waitFor('manager');
+        const ask = async (): Promise<void> => {
+          if (from !== 'worker') writeFileSync(join(server.directory, `ask the ${from}`), '');
+          else {
+            using client = await Client.connect(server.port);
+            await client.write('reload\n');
+            await client.read(1);
+          }
+        };
+        deploy(server, 'workerStart throws');
+        await ask();
+        const [refused] = await server.waitForCount('result', 1);
+        assert.match(refused.refused, /its workerStart callback failed: Error: thrown in workerStart/);
+        assert.equal(refused.generation, 1);
+        const { refused: told } = await server.waitFor('afterReload');
+        assert.equal(told, refused.refused);
+        deploy(server, 'repaired');
+        await ask();
+        const [, done] = await server.waitForCount('result', 2);
+        assert.equal(done.from, from);
+        assert.deepEqual([done.refused, done.generation], [null, 2]);
+        assert.ok(done.seconds > 0 && done.longestStall >= 0 && done.longestStall <= done.seconds);
+        await server.waitFor('afterReload', ({ generation }) => generation === 2);
+      });
+    }
+  }
+
+  test('is refused while another reload runs, and when the manager dies', async () => {
+    await using server = await start(SWOOLE_PROCESS);
+    const manager = await server.waitFor('manager');
+    deploy(server, 'workerStart waits');
+    server.kill('SIGUSR1');
+    await server.waitFor('begins');
+    writeFileSync(join(server.directory, 'ask the manager'), '');
+    const { refused } = await server.waitFor('result');
+    assert.equal(refused, 'another reload is under way');
+    process.kill(manager.pid, 'SIGKILL');
+    go(server);
+    await server.waitForCount('manager', 2);
+    writeFileSync(join(server.directory, 'ask the first process'), '');
+    await server.waitFor('result', ({ from, refused }) => from === 'first process' && refused === null);
   });
 });
 

@@ -12,11 +12,14 @@ import {
 import { CRASHES, KILLS, RELOADS, RELOADS_REFUSED, RESTARTS, STARTS_FAILED, TASKS_LOST } from '../../shm/counters.ts';
 import { endLife } from '../../shm/lanes.ts';
 import { LANES_PER_WORKER, MANAGER_INBOX, MASTER_INBOX, workerInbox, workerLane } from '../../shm/layout.ts';
+import { emptyLetter, postLetter, readLetter } from '../../shm/letter.ts';
 import { announceLane, Inbox, releaseInboxOfDead } from '../../shm/mailbox.ts';
 import {
   isLetter,
   MANAGER_READY,
   RELOAD,
+  RELOAD_ASKED,
+  RELOADED,
   REOPEN_LOG,
   SHUTDOWN,
   WORKER_FAILED,
@@ -24,11 +27,13 @@ import {
   WORKER_STANDS_BY,
   WORKER_STOPPING,
 } from '../../shm/messages.ts';
-import { WORD_GENERATION, WORD_RELOADING } from '../../shm/segment.ts';
+import type { Message } from '../../shm/ring.ts';
+import { RELOAD_HANDS_OVER, RELOAD_STARTS, WORD_GENERATION, WORD_RELOADING } from '../../shm/segment.ts';
 import { takeIncomingOfDead, takeTasksOfDead } from '../../shm/tasks-in-hand.ts';
 import type { Application } from '../application.ts';
 import type { ManagedRole } from '../identity.ts';
 import type { ChildEnd, Launcher } from '../life/launcher.ts';
+import type { ReloadResult } from '../reload-result.ts';
 import type { RoleSettings } from '../role-settings.ts';
 import { InboxWatch } from '../way/inbox-watch.ts';
 import { Letters } from '../way/letters.ts';
@@ -47,6 +52,7 @@ const RESPAWN_PAUSE_MS = 50;
 const USER_PROCESS_LIFE_MS = 1000;
 /** A worker's own limit is max_wait_time, and ends it properly: one that hangs is killed so much later. */
 const KILL_GRACE_MS = 500;
+const SERVER_ENDS = 'the server ends';
 /** Lost tasks that are told by name. */
 const NAMES_MAX = 20;
 
@@ -86,6 +92,8 @@ export class Manager {
   private readonly vacantSince: number[];
   private readonly failures: number[];
   private reloading: Reload | null = null;
+  /** Whoever has asked for the reload that is under way. */
+  private tellReloaded: (result: ReloadResult) => void = () => {};
   private stopping = false;
   /** The roles that are still to end, at a shutdown. */
   private stopOrder: ManagedRole[] = [];
@@ -107,6 +115,10 @@ export class Manager {
     const letters = new Letters(options.application);
     this.watch = new InboxWatch(options.runtime, inbox, (message) => {
       const { kind, a, b } = message;
+      if (kind === RELOAD_ASKED) {
+        this.reloadFor(message);
+        return;
+      }
       if (isLetter(kind)) {
         letters.handle(message);
         return;
@@ -372,22 +384,18 @@ export class Manager {
 
   // ---- reload -----------------------------------------------------------------------------------------------------
 
-  /** Replaces all workers, or the task workers only. Answers false when a reload is under way. */
-  reload(taskWorkersOnly: boolean): boolean {
+  /** Replaces all workers, or the task workers only. Answers false when it does not even begin. `tell`: how it went. */
+  reload(taskWorkersOnly: boolean, tell: (result: ReloadResult) => void = () => {}): boolean {
     const { settings, runtime } = this;
     const { logger, segment, counters } = runtime;
-    if (this.stopping || this.reloading !== null) {
+    const obstacle = this.obstacleToReload(taskWorkersOnly);
+    if (obstacle !== null) {
       counters.add(RELOADS_REFUSED, 1);
-      logger.log(SWOOLE_LOG_INFO, 'a reload is under way already: this one is ignored');
+      tell(this.reloadResult(performance.now(), 0, obstacle));
       return false;
     }
-    const { workerCount, taskWorkerCount } = segment.layout;
-    if (taskWorkersOnly && taskWorkerCount === 0) {
-      logger.log(SWOOLE_LOG_WARNING, 'there are no task workers to reload');
-      return false;
-    }
-    if (!taskWorkersOnly && this.options.beforeReload?.() === false) return false;
     logger.log(SWOOLE_LOG_INFO, taskWorkersOnly ? 'reloading all task workers' : 'reloading all workers');
+    const { workerCount, taskWorkerCount } = segment.layout;
     // User processes are none of them.
     const first = taskWorkersOnly ? workerCount : 0;
     const ids = Array.from({ length: workerCount + taskWorkerCount - first }, (_, index) => first + index);
@@ -399,13 +407,53 @@ export class Manager {
       endMs: settings.maxWaitMs === 0 ? 0 : settings.maxWaitMs + KILL_GRACE_MS,
     });
     this.reloading = reload;
-    segment.store(WORD_RELOADING, 1);
+    this.tellReloaded = tell;
+    segment.store(WORD_RELOADING, RELOAD_STARTS);
     counters.add(RELOADS, 1);
     this.application.beforeReload();
     // The callback has ended the server.
     if (this.reloading !== reload) return false;
     reload.begin();
     return true;
+  }
+
+  reloadAsync(taskWorkersOnly: boolean): Promise<ReloadResult> {
+    return new Promise((resolve) => this.reload(taskWorkersOnly, resolve));
+  }
+
+  /** For another process, which waits for the result. */
+  private reloadFor(message: Message): void {
+    const { a: request, b: inbox } = message;
+    const letter = emptyLetter();
+    readLetter(message, letter);
+    message.release();
+    this.reload(letter.value === true, (result) => {
+      const { runtime } = this;
+      postLetter(runtime.outbox.to(inbox), RELOADED, request, 0, letter.life, 0, result, 'the result of a reload');
+      runtime.sent();
+    });
+  }
+
+  /** Why a reload cannot even begin, or null. */
+  private obstacleToReload(taskWorkersOnly: boolean): string | null {
+    const { logger, segment } = this.runtime;
+    if (this.stopping) return SERVER_ENDS;
+    if (this.reloading !== null) {
+      logger.log(SWOOLE_LOG_INFO, 'a reload is under way already: this one is ignored');
+      return 'another reload is under way';
+    }
+    if (taskWorkersOnly && segment.layout.taskWorkerCount === 0) {
+      logger.log(SWOOLE_LOG_WARNING, 'there are no task workers to reload');
+      return 'there are no task workers';
+    }
+    if (!taskWorkersOnly && this.options.beforeReload?.() === false)
+      return 'the certificates are not in order (the log tells which)';
+    return null;
+  }
+
+  private reloadResult(began: number, stallMs: number, refused: string | null): ReloadResult {
+    const generation = this.runtime.segment.load(WORD_GENERATION);
+    return { generation, seconds: (performance.now() - began) / 1000, longestStall: stallMs / 1000, refused };
   }
 
   private reloadHost(taskWorkersOnly: boolean): ReloadHost {
@@ -418,6 +466,7 @@ export class Manager {
       drop: (holder) => this.drop(holder),
       nameOf: (id) => this.nameOf(id),
       handingOver: () => {
+        this.runtime.segment.store(WORD_RELOADING, RELOAD_HANDS_OVER);
         if (!taskWorkersOnly) this.options.onHandOver?.();
       },
       done: (outcome) => this.endReload(outcome, total),
@@ -432,7 +481,7 @@ export class Manager {
     return started;
   }
 
-  private endReload({ refused, replaced }: ReloadOutcome, total: string): void {
+  private endReload({ refused, replaced, began, stallMs }: ReloadOutcome, total: string): void {
     const { logger, segment, counters } = this.runtime;
     this.reloading = null;
     segment.store(WORD_RELOADING, 0);
@@ -442,7 +491,9 @@ export class Manager {
       const rest = replaced === 0 ? `all ${total} go on as before` : `${replaced} ${total} were replaced before that`;
       logger.log(SWOOLE_LOG_ERROR, `the reload is refused, and ${rest}: ${refused}`);
     }
-    this.application.afterReload();
+    const result = this.reloadResult(began, stallMs, refused);
+    this.application.afterReload(result);
+    this.tellReloaded(result);
   }
 
   /** It has nothing to serve: no time but for its own end. */
@@ -474,7 +525,10 @@ export class Manager {
   shutdown(): void {
     if (this.stopping) return;
     this.stopping = true;
-    this.reloading?.abandon();
+    if (this.reloading !== null) {
+      this.reloading.abandon();
+      this.tellReloaded(this.reloadResult(performance.now(), 0, SERVER_ENDS));
+    }
     this.reloading = null;
     for (const holder of this.beside) if (holder !== null) this.drop(holder);
     this.stopOrder = ['worker', 'task', 'user'];

@@ -141,6 +141,7 @@ export class Master {
   private async managerDied(code: number, signal: string | null): Promise<void> {
     const { runtime } = this;
     runtime.segment.store(WORD_MANAGER_PID, 0);
+    this.options.application.managerDied();
     if (this.managerReadyAt !== 0 && performance.now() - this.managerReadyAt >= MANAGER_LIFE_MS)
       this.managerFailures = 0;
     this.managerReadyAt = 0;

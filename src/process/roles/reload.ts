@@ -49,6 +49,8 @@ export interface ReloadOutcome {
   refused: string | null;
   /** Workers that are of the new generation. */
   replaced: number;
+  /** When it began, on the clock of performance.now(). */
+  began: number;
   /** The longest time for which a worker id had nobody who served. */
   stallMs: number;
 }
@@ -70,6 +72,7 @@ export class Reload {
   private timer: NodeJS.Timeout | null = null;
   private over = false;
   private replaced = 0;
+  private readonly began = performance.now();
   private stallMs = 0;
 
   constructor(host: ReloadHost, options: ReloadOptions) {
@@ -204,8 +207,8 @@ export class Reload {
 
   private finish(refused: string | null): void {
     this.abandon();
-    const { replaced, stallMs } = this;
-    this.host.done({ refused, replaced, stallMs });
+    const { replaced, began, stallMs } = this;
+    this.host.done({ refused, replaced, began, stallMs });
   }
 
   private stopTimer(): void {

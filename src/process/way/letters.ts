@@ -1,6 +1,6 @@
 /** What every process does with values from other processes: they are read here and given to the application. */
 import { emptyLetter, readLetter } from '../../shm/letter.ts';
-import { COMMAND, COMMAND_REPLY, isLetter, PIPE_MESSAGE, RESULT, SESSIONS } from '../../shm/messages.ts';
+import { COMMAND, COMMAND_REPLY, isLetter, PIPE_MESSAGE, RELOADED, RESULT, SESSIONS } from '../../shm/messages.ts';
 import type { Message } from '../../shm/ring.ts';
 import type { Application } from '../application.ts';
 
@@ -34,6 +34,9 @@ export class Letters {
         break;
       case COMMAND_REPLY:
         application.commandReply(a, life, flags, value);
+        break;
+      case RELOADED:
+        application.reloaded(a, life, value);
         break;
       case SESSIONS:
         application.takeOver(value);

@@ -4,6 +4,7 @@
  */
 import { SWOOLE_PROCESS } from '../../constants.ts';
 import type { Application } from '../../process/application.ts';
+import type { ReloadResult } from '../../process/reload-result.ts';
 import type { Runtime } from '../../process/way/runtime.ts';
 import type { TaskInHand } from '../../process/way/task-in-hand.ts';
 import {
@@ -17,6 +18,7 @@ import {
 import type { Certificates } from '../connections/certificates.ts';
 import { type Closer, close } from '../connections/close.ts';
 import type { Commands } from '../messages/commands.ts';
+import type { Reloads } from '../processes/reloads.ts';
 import { Sessions } from '../sessions/sessions.ts';
 import type { Member } from '../state/member.ts';
 import type { Script } from '../state/script.ts';
@@ -41,6 +43,7 @@ export class ServerApplication implements Application {
   private readonly runtime: Runtime;
   private readonly certificates: Certificates;
   private readonly commands: Commands;
+  private readonly reloads: Reloads;
   private readonly tasks: Tasks;
   /** By port index. */
   private readonly onConnect: (Callback<'connect'> | null)[];
@@ -57,7 +60,7 @@ export class ServerApplication implements Application {
   private readonly inOrder: InOrder | null;
   private readonly asObjects: boolean;
 
-  constructor(member: Member, tasks: Tasks, commands: Commands) {
+  constructor(member: Member, tasks: Tasks, commands: Commands, reloads: Reloads) {
     this.member = member;
     this.closer = { ...member, application: this };
     this.script = member.script;
@@ -69,6 +72,7 @@ export class ServerApplication implements Application {
     this.sessions = speakers.some((speaker) => speaker !== null) ? new Sessions(this.closer, speakers) : null;
     this.tasks = tasks;
     this.commands = commands;
+    this.reloads = reloads;
     this.taskCallbacks = new TaskCallbacks(member);
     this.inOrder = member.settings.receiveInOrder
       ? new InOrder(
@@ -231,6 +235,7 @@ export class ServerApplication implements Application {
   // ---- sessions at the end of a process ---------------------------------------------------------------------------
 
   retire(): void {
+    this.reloads.noMoreAnswers();
     this.sessions?.retire();
   }
   handOver(): unknown {
@@ -253,6 +258,7 @@ export class ServerApplication implements Application {
   noMoreResults(): void {
     this.tasks.noMoreResults();
     this.commands.noMoreReplies();
+    this.reloads.noMoreAnswers();
   }
 
   /** Inside of it, finish() has no task to answer. */
@@ -296,8 +302,14 @@ export class ServerApplication implements Application {
   beforeReload(): void {
     void this.fire('beforeReload');
   }
-  afterReload(): void {
-    void this.fire('afterReload');
+  afterReload(result: ReloadResult): void {
+    void this.fire('afterReload', result);
+  }
+  reloaded(request: number, life: number, value: unknown): void {
+    this.reloads.answer(request, life, value);
+  }
+  managerDied(): void {
+    this.reloads.managerDied();
   }
   workerStart(workerId: number): string | null | Promise<string | null> {
     this.script.lastError.code = 0;

@@ -1,3 +1,4 @@
+import type { ReloadResult } from '../../process/reload-result.ts';
 import type { PacketInfo } from './event-objects.ts';
 
 /** The events of a server, with their callbacks. Names are written as here or in any other case. */
@@ -28,7 +29,8 @@ export interface ServerEvents<Self> {
   /** Another process has sent a message. */
   pipeMessage(server: Self, sourceWorkerId: number, message: unknown): unknown;
   beforeReload: (server: Self) => unknown;
-  afterReload: (server: Self) => unknown;
+  /** All workers are new, or the reload was refused: `result.refused` tells why. */
+  afterReload: (server: Self, result: ReloadResult) => unknown;
 }
 
 /** The events of a port. The server's own port is the fallback of the others. */

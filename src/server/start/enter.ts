@@ -14,6 +14,7 @@ import { ServerApplication } from '../callbacks/application.ts';
 import { CallbackRunner } from '../callbacks/callback-runner.ts';
 import { Certificates } from '../connections/certificates.ts';
 import { Commands } from '../messages/commands.ts';
+import { Reloads } from '../processes/reloads.ts';
 import { attachProcesses } from '../processes/user-processes.ts';
 import type { Member, Shared } from '../state/member.ts';
 import type { Plan } from '../state/plan.ts';
@@ -51,7 +52,9 @@ export function enter(plan: Plan, shared: Shared, identity: Identity): Equipped 
   );
   const commands = new Commands(member);
   script.logger.setRole(SYMBOLS[role], Math.max(0, id));
-  return { ...member, tasks, commands, application: new ServerApplication(member, tasks, commands) };
+  const reloads = new Reloads(runtime);
+  const application = new ServerApplication(member, tasks, commands, reloads);
+  return { ...member, tasks, commands, reloads, application };
 }
 
 /** From here on the Server's methods work. */
@@ -62,7 +65,11 @@ export function begin(state: ServerState, equipped: Equipped, control: Control):
 }
 
 /** What a process asks of the master or manager that it cannot do itself. */
-export function remoteControl({ script, runtime }: Member): Pick<Control, 'shutdown' | 'reload'> {
+export function remoteControl({
+  script,
+  runtime,
+  reloads,
+}: Equipped): Pick<Control, 'shutdown' | 'reload' | 'reloadAsync'> {
   const { segment } = runtime;
   return {
     shutdown: () => {
@@ -77,6 +84,7 @@ export function remoteControl({ script, runtime }: Member): Pick<Control, 'shutd
       runtime.tell(MANAGER_INBOX, RELOAD, taskWorkersOnly ? 1 : 0);
       return true;
     },
+    reloadAsync: (taskWorkersOnly) => reloads.ask(taskWorkersOnly),
   };
 }
 
@@ -101,7 +109,7 @@ export function stopOnce(runtime: Runtime, stop: (graceful: boolean) => void): (
 }
 
 /** What the server's methods ask of a worker: it stops behind the current callback, and never inside. */
-export function workerControl(member: Member, stop: (graceful: boolean) => void): Control {
+export function workerControl(member: Equipped, stop: (graceful: boolean) => void): Control {
   return {
     ...remoteControl(member),
     stopSelf: (graceful) => {

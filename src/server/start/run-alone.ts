@@ -2,7 +2,7 @@ import { SWOOLE_ERROR_OPERATION_NOT_SUPPORT } from '../../constants.ts';
 import { BaseWorker } from '../../process/roles/base-worker.ts';
 import { applyPrivileges } from '../../process/roles/privileges.ts';
 import { workerLane } from '../../shm/layout.ts';
-import { STATE_RUNNING, STATE_STOPPING, WORD_STATE } from '../../shm/segment.ts';
+import { STATE_RUNNING, STATE_STOPPING, WORD_GENERATION, WORD_STATE } from '../../shm/segment.ts';
 import type { Shared } from '../state/member.ts';
 import type { Plan } from '../state/plan.ts';
 import type { Running, ServerState } from '../state/running.ts';
@@ -12,6 +12,8 @@ import { begin, enter } from './enter.ts';
 import { writePidFile } from './pid-file.ts';
 import { reactorPorts } from './prepare.ts';
 import { handleSignalsOfFirst } from './signals.ts';
+
+const NO_RELOAD = 'a server of one process cannot reload: set worker_num to 2 or more, or use SWOOLE_PROCESS';
 
 /** SWOOLE_BASE with one worker and nothing to manage: this process is the worker. */
 export function runAlone(state: ServerState, plan: Plan, shared: Shared): Promise<Running> {
@@ -47,11 +49,15 @@ export function runAlone(state: ServerState, plan: Plan, shared: Shared): Promis
     };
     const noReload = (): boolean => {
       worker.reactor.reloadCertificates();
-      warn(script, 'a server of one process cannot reload: set worker_num to 2 or more, or use SWOOLE_PROCESS');
+      warn(script, NO_RELOAD);
       return fail(script, SWOOLE_ERROR_OPERATION_NOT_SUPPORT);
     };
+    const reloadAsync = async () => {
+      noReload();
+      return { generation: segment.load(WORD_GENERATION), seconds: 0, longestStall: 0, refused: NO_RELOAD };
+    };
     // The only worker is the server: stopping it is the end.
-    const running = begin(state, equipped, { shutdown: end, reload: noReload, stopSelf: end });
+    const running = begin(state, equipped, { shutdown: end, reload: noReload, reloadAsync, stopSelf: end });
     const signals = handleSignalsOfFirst({ onTerm: end, onReload: noReload, onReopen: () => script.logger.reopen() });
     writePidFile(plan);
     applyPrivileges(settings, runtime, null);

@@ -43,7 +43,8 @@ export async function runBaseManager(state: ServerState, plan: Plan, shared: Sha
       return true;
     };
     const reload = (taskWorkersOnly: boolean): boolean => manager.reload(taskWorkersOnly);
-    const running = begin(state, equipped, { shutdown, reload, stopSelf: () => false });
+    const reloadAsync = (taskWorkersOnly: boolean) => manager.reloadAsync(taskWorkersOnly);
+    const running = begin(state, equipped, { shutdown, reload, reloadAsync, stopSelf: () => false });
     const signals = handleSignalsOfFirst({ onTerm: shutdown, onReload: reload, onReopen: () => manager.reopenLogs() });
     writePidFile(plan);
     manager.run();
@@ -75,7 +76,8 @@ export function runManager(state: ServerState, plan: Plan, shared: Shared, { des
     return true;
   };
   const reload = (taskWorkersOnly: boolean): boolean => manager.reload(taskWorkersOnly);
-  begin(state, equipped, { shutdown: askMaster, reload, stopSelf: () => false });
+  const reloadAsync = (taskWorkersOnly: boolean) => manager.reloadAsync(taskWorkersOnly);
+  begin(state, equipped, { shutdown: askMaster, reload, reloadAsync, stopSelf: () => false });
   handleSignals({
     // From the master it is the end; from anybody else a wish, which the master carries out in its order.
     onTerm: () => (segment.load(WORD_STATE) === STATE_STOPPING ? manager.shutdown() : askMaster()),

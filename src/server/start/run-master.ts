@@ -63,7 +63,8 @@ export function runMaster(state: ServerState, plan: Plan, shared: Shared, path: 
       master.reload(taskWorkersOnly);
       return true;
     };
-    const running = begin(state, equipped, { shutdown, reload, stopSelf: () => false });
+    const reloadAsync = (taskWorkersOnly: boolean) => equipped.reloads.ask(taskWorkersOnly);
+    const running = begin(state, equipped, { shutdown, reload, reloadAsync, stopSelf: () => false });
     const signals = handleSignalsOfFirst({ onTerm: shutdown, onReload: reload, onReopen: () => master.reopenLogs() });
     writePidFile(plan);
     master.run().catch(reject);

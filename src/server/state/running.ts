@@ -1,5 +1,7 @@
 import type { Application } from '../../process/application.ts';
+import type { ReloadResult } from '../../process/reload-result.ts';
 import type { Commands } from '../messages/commands.ts';
+import type { Reloads } from '../processes/reloads.ts';
 import type { Tasks } from '../tasks/tasks.ts';
 import type { Member } from './member.ts';
 import type { Script } from './script.ts';
@@ -9,6 +11,8 @@ export interface Control {
   /** Ends the whole server. */
   shutdown(): boolean;
   reload(taskWorkersOnly: boolean): boolean;
+  /** The same, and tells how it went. */
+  reloadAsync(taskWorkersOnly: boolean): Promise<ReloadResult>;
   /** Stops this worker; answers false where the process is none. */
   stopSelf(graceful: boolean): boolean;
 }
@@ -18,6 +22,7 @@ export interface Equipped extends Member {
   readonly application: Application;
   readonly tasks: Tasks;
   readonly commands: Commands;
+  readonly reloads: Reloads;
 }
 
 /** A server that runs, as this process knows it. Nothing in it is missing. */
