@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { doorbellsOf, smallSegment } from '../../test/support/shared.ts';
 import { RING_BYTES, reactorInbox, reactorLane, workerInbox, workerLane } from './layout.ts';
-import { Inbox, Outbox } from './mailbox.ts';
+import { announceLane, Inbox, Outbox } from './mailbox.ts';
 import { PIPE_MESSAGE, SEND } from './messages.ts';
 import { RECORD_MAX, type RingReader } from './ring.ts';
 
@@ -193,5 +193,79 @@ describe('what was done first', () => {
     workers[0].outbox.flush();
     read(1);
     assert.equal(ring.position, told, 'it was told');
+  });
+});
+
+describe('what the process before us of the same worker has written', () => {
+  /** Worker 0 and its successor, which write to worker 1. */
+  function succession() {
+    const { segment, doorbells, workers } = server();
+    const { layout } = segment;
+    const lane = workerLane(layout, 0, 1);
+    const successor = new Outbox(segment, lane, doorbells);
+    const before = workers[0].outbox;
+    const { inbox } = workers[1];
+    inbox.drain(() => assert.fail(), 10);
+    const write = (outbox: Outbox, what: number, bytes = 0): void => {
+      outbox.toWorker(1).post(PIPE_MESSAGE, what, 0, new Uint8Array(bytes));
+      outbox.flush();
+    };
+    const takeOver = (): void => successor.comeAfter([before.lane, workerLane(layout, 0, 2)], workerInbox(layout, 0));
+    return { segment, doorbells, before, successor, inbox, write, takeOver };
+  }
+  const numbers = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+
+  /** As a busy reader: one message at a time. */
+  function readAll(inbox: Inbox, between: () => void): number[] {
+    const found: number[] = [];
+    for (let idle = 0; idle < 3; ) {
+      const before = found.length;
+      inbox.drain(
+        (reader) => {
+          found.push(reader.a);
+          reader.release();
+        },
+        10,
+        () => true,
+      );
+      between();
+      idle = found.length === before ? idle + 1 : 0;
+    }
+    return found;
+  }
+
+  it('comes before what we write', () => {
+    const { before, successor, inbox, write, takeOver } = succession();
+    for (let i = 0; i < 20; i++) write(before, i);
+    takeOver();
+    for (let i = 20; i < 40; i++) write(successor, i);
+    assert.deepEqual(
+      readAll(inbox, () => {}),
+      numbers(40),
+    );
+  });
+
+  it('comes before it also where it still waits for room, in pieces or not, until that process has ended', () => {
+    for (const dies of [false, true]) {
+      const { segment, doorbells, before, successor, inbox, write, takeOver } = succession();
+      const long = RING_BYTES / 4;
+      for (let i = 0; i < 10; i++) write(before, i, i === 7 ? RECORD_MAX + 1 : long - 100);
+      takeOver();
+      for (let i = 10; i < 20; i++) write(successor, i);
+      const found = readAll(inbox, () => {
+        if (dies) announceLane(segment, before.lane, doorbells);
+        else before.pump();
+        before.flush();
+        successor.pump();
+        successor.flush();
+      });
+      const lost = dies ? numbers(10).filter((i) => !found.includes(i)) : [];
+      assert.equal(lost.length > 0, dies);
+      assert.deepEqual(
+        found,
+        numbers(20).filter((i) => !lost.includes(i)),
+      );
+      assert.equal(successor.pump(), true, 'nothing waits any more');
+    }
   });
 });

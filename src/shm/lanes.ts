@@ -1,11 +1,11 @@
 /**
  * What a process writes of itself, in shared memory: one block for each lane, written by the process that holds it.
  *
- *   f64 0 … 23      24           25                                    26                         27 … 31
- *   +---------------+------------+-------------------------------------+--------------------------+-------+
- *   | counters      | high slot  | i32: how many processes of the lane | 1: its rare block is in  | free  |
- *   | (counters.ts) |            | have ended; its parent counts       | use                      |       |
- *   +---------------+------------+-------------------------------------+--------------------------+-------+
+ *   f64 0 … 23      24           25                                    26                         27       28 … 31
+ *   +---------------+------------+-------------------------------------+--------------------------+--------+-------+
+ *   | counters      | high slot  | i32: how many processes of the lane | 1: its rare block is in  | life of| free  |
+ *   | (counters.ts) |            | have ended; its parent counts       | use                      | holder |       |
+ *   +---------------+------------+-------------------------------------+--------------------------+--------+-------+
  *   high slot: of an owner of connections, the highest slot in use so far + 1
  *
  * and a second one with the rare counters, numbers only. They lie apart, so that the first ones of all lanes fill few
@@ -20,6 +20,7 @@ import type { Segment } from './segment.ts';
 const HIGH_SLOT = FREQUENT_MAX;
 const ENDS = FREQUENT_MAX + 1;
 const RARE_USED = FREQUENT_MAX + 2;
+const LIFE = FREQUENT_MAX + 3;
 /** All of them are frequent ones. */
 const LIVES = COUNTERS.filter(({ kind }) => kind === 'life').map(({ id }) => Number(id));
 
@@ -57,6 +58,14 @@ export class LaneCounters {
     if (id < RARE_FIRST) return this.base + id;
     this.numbers[this.base + RARE_USED] = 1;
     return this.rareBase + id - RARE_FIRST;
+  }
+
+  /** That of the process which holds the lane, or held it last; of two, the one that began later has the greater one. */
+  get life(): number {
+    return this.numbers[this.base + LIFE];
+  }
+  set life(life: number) {
+    this.numbers[this.base + LIFE] = life;
   }
 
   /** A new process takes the lane: what counts its own life starts again. */

@@ -19,7 +19,8 @@ import { ringEventfd } from '../sys/eventfd.ts';
 import { DOORBELLS, MESSAGES_BROKEN, SLEEPS_SKIPPED } from './counters.ts';
 import { endsWord, LaneCounters } from './lanes.ts';
 import { INBOX_BYTES, inboxOfLane, isReactorLane, ownerInbox, reactorInbox, workerInbox } from './layout.ts';
-import { RingReader, RingWriter, ringIsIdle, ringOwes, ringTail } from './ring.ts';
+import { RingReader, RingWriter } from './ring.ts';
+import { ringIsBehind, ringIsIdle, ringOwes, ringTail } from './ring-control.ts';
 import type { Segment } from './segment.ts';
 
 const READER_WORD = 1;
@@ -329,6 +330,18 @@ export class Outbox {
   /** True exactly when something was published that its reader was not told of yet. */
   get dirty(): boolean {
     return this.dirtyWriters.length !== 0;
+  }
+
+  /** All that we write from now on, but to master and manager, comes behind what other lanes have written to the same inbox. */
+  comeAfter(lanes: readonly number[], ownInbox: number): void {
+    const { segment } = this;
+    for (let inbox = reactorInbox(0); inbox < segment.layout.inboxCount; inbox++) {
+      if (inbox === ownInbox) continue;
+      for (const lane of lanes) {
+        if (ringIsBehind(segment, inbox, lane) || ringOwes(segment, inbox, lane, ringTail(segment, inbox, lane)))
+          this.to(inbox).followProducer(segment, lane);
+      }
+    }
   }
 
   /** Tells the readers of everything published since the last call. Call it at the end of each turn. */

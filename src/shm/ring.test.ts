@@ -18,7 +18,8 @@ import {
 } from '../../test/support/ring.ts';
 import { smallSegment } from '../../test/support/shared.ts';
 import { RING_BYTES } from './layout.ts';
-import { BROKEN, RECORD_HEADER_BYTES, RECORD_MAX, RingReader, RingWriter, ringIsIdle } from './ring.ts';
+import { BROKEN, RECORD_HEADER_BYTES, RECORD_MAX, RingReader, RingWriter } from './ring.ts';
+import { ringIsIdle } from './ring-control.ts';
 
 describe('a record', () => {
   it('arrives with every length of padding, and with none', () => {

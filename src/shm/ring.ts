@@ -1,17 +1,7 @@
 /**
  * A byte ring in shared memory: one producer, one consumer, each possibly in another process, each possibly killed at
- * any instruction. Its data is mapped twice in a row (mapMirrored), so a record is always one piece of memory.
- *
- * Control block, each end on a cache line of its own:
- *
- *   byte 0            64           128
- *   +-----------------+------------+---------------------------------------------+
- *   | tail u32        | head u32   | asks i32: how often the producer has asked  |
- *   | producer writes | consumer   | to hear of room   132: the producer's life  |
- *   +-----------------+------------+---------------------------------------------+
- * Tail and head count bytes for ever, modulo 2^32; head <= tail <= head + RING_BYTES. Which ask was answered stands in the
- * consumer's own memory: one that dies before it could tell leaves the ask open for its successor. The producer writes asks
- * and its life: how many processes of its lane had ended before it.
+ * any instruction. Its data is mapped twice in a row (mapMirrored), so a record is always one piece of memory; where its
+ * ends are tells its control block (ring-control.ts).
  *
  * Record, padded to 8 bytes:
  *
@@ -36,8 +26,19 @@
 import { mapMirrored, type Region } from '../sys/memory.ts';
 import { MESSAGES_WAITED, MESSAGES_WAITING, RINGS_FULL } from './counters.ts';
 import { endsWord, LaneCounters } from './lanes.ts';
-import { RING_BYTES, RING_CONTROL_BYTES } from './layout.ts';
+import { RING_BYTES } from './layout.ts';
 import { CLOSE_REQUEST, TASK } from './messages.ts';
+import {
+  ASKS_WORD,
+  checkedUse,
+  controlWord,
+  HEAD_WORD,
+  LIFE_WORD,
+  ringIsBehind,
+  ringOwes,
+  ringTail,
+  WAITING_WORD,
+} from './ring-control.ts';
 import type { Segment } from './segment.ts';
 
 export const RECORD_HEADER_BYTES = 16;
@@ -82,18 +83,6 @@ const REFRESH_BYTES = RING_BYTES / 16;
 
 const MASK = RING_BYTES - 1;
 
-/** Where the words of the control block stand, counted from the tail. */
-const HEAD_WORD = 16;
-const ASKS_WORD = 32;
-const LIFE_WORD = 33;
-
-function controlWord(segment: Segment, inbox: number, lane: number): number {
-  const { layout } = segment;
-  if (!(inbox >= 0 && inbox < layout.inboxCount)) throw new RangeError(`inbox=${inbox} of ${layout.inboxCount}`);
-  if (!(lane >= 0 && lane < layout.laneCount)) throw new RangeError(`lane=${lane} of ${layout.laneCount}`);
-  return (layout.ringControlsOffset + (inbox * layout.laneCount + lane) * RING_CONTROL_BYTES) / 4;
-}
-
 function mapRing(segment: Segment, inbox: number, lane: number): Region {
   const { layout } = segment;
   return mapMirrored(segment.fd, layout.ringDataOffset + (inbox * layout.laneCount + lane) * RING_BYTES, RING_BYTES);
@@ -101,48 +90,6 @@ function mapRing(segment: Segment, inbox: number, lane: number): Region {
 
 function padded(length: number): number {
   return (RECORD_HEADER_BYTES + length + 7) & ~7;
-}
-
-/** True exactly when the consumer of a ring has come to a position, which may be that of a reader or writer now dead. */
-export function ringConsumed(segment: Segment, inbox: number, lane: number, position: number): boolean {
-  return ((Atomics.load(segment.words, controlWord(segment, inbox, lane) + HEAD_WORD) - position) | 0) >= 0;
-}
-
-/** How far its producer has come. */
-export function ringTail(segment: Segment, inbox: number, lane: number): number {
-  return Atomics.load(segment.words, controlWord(segment, inbox, lane));
-}
-
-/** How many bytes wait in a ring, about: both ends may move while we look. */
-export function ringUse(segment: Segment, inbox: number, lane: number): number {
-  const tailWord = controlWord(segment, inbox, lane);
-  const head = Atomics.load(segment.words, tailWord + HEAD_WORD);
-  return Math.min(RING_BYTES, Math.max(0, (Atomics.load(segment.words, tailWord) - head) | 0));
-}
-
-/** True exactly when something before a position was published, and is not consumed yet. */
-export function ringOwes(segment: Segment, inbox: number, lane: number, position: number): boolean {
-  if (ringConsumed(segment, inbox, lane, position)) return false;
-  // A position that was never published is one of long ago: both count bytes modulo 2^32.
-  return ((ringTail(segment, inbox, lane) - position) | 0) >= 0;
-}
-
-/** How many bytes lie between two positions read from shared memory, which are input, not truth. */
-function checkedUse(tail: number, head: number, inbox: number, lane: number): number {
-  const used = (tail - head) | 0;
-  if (!(used >= 0 && used <= RING_BYTES && ((tail | head) & 7) === 0))
-    throw new Error(`a ring is damaged: tail=${tail} head=${head} inbox=${inbox} lane=${lane}`);
-  return used;
-}
-
-/** True exactly when a new reader would find nothing to read or to tell: the ring need not be mapped for it yet. */
-export function ringIsIdle(segment: Segment, inbox: number, lane: number): boolean {
-  const tailWord = controlWord(segment, inbox, lane);
-  const { words } = segment;
-  return (
-    Atomics.load(words, tailWord) === Atomics.load(words, tailWord + HEAD_WORD) &&
-    Atomics.load(words, tailWord + ASKS_WORD) === 0
-  );
 }
 
 /** A message that found no room, waiting in the producer's own memory. */
@@ -153,12 +100,12 @@ interface Waiting {
   bytes: Uint8Array;
   /** How many of the bytes have gone, when it goes in pieces. */
   sent: number;
+  /** What is no message, but lets nothing behind it go on before this answers true. */
+  mayGoOn: (() => boolean) | null;
   next: Waiting | null;
 }
 
 const NOTHING = new Uint8Array(0);
-/** Of something that waits, and is no message: what stands behind it waits for messages to others. */
-const HOLD = 0;
 
 export class RingWriter {
   readonly inbox: number;
@@ -184,7 +131,6 @@ export class RingWriter {
   waitingTasks = 0;
   /** Called when messages begin to wait. */
   onBlocked: (() => void) | null = null;
-  private mayGoOn: (() => boolean) | null = null;
   /** True exactly when something was published since the doorbell was last rung. */
   dirty = false;
   private readonly dirtyWriters: RingWriter[];
@@ -206,6 +152,7 @@ export class RingWriter {
     checkedUse(this.tail, this.head, inbox, lane);
     const life = Atomics.load(this.control, endsWord(segment, lane));
     Atomics.store(this.control, this.tailWord + LIFE_WORD, life);
+    Atomics.store(this.control, this.tailWord + WAITING_WORD, 0);
     this.post(HELLO, 0, 0);
   }
 
@@ -270,11 +217,9 @@ export class RingWriter {
       return;
     }
     const first = this.firstWaiting === null;
-    const message: Waiting = { kind, a, b, bytes, sent: 0, next: null };
-    this.append(message);
+    const message = this.append(kind, a, b, bytes);
     this.waitingBytes.set(a, this.waitingFor(a) + length);
     if (kind === TASK) this.waitingTasks++;
-    this.counters.add(MESSAGES_WAITING, 1);
     this.pump();
     // It stands last, so it still waits exactly when anything does.
     if (this.firstWaiting === null) return;
@@ -284,10 +229,14 @@ export class RingWriter {
     if (first) this.onBlocked?.();
   }
 
-  private append(message: Waiting): void {
+  private append(kind: number, a: number, b: number, bytes: Uint8Array): Waiting {
+    const message: Waiting = { kind, a, b, bytes, sent: 0, mayGoOn: null, next: null };
     if (this.lastWaiting === null) this.firstWaiting = message;
     else this.lastWaiting.next = message;
     this.lastWaiting = message;
+    this.counters.add(MESSAGES_WAITING, 1);
+    if (this.firstWaiting === message) Atomics.store(this.control, this.tailWord + WAITING_WORD, 1);
+    return message;
   }
 
   /** Tells the reader to take first what is in another ring of its own, up to a position. */
@@ -297,8 +246,27 @@ export class RingWriter {
 
   /** What is posted from now on waits until `mayGoOn` answers true, which pump() asks. */
   hold(mayGoOn: () => boolean): void {
-    this.mayGoOn = mayGoOn;
-    if (this.lastWaiting?.kind !== HOLD) this.append({ kind: HOLD, a: 0, b: 0, bytes: NOTHING, sent: 0, next: null });
+    if (this.lastWaiting?.mayGoOn === mayGoOn) return;
+    // A record of padding, of which there is none to be seen.
+    this.append(PAD, 0, 0, NOTHING).mayGoOn = mayGoOn;
+    this.onBlocked?.();
+  }
+
+  /** What is posted from now on comes behind all that another producer has for this reader, in its ring and in its memory. */
+  followProducer(segment: Segment, lane: number): void {
+    const { inbox } = this;
+    // Asked first: what waits no more has moved the tail before.
+    if (!ringIsBehind(segment, inbox, lane)) {
+      const end = ringTail(segment, inbox, lane);
+      if (ringOwes(segment, inbox, lane, end)) this.postAfter(lane, end);
+      return;
+    }
+    this.hold(() => {
+      if (ringIsBehind(segment, inbox, lane)) return false;
+      after.b = ringTail(segment, inbox, lane);
+      return true;
+    });
+    const after = this.append(AFTER, lane, 0, NOTHING);
   }
 
   /** Where the newest record ends, for asking later whether it was taken. */
@@ -314,16 +282,13 @@ export class RingWriter {
   /** Moves what waits into the ring as far as there is room. Answers true when nothing waits any more. */
   pump(): boolean {
     while (this.firstWaiting !== null) {
-      const { kind, next } = this.firstWaiting;
-      if (kind === HOLD) {
-        if (this.mayGoOn?.() === false) return false;
-      } else {
-        if (!this.pumpOne(this.firstWaiting)) return false;
-        if (kind === TASK) this.waitingTasks--;
-        this.counters.add(MESSAGES_WAITING, -1);
-      }
+      const { kind, mayGoOn, next } = this.firstWaiting;
+      if (!(mayGoOn === null ? this.pumpOne(this.firstWaiting) : mayGoOn())) return false;
+      if (kind === TASK) this.waitingTasks--;
+      this.counters.add(MESSAGES_WAITING, -1);
       this.firstWaiting = next;
     }
+    if (this.lastWaiting !== null) Atomics.store(this.control, this.tailWord + WAITING_WORD, 0);
     this.lastWaiting = null;
     return true;
   }

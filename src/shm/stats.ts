@@ -6,7 +6,7 @@ import { type MessageQueueStatus, messageQueueStatus } from '../sys/message-queu
 import { COUNTERS, type Counter, type CounterLabel } from './counters.ts';
 import { sumLanes } from './lanes.ts';
 import { workerInbox } from './layout.ts';
-import { ringUse } from './ring.ts';
+import { ringUse } from './ring-control.ts';
 import { type Segment, WORD_GENERATION, WORD_MAX_FD, WORD_MIN_FD, WORD_TASK_QUEUE } from './segment.ts';
 import type { Stats } from './stats-shape.ts';
 import { WORKER_IDLE, WorkerTable } from './workers.ts';

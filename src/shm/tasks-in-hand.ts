@@ -18,7 +18,7 @@
  */
 import { Region } from '../sys/memory.ts';
 import { HAND_BYTES, HAND_TABLE_BYTES, INCOMING_BYTES, type Layout, workerLane } from './layout.ts';
-import { ringConsumed } from './ring.ts';
+import { ringConsumed } from './ring-control.ts';
 import type { Segment } from './segment.ts';
 
 export const HAND_ENTRIES = 1024;

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { SWOOLE_BASE, SWOOLE_ERROR_CO_CANCELED, SWOOLE_PROCESS } from '../../src/index.ts';
+import { Client } from '../support/client.ts';
 import { isAlive } from '../support/process-info.ts';
 import { Remote } from '../support/remote.ts';
 import { startServer, type TestServer } from '../support/server.ts';
@@ -515,5 +516,49 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       // All of them would take longer than stop() waits.
       await server.stop();
     });
+  });
+}
+
+for (const { ballast, what } of [
+  { ballast: 10, what: 'wait in the ring' },
+  { ballast: 200_000, what: 'wait in the memory of the worker' },
+]) {
+  test(`tasks of a connection that ${what} come before those of the next process of its worker`, async () => {
+    await using server = await startServer({
+      mode: SWOOLE_PROCESS,
+      settings: { worker_num: 1, task_worker_num: 1, max_wait_time: 60, open_eof_split: true, package_eof: '\n' },
+      args: ballast,
+      setup: ({ server, report, args: ballast }) => {
+        server.on('receive', (server, _fd, _reactor, line) => {
+          server.task({ n: Number(line), by: process.pid, ballast: Buffer.alloc(ballast) }, 0);
+          report('sent');
+        });
+        server.on('task', (_server, _id, _source, data) => {
+          const { n, by } = data as { n: number; by: number };
+          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 4);
+          report('task', { n, by });
+        });
+        server.on('finish', () => {});
+      },
+    });
+    using client = await Client.connect(server.port);
+    const before = pidOf(server, 0);
+    let tasks = 0;
+    const post = (): void => void client.write(`${tasks++}\n`);
+    while (tasks < 150) post();
+    await server.waitForCount('task', 5);
+    server.kill('SIGUSR1');
+    const afterwards = (): number => server.events('sent').filter(({ pid }) => pid !== before).length;
+    while (afterwards() < 100) {
+      post();
+      await delay(2);
+    }
+    await server.waitForCount('task', tasks);
+    const done = server.events('task');
+    assert.equal(new Set(done.map(({ by }) => by)).size, 2, 'both processes have sent tasks');
+    assert.deepEqual(
+      done.map(({ n }) => n),
+      Array.from({ length: tasks }, (_, n) => n),
+    );
   });
 }

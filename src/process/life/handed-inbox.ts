@@ -1,12 +1,12 @@
 /** An inbox that passes from one process of a worker id to the next, with whatever has not been taken yet. */
-import { MANAGER_INBOX, workerInbox } from '../../shm/layout.ts';
+import { LaneCounters } from '../../shm/lanes.ts';
+import { LANES_PER_WORKER, MANAGER_INBOX, workerInbox, workerLane } from '../../shm/layout.ts';
 import { postLetter } from '../../shm/letter.ts';
 import { Inbox, LaneSet } from '../../shm/mailbox.ts';
 import { SESSIONS, WORKER_READY, WORKER_STOPPING } from '../../shm/messages.ts';
 import type { Message } from '../../shm/ring.ts';
 import { InboxWatch } from '../way/inbox-watch.ts';
 import type { Runtime } from '../way/runtime.ts';
-import { EarlierOutput, lanesBeside } from './earlier-output.ts';
 import { rest } from './worker-life.ts';
 
 /** A predecessor gives its inbox away within a message's time; until then we look this often. */
@@ -37,11 +37,11 @@ export class HandedInbox {
   private readonly isUnderWay: (() => boolean) | undefined;
   private readonly onGiven: (() => void) | undefined;
   private readonly handle: (reader: Message) => void;
-  /** The lanes of those that had our worker id before us. */
+  /** The lanes of the other processes of our worker id: those before us, and one behind us. */
+  private readonly lanesBeside: readonly number[];
   private readonly predecessors: LaneSet;
   private took = false;
   private gave = false;
-  private earlier: EarlierOutput | null = null;
 
   constructor({ runtime, handle, hold, handOver, isUnderWay, onGiven, lingerTurns }: HandedInboxOptions) {
     this.runtime = runtime;
@@ -49,9 +49,13 @@ export class HandedInbox {
     this.isUnderWay = isUnderWay;
     this.onGiven = onGiven;
     this.handle = handle;
+    const { segment, workerId } = runtime;
+    this.lanesBeside = Array.from({ length: LANES_PER_WORKER }, (_, generation) =>
+      workerLane(segment.layout, workerId, generation),
+    ).filter((lane) => lane !== runtime.lane);
     this.predecessors = new LaneSet(
-      runtime.segment,
-      lanesBeside(runtime).map((lane) => [lane, lane + 1]),
+      segment,
+      this.lanesBeside.map((lane) => [lane, lane + 1]),
     );
     const own = workerInbox(runtime.segment.layout, runtime.workerId);
     this.inbox = new Inbox(runtime.segment, own, runtime.doorbells, runtime.outbox);
@@ -60,15 +64,20 @@ export class HandedInbox {
   }
 
   /**
-   * Becomes the reader as soon as the predecessor has given it away, and tells the manager. What that has sent must be with
-   * the reactors before we answer anybody: it may be to the same connection.
+   * Becomes the reader as soon as the predecessor has given it away, and tells the manager. What that has written comes
+   * before what we write: its answers are to the same connections, and its tasks are of them.
    */
   take(): void {
     if (this.gave) return;
-    const ours = this.inbox.take(this.runtime.lane);
-    if (ours) this.took = true;
-    if (ours) this.earlier ??= new EarlierOutput(this.runtime);
-    if (!ours || !this.earlier!.taken || !this.tookOver()) {
+    const { runtime, inbox } = this;
+    const ours = inbox.take(runtime.lane);
+    if (ours && !this.took) {
+      this.took = true;
+      // Not those who may already wait for us to go.
+      const before = this.lanesBeside.filter((lane) => new LaneCounters(runtime.segment, lane).life < runtime.life);
+      runtime.outbox.comeAfter(before, inbox.index);
+    }
+    if (!ours || !this.tookOver()) {
       setTimeout(() => this.take(), TAKE_RETRY_MS);
       return;
     }

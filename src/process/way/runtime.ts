@@ -75,6 +75,7 @@ export class Runtime {
     this.connections = new ConnectionTable(segment);
     this.workers = new WorkerTable(segment);
     this.counters = new LaneCounters(segment, lane);
+    this.counters.life = life;
     this.outbox = new Outbox(segment, lane, doorbells);
     this.turn = new Turn(() => this.flush());
     // Tasks, and what user processes do, may keep the thread for long. Only event workers have so much to send that a
