@@ -14,6 +14,10 @@ export interface Application {
    * where it has to wait for another callback of the connection: the end is then told to the owner later.
    */
   close(slot: number, serial: number): boolean;
+  /** Data of a connection has come that is closed already: it is dropped. */
+  dropLate(serial: number): void;
+  /** No worker was idle for data that was to go to one. */
+  noIdleWorker(): void;
   /** True while callbacks are under way that others of their connections wait for. */
   isUnderWay(): boolean;
   /** Somebody in another process asked for the connection to be closed. */

@@ -2,12 +2,7 @@
  * A reactor thread of the master in SWOOLE_PROCESS: one blocking loop over sockets and rings. It never returns to Node's
  * own loop, so nothing here may rely on timers, promises or streams.
  */
-import {
-  SWOOLE_ERROR_SERVER_INVALID_COMMAND,
-  SWOOLE_ERROR_SERVER_NO_IDLE_WORKER,
-  SWOOLE_LOG_ERROR,
-  SWOOLE_LOG_WARNING,
-} from '../constants.ts';
+import { SWOOLE_ERROR_SERVER_INVALID_COMMAND, SWOOLE_LOG_ERROR } from '../constants.ts';
 import { describeError } from '../errors.ts';
 import { Logger, type LogSettings } from '../log/log.ts';
 import { ConnectionTable } from '../shm/connections.ts';
@@ -21,6 +16,7 @@ import {
   FINISH,
   FINISHED,
   HAND_OVER,
+  NO_IDLE_WORKER,
   RELOAD_CERTIFICATES,
   REOPEN_LOG,
   START_ACCEPTING,
@@ -150,7 +146,7 @@ class ReactorThread {
           yieldProcessor();
         }
         reactor.endTurn();
-        if (this.dispatcher.busyRounds !== 0) this.warnOfBusyWorkers();
+        if (this.dispatcher.busyRounds !== 0) this.tellOfBusyWorkers();
         outbox.pump();
         outbox.flush();
         // Where the worker shares our processor it has its turn now, with the bytes still in the cache.
@@ -166,14 +162,14 @@ class ReactorThread {
   }
 
   /** Told once a second at most. */
-  private warnOfBusyWorkers(): void {
+  private tellOfBusyWorkers(): void {
     const { now } = this.reactor;
     if (now - this.warnedAt < 1000) return;
     this.dispatcher.busyRounds = 0;
     // One that is only starting will be idle soon, as all are when the server starts.
     if (someStart(this.segment, 0, this.dispatcher.workerCount)) return;
     this.warnedAt = now;
-    this.logger.log(SWOOLE_LOG_WARNING, 'no idle worker is available', SWOOLE_ERROR_SERVER_NO_IDLE_WORKER);
+    this.outbox.to(MASTER_INBOX).post(NO_IDLE_WORKER, this.config.id, 0);
   }
 
   private finished(): boolean {

@@ -489,7 +489,7 @@ export class Server {
     return worker_id !== -1 && worker_id;
   }
 
-  /** Process id of a worker; -1 is the current one. */
+  /** Process id of a worker, task worker or user process; -1 is this process, and `false` in one that is none of them. */
   getWorkerPid(workerId: number | null = -1): number | false {
     const { running } = this.#state;
     return running !== null && workerPid(running, workerId ?? -1);

@@ -53,6 +53,7 @@ export const TASKS_HELD = 16;
 export const MESSAGES = 17;
 export const DOORBELLS = 18;
 export const SLEEPS_SKIPPED = 19;
+export const TASKING = 20;
 /** So many have room in a lane's block; see lanes.ts. */
 export const FREQUENT_MAX = 24;
 
@@ -237,6 +238,7 @@ const TOTALS = {
 } as const satisfies Record<string, Row>;
 
 const GAUGES = {
+  tasking_num: row(TASKING, 'task workers', 'that work on a task'),
   block_num: row(BLOCKED, 'connections', 'that are not read from because their worker can take no more'),
   message_wait_num: row(MESSAGES_WAITING, 'messages', 'that found no room, and wait in the memory of their senders'),
   task_held_num: row(TASKS_HELD, 'tasks', 'that found no room, and wait in the memory of their senders'),

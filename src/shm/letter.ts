@@ -61,7 +61,7 @@ function attached(bytes: Uint8Array, what: string): Uint8Array {
   return bytes;
 }
 
-/** Sends a letter through a ring. Where the ring is full it waits in this process, behind those before it. */
+/** Sends a letter through a ring. Where the ring is full it waits in this process, behind those before it. Answers the bytes of its value. */
 export function postLetter(
   writer: RingWriter,
   kind: number,
@@ -71,7 +71,7 @@ export function postLetter(
   flags: number,
   value: unknown,
   what: string,
-): void {
+): number {
   const seconds = Date.now() / 1000;
   if (typeof value === 'string') {
     const most = LETTER_HEAD_BYTES + value.length * 3;
@@ -80,10 +80,11 @@ export function postLetter(
       const length = writeText(writer.data, at + LETTER_HEAD_BYTES, value);
       writeHead(writer.data, at, seconds, life, flags, length === value.length ? ASCII : TEXT);
       writer.commit(kind, a, b, LETTER_HEAD_BYTES + length);
-      return;
+      return length;
     }
-    writer.post(kind, a, b, wholeLetter(seconds, life, flags, TEXT, Buffer.from(value)), true);
-    return;
+    const text = Buffer.from(value);
+    writer.post(kind, a, b, wholeLetter(seconds, life, flags, TEXT, text), true);
+    return text.length;
   }
   const plain = isBytes(value);
   const bytes = plain ? attached(value, what) : serializeValue(value, what);
@@ -94,9 +95,10 @@ export function postLetter(
     writeHead(writer.data, at, seconds, life, flags, form);
     writer.data.u8.set(bytes, at + LETTER_HEAD_BYTES);
     writer.commit(kind, a, b, length);
-    return;
+    return bytes.length;
   }
   writer.post(kind, a, b, wholeLetter(seconds, life, flags, form, bytes), true);
+  return bytes.length;
 }
 
 function writeHead(

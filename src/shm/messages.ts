@@ -45,6 +45,8 @@ export const FINISHED = 33;
 export const START_ACCEPTING = 34;
 /** Reads the certificates of TLS ports again, for new connections. */
 export const RELOAD_CERTIFICATES = 35;
+/** To the master: data was to go to an idle worker, and there was none. */
+export const NO_IDLE_WORKER = 36;
 
 // Between processes of one server.
 /** To a worker; b: 1 = end gracefully even where the settings say otherwise. */

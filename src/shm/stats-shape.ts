@@ -135,10 +135,8 @@ export interface Stats {
   /** task workers that have nothing to do */
   task_idle_worker_num: number;
   /** tasks that were sent and not begun */
-  tasking_num: number;
-  /** tasks that wait in rings, or in the message queue */
   task_queue_num: number;
-  /** bytes that wait there */
+  /** bytes of tasks in rings, or in the message queue */
   task_queue_bytes: number;
   /** the last connection id given out */
   session_round: number;
@@ -152,6 +150,8 @@ export interface Stats {
   concurrency: number;
   /** requests under way in this process; 0 until there is HTTP */
   worker_concurrency: number;
+  /** task workers that work on a task */
+  tasking_num: number;
   /** connections that are not read from because their worker can take no more */
   block_num: number;
   /** messages that found no room, and wait in the memory of their senders */

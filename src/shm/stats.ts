@@ -38,15 +38,14 @@ const FIGURES = {
     idleAmong(segment, segment.layout.workerCount, segment.layout.taskWorkerCount),
   ),
   // In the queue there may be tasks that others have sent, or that this server has in its predecessor's stead.
-  tasking_num: figure('tasks', 'that were sent and not begun', (_segment, counted, queue) =>
+  task_queue_num: figure('tasks', 'that were sent and not begun', (_segment, counted, queue) =>
     Math.max(tasksWaiting(counted), queue.count),
   ),
-  task_queue_num: figure(
-    'tasks',
-    'that wait in rings, or in the message queue',
-    (_segment, _counted, { count }) => count,
+  task_queue_bytes: figure(
+    'bytes',
+    'of tasks in rings, or in the message queue',
+    (_segment, _counted, { bytes }) => bytes,
   ),
-  task_queue_bytes: figure('bytes', 'that wait there', (_segment, _counted, { bytes }) => bytes),
   session_round: figure('', 'the last connection id given out', ({ sessionsGiven, startSessionId }) =>
     sessionsGiven === 0 ? 0 : startSessionId + sessionsGiven,
   ),

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { Client } from '../support/client.ts';
 import { type Opened, open, recorder } from '../support/recorder.ts';
 import { Remote } from '../support/remote.ts';
 import { startServer, type TestServer } from '../support/server.ts';
@@ -319,3 +320,26 @@ for (const subject of SUBJECTS) {
     });
   });
 }
+
+test('what comes behind close() is dropped, counted and told with 1007 in SWOOLE_PROCESS', async () => {
+  await using server = await startServer({
+    mode: PROCESS.mode,
+    settings: { worker_num: 1, open_eof_split: true, package_eof: '\n' },
+    setup: ({ server, report }) => {
+      server.on('receive', (server, fd, _reactorId, data) => {
+        const stats = server.stats();
+        report('receive', { data: String(data), code: server.getLastError(), late: stats.late_package_count });
+        if (String(data) === 'close\n') server.close(fd);
+      });
+    },
+  });
+  const first = await Client.connect(server.port);
+  await first.write('close\nlate\nlater\n');
+  await first.ended;
+  first.destroy();
+  using second = await Client.connect(server.port);
+  await second.write('after\n');
+  const after = await server.waitFor('receive', (event) => event.data === 'after\n');
+  assert.deepEqual([after.code, after.late], [1007, 2]);
+  assert.equal(server.events('receive').length, 2);
+});

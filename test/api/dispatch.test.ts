@@ -176,6 +176,30 @@ describe('dispatch_mode in SWOOLE_PROCESS', () => {
     assert.doesNotMatch(server.output, /no idle worker/);
   });
 
+  test('3 without an idle worker: a warning, and a code in the master', async () => {
+    await using server = await startServer({
+      mode: PROCESS.mode,
+      settings: { worker_num: 1, dispatch_mode: 3 },
+      setup: ({ server, swoole, report }) => {
+        const { SWOOLE_SERVER_COMMAND_MASTER } = swoole;
+        server.addCommand('code', SWOOLE_SERVER_COMMAND_MASTER, () => String(server.getLastError()));
+        server.on('receive', async (server, _fd, _reactorId, data) => {
+          if (data.toString() === 'block') {
+            report('blocks');
+            Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+          } else report('code', { code: await server.command('code', 0, SWOOLE_SERVER_COMMAND_MASTER, '') });
+        });
+      },
+    });
+    using blocker = await Client.connect(server.port);
+    await blocker.write('block');
+    await server.waitFor('blocks');
+    using client = await Client.connect(server.port);
+    await client.write('waits');
+    assert.equal((await server.waitFor('code')).code, 9007);
+    await server.waitForOutput(/WARNING\t\(error 9007\): no idle worker is available/);
+  });
+
   test('3 gives nothing to a worker that is still starting', async () => {
     await using server = await startServer({
       mode: PROCESS.mode,
@@ -369,7 +393,7 @@ describe('dispatch_mode in SWOOLE_PROCESS', () => {
         settings: { worker_num: 1, dispatch_mode: 3, discard_timeout_request: discard },
         setup: ({ server, report }) => {
           server.on('receive', (_server, fd, _reactorId, data) => {
-            report('receive', { fd, data: data.toString() });
+            report('receive', { fd, data: data.toString(), code: server.getLastError() });
             if (data.toString() === 'block') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400);
           });
         },
@@ -386,6 +410,9 @@ describe('dispatch_mode in SWOOLE_PROCESS', () => {
       if (discard) await server.waitForOutput(/WARNING\t\(error 1007\): data of connection 2,/);
       else await server.waitFor('receive', (event) => event.data === 'late');
       assert.equal(server.events('receive').length, discard ? 1 : 2);
+      await first.write('after');
+      const { code } = await server.waitFor('receive', (event) => event.data === 'after');
+      assert.equal(code, discard ? 1007 : 0);
       first.destroy();
     });
   }

@@ -418,15 +418,16 @@ for (const subject of ALL_SUBJECTS) {
     assert.equal(start.stats, true);
     assert.deepEqual(start.list, []);
     if (subject === PROCESS) {
-      const worker0 = await of('worker0');
       assert.deepEqual([start.pid, start.workerId, start.getWorkerId], [server.pid, -1, false]);
-      // Outside of workers the default id is 0, as in the peer.
-      assert.equal(start.getWorkerPid, worker0.pid);
+      assert.equal(start.getWorkerPid, false);
       assert.equal(start.master, server.pid);
     }
     if (subject !== ALONE) {
       const manager = await of('managerStart');
-      assert.deepEqual([manager.workerId, manager.getWorkerId, manager.manager], [-1, false, manager.pid]);
+      assert.deepEqual(
+        [manager.workerId, manager.getWorkerId, manager.getWorkerPid, manager.manager],
+        [-1, false, false, manager.pid],
+      );
       assert.equal(manager.stats, true);
     } else
       assert.deepEqual(

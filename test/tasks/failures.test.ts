@@ -258,7 +258,12 @@ for (const { name, mode, workerNum } of SUBJECTS) {
     test('nothing is counted as waiting afterwards', async () => {
       await server.until(async () => {
         const stats = await remote.run(({ server }) => server.stats() as unknown as Record<string, number>);
-        return stats.tasking_num === 0 && stats.task_idle_worker_num === 2 && stats.task_queue_bytes === 0;
+        return (
+          stats.task_queue_num === 0 &&
+          stats.tasking_num === 0 &&
+          stats.task_idle_worker_num === 2 &&
+          stats.task_queue_bytes === 0
+        );
       }, 'idle task workers');
     });
   });

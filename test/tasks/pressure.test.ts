@@ -57,7 +57,7 @@ for (const { name, mode, workerNum } of SUBJECTS) {
         assert.equal(outcome, 0);
         assert.equal(pidOf(server, workerNum), pid, 'the task worker has lived through it');
         const stats = await remote.run(({ server }) => server.stats() as unknown as Record<string, number>);
-        assert.deepEqual([stats.tasking_num, stats.task_count], [0, TASKS]);
+        assert.deepEqual([stats.task_queue_num, stats.task_count], [0, TASKS]);
         await server.until(
           () =>
             remote.run(({ server }) => (server.stats() as { task_idle_worker_num: number }).task_idle_worker_num === 1),

@@ -286,7 +286,7 @@ for (const { name, mode, workerNum } of SUBJECTS) {
           rmSync(join(DIRECTORY, file));
           await replaced(server, 1, pid);
         }
-        assert.equal((await stats(remote)).tasking_num, 0);
+        assert.equal((await stats(remote)).task_queue_num, 0);
       }
       assert.deepEqual(readdirSync(DIRECTORY), []);
     });
@@ -344,12 +344,12 @@ for (const { name, mode, workerNum } of SUBJECTS) {
         ({ server }, hold, tasks) => {
           server.task(hold);
           for (let i = 0; i < tasks; i++) server.task('z'.repeat(9000));
-          return (server.stats() as { task_queue_num: number }).task_queue_num;
+          return server.stats().task_held_num;
         },
         hold,
         tasks,
       );
-      assert.ok((await sent) < tasks, 'some wait in the sender');
+      assert.ok((await sent) > 0, 'some wait in the sender');
       await server.waitFor('held');
       killWorker(server, 0);
       await server.stop();

@@ -4,7 +4,12 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { SWOOLE_BASE, SWOOLE_ERROR_CO_CANCELED, SWOOLE_PROCESS } from '../../src/index.ts';
+import {
+  SWOOLE_BASE,
+  SWOOLE_ERROR_CO_CANCELED,
+  SWOOLE_ERROR_SERVER_NO_IDLE_WORKER,
+  SWOOLE_PROCESS,
+} from '../../src/index.ts';
 import { Client } from '../support/client.ts';
 import { isAlive } from '../support/process-info.ts';
 import { Remote } from '../support/remote.ts';
@@ -425,7 +430,9 @@ for (const { name, mode, workerNum } of SUBJECTS) {
         const told = Object.fromEntries(events.map(({ how, result }) => [how, result]));
         const result = comes ? 'result' : false;
         assert.deepEqual(told, { taskwait: result, taskCo: result, callback: result, late: comes ? 'late' : false });
-        assert.equal(server.events('code')[0].code, comes ? 0 : SWOOLE_ERROR_CO_CANCELED);
+        // task() found the only task worker busy.
+        const code = comes ? SWOOLE_ERROR_SERVER_NO_IDLE_WORKER : SWOOLE_ERROR_CO_CANCELED;
+        assert.equal(server.events('code')[0].code, code);
         await server.waitForCount('done', 3);
       });
     }

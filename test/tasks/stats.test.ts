@@ -47,7 +47,7 @@ for (const { name, mode, workerNum } of SUBJECTS) {
         });
         await remotes[0].run(({ server }, hold) => server.task(hold, 0), hold);
         await server.waitForCount('held', 1);
-        assert.deepEqual(pick(await stats()), { ...idle, task_idle_worker_num: 1, task_count: 1 });
+        assert.deepEqual(pick(await stats()), { ...idle, task_idle_worker_num: 1, tasking_num: 1, task_count: 1 });
         await remotes[1].run(({ server }, hold) => server.task(hold, 1), hold);
         await server.waitForCount('held', 2);
         for (const remote of remotes)
@@ -58,7 +58,7 @@ for (const { name, mode, workerNum } of SUBJECTS) {
           assert.deepEqual(rest, {
             task_worker_num: 2,
             task_idle_worker_num: 0,
-            tasking_num: 4,
+            tasking_num: 2,
             task_count: 6,
             task_queue_num: 4,
           });
@@ -113,17 +113,47 @@ for (const { name, mode, workerNum } of SUBJECTS) {
           // In SWOOLE_PROCESS the connection lives, and nobody answers.
           sent.catch(() => {});
           const waiting = (await server.waitFor('waiting', (event) => event.pid === pid)) as unknown as TaskStats;
-          assert.ok(waiting.tasking_num >= 200, `${waiting.tasking_num} tasks`);
+          assert.ok(waiting.task_queue_num >= 200, `${waiting.task_queue_num} tasks`);
           if (way === 'kill') process.kill(pid, 'SIGKILL');
           await replaced(server, worker, pid);
           remote.close();
         }
         process.getBuiltinModule('node:fs').writeFileSync(`${server.directory}/go`, '');
-        await server.until(async () => (await stats()).tasking_num === 0, 'no task that waits');
+        await server.until(async () => (await stats()).task_queue_num === 0, 'no task that waits');
         const { task_count, task_queue_num } = await stats();
         assert.deepEqual([task_count, task_queue_num], [404, 0]);
       });
     }
+
+    test('a task worker that dies works no longer, and one that is replaced works until its task is done', async () => {
+      await using server = await startServer({
+        mode,
+        settings: { worker_num: workerNum, task_worker_num: 1, task_enable_coroutine: true },
+        setup: taskServer,
+      });
+      using remote = await Remote.connect(server);
+      const tasking = (): Promise<number> => remote.run(({ server }) => server.stats().tasking_num);
+      const hold = inTask(async ({ report, rest }) => {
+        report('held');
+        while (!process.getBuiltinModule('node:fs').existsSync('go')) await rest(5);
+      });
+      // Two tasks of one process are one at work.
+      await remote.run(({ server }, hold) => [server.task(hold), server.task(hold)], hold);
+      await server.waitForCount('held', 2);
+      assert.equal(await tasking(), 1);
+      process.kill(pidOf(server, workerNum), 'SIGKILL');
+      await server.until(async () => (await tasking()) === 0, 'nobody at work');
+      await remote.run(({ server }, hold) => server.task(hold), hold);
+      await server.waitForCount('held', 3);
+      await remote.run(({ server }) => server.reload(true));
+      await server.until(
+        () => server.events('$worker').filter(({ id }) => id === workerNum).length === 3,
+        'the next one',
+      );
+      assert.equal(await tasking(), 1);
+      process.getBuiltinModule('node:fs').writeFileSync(`${server.directory}/go`, '');
+      await server.until(async () => (await tasking()) === 0, 'the end of the task');
+    });
 
     test('what counts for one task worker', async () => {
       await using server = await startServer({

@@ -61,14 +61,37 @@ for (const { name, mode, workerNum } of SUBJECTS) {
           remote.run(({ server }) => (server.stats() as { task_idle_worker_num: number }).task_idle_worker_num === 0),
         'no idle task worker',
       );
-      await remote.run(({ server }) => Array.from({ length: 8 }, () => server.task('x')));
+      const code = await remote.run(({ server }) => {
+        for (let i = 0; i < 8; i++) server.task('x');
+        return server.getLastError();
+      });
+      assert.equal(code, 9007);
       assert.match(server.output, /no idle task worker/);
-      const waiting = await remote.run(({ server }) => (server.stats() as { tasking_num: number }).tasking_num);
-      assert.equal(waiting, 8);
+      const stats = await remote.run(({ server }) => server.stats());
+      assert.deepEqual([stats.task_queue_num, stats.tasking_num], [8, 4]);
       // They hold for ever: the test does not wait for them.
       server.killAll();
       await server.exited();
     });
+
+    for (const ipc of [1, 2] as const) {
+      test(`data above package_max_length is sent with a warning, with task_ipc_mode ${ipc}`, async () => {
+        await using server = await startServer({
+          mode,
+          settings: { worker_num: 1, task_worker_num: 1, task_ipc_mode: ipc, package_max_length: 65_536 },
+          setup: taskServer,
+        });
+        using remote = await Remote.connect(server);
+        const send = async (bytes: number): Promise<number> => {
+          const back = await remote.run(({ server }, bytes) => server.taskwait(Buffer.alloc(bytes), 60), bytes);
+          return (back as unknown as Uint8Array).length;
+        };
+        assert.equal(await send(65_536), 65_536);
+        assert.doesNotMatch(server.output, /package_max_length/);
+        assert.equal(await send(65_537), 65_537);
+        assert.match(server.output, /WARNING\ttask 1 has 65537 bytes of data, more than package_max_length \(65536\)/);
+      });
+    }
 
     test('data of every kind comes as it was sent, there and back', async () => {
       await using server = await startServer({

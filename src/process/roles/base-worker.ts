@@ -11,7 +11,6 @@ import { handleOwnerMessage } from '../../reactor/owner-messages.ts';
 import type { ReactorPort } from '../../reactor/port.ts';
 import { Reactor } from '../../reactor/reactor.ts';
 import { F64_RECEIVE_TIME, F64_TAKEN_TIME, FLAG_CLOSE_TAKEN, FLAGS } from '../../shm/connections.ts';
-import { LATE_PACKAGES } from '../../shm/counters.ts';
 import { MANAGER_INBOX, workerInbox } from '../../shm/layout.ts';
 import { Inbox } from '../../shm/mailbox.ts';
 import { CLOSE_REQUEST, isLetter, REOPEN_LOG, RESET_REQUEST, STOP_WORKER, WORKER_READY } from '../../shm/messages.ts';
@@ -259,7 +258,7 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
 
   private wants(connection: Connection): boolean {
     if ((this.words[connection.base + FLAGS] & FLAG_CLOSE_TAKEN) === 0) return true;
-    this.runtime.counters.add(LATE_PACKAGES, 1);
+    this.application.dropLate(connection.serial);
     return false;
   }
 

@@ -1,5 +1,4 @@
 /** An event worker of SWOOLE_PROCESS: takes what reactors have put into its rings and runs the callbacks. */
-import { SWOOLE_ERROR_SESSION_DISCARD_TIMEOUT_DATA, SWOOLE_LOG_DEBUG, SWOOLE_LOG_WARNING } from '../../constants.ts';
 import { LINGER_TURNS } from '../../reactor/limits.ts';
 import {
   F64_RECEIVE_TIME,
@@ -12,7 +11,6 @@ import {
   STATE_FREE,
   TAKEN_BYTES,
 } from '../../shm/connections.ts';
-import { LATE_PACKAGES } from '../../shm/counters.ts';
 import {
   BUFFER_EMPTY,
   BUFFER_FULL,
@@ -210,7 +208,7 @@ export class EventWorker {
     const flags = live ? words[base + FLAGS] : FLAG_CLOSE_TAKEN;
     const open = (flags & FLAG_CLOSE_TAKEN) === 0;
     if (!open && ((flags & FLAG_CLOSED_HERE) !== 0 || !this.deliversLate)) {
-      this.dropped(serial);
+      this.application.dropLate(serial);
       return;
     }
     this.requests.begin();
@@ -222,16 +220,6 @@ export class EventWorker {
   private lost(slot: number, serial: number, length: number): void {
     if (this.lives(slot, serial))
       Atomics.add(this.words, this.runtime.connections.wordBase(slot) + TAKEN_BYTES, length);
-  }
-
-  /** Where the user has asked to lose data, it is worth a warning each time. */
-  private dropped(serial: number): void {
-    this.runtime.counters.add(LATE_PACKAGES, 1);
-    this.runtime.logger.log(
-      this.settings.discardTimeoutRequest ? SWOOLE_LOG_WARNING : SWOOLE_LOG_DEBUG,
-      `data of connection ${this.runtime.connections.fdOf(serial)}, which is closed, is dropped`,
-      SWOOLE_ERROR_SESSION_DISCARD_TIMEOUT_DATA,
-    );
   }
 
   private packet(reader: Message): void {

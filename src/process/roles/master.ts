@@ -15,7 +15,7 @@ import {
   workerLane,
 } from '../../shm/layout.ts';
 import { announceLane, Inbox, releaseInboxOfDead } from '../../shm/mailbox.ts';
-import { isLetter, MANAGER_READY, RELOAD, REOPEN_LOG, SHUTDOWN } from '../../shm/messages.ts';
+import { isLetter, MANAGER_READY, NO_IDLE_WORKER, RELOAD, REOPEN_LOG, SHUTDOWN } from '../../shm/messages.ts';
 import { STATE_RUNNING, STATE_STOPPING, WORD_MANAGER_PID, WORD_STATE } from '../../shm/segment.ts';
 import type { Application } from '../application.ts';
 import type { Child, Launcher } from '../life/launcher.ts';
@@ -87,6 +87,9 @@ export class Master {
       case MANAGER_READY:
         this.managerReadyAt = performance.now();
         this.begin();
+        break;
+      case NO_IDLE_WORKER:
+        this.options.application.noIdleWorker();
         break;
       case SHUTDOWN:
         void this.shutdown();

@@ -3,7 +3,7 @@
  * many as come where task_enable_coroutine is on.
  */
 import { LINGER_TURNS } from '../../reactor/limits.ts';
-import { LIFE_REQUESTS, TASKS_BEGUN, TASKS_LOST } from '../../shm/counters.ts';
+import { LIFE_REQUESTS, TASKING, TASKS_BEGUN, TASKS_LOST } from '../../shm/counters.ts';
 import { emptyLetter, readLetter } from '../../shm/letter.ts';
 import { REOPEN_LOG, STOP_WORKER, TASK, TASK_QUEUED } from '../../shm/messages.ts';
 import { BROKEN, type Message, type RingWriter } from '../../shm/ring.ts';
@@ -231,6 +231,7 @@ export class TaskWorker implements TurnEnd {
     // Most often the sender has written that already, and a store would take the cache line from it.
     if (words[this.statusWord] === WORKER_IDLE) words[this.statusWord] = WORKER_BUSY;
     this.beginTurn();
+    this.numbers[this.counters + TASKING] = 1;
     const promise = this.application.task(task);
     if (promise === undefined) {
       this.end(task);
@@ -248,6 +249,7 @@ export class TaskWorker implements TurnEnd {
   private end(task: TaskInHand): void {
     const { numbers, counters } = this;
     numbers[counters + LIFE_REQUESTS]++;
+    numbers[counters + TASKING] = this.running === 0 ? 0 : 1;
     if (task.wantsAnswer && task.writer().blocked) this.unsent.push(task);
     else task.leave();
     if (++this.tasks === this.tasksMax) this.stop(true);

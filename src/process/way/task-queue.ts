@@ -11,7 +11,7 @@ import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } f
 import { basename, dirname, join, resolve } from 'node:path';
 import { SWOOLE_IPC_PREEMPTIVE, SWOOLE_TASK_TMPFILE } from '../../constants.ts';
 import { SWOOLE_IPC_BYTES } from '../../protocol/swoole-limits.ts';
-import { decodeLetter } from '../../shm/letter.ts';
+import { decodeLetter, LETTER_HEAD_BYTES } from '../../shm/letter.ts';
 import { TASK_QUEUED } from '../../shm/messages.ts';
 import { decodeTask, encodeTask, letterOfTask, type QueuedTask } from '../../shm/queued-task.ts';
 import { type Segment, WORD_TASK_QUEUE } from '../../shm/segment.ts';
@@ -45,6 +45,7 @@ export function taskQueueOf(segment: Segment): number {
 
 /** The sender's side. What the queue has no room for waits in this process, in order. */
 export class QueueRoute implements TaskRoute, Backlog {
+  dataBytes = 0;
   private readonly runtime: Runtime;
   private readonly queue: number;
   private readonly directory: string;
@@ -65,6 +66,7 @@ export class QueueRoute implements TaskRoute, Backlog {
 
   post(workerId: number, taskId: number, sourceId: number, flags: number, data: unknown): number {
     const bytes = encodeTask(taskId, sourceId, this.runtime.life, flags, data);
+    this.dataBytes = letterOfTask(bytes).length - LETTER_HEAD_BYTES;
     const task: Outgoing = { workerId, taskId, sourceId, flags, bytes, path: '' };
     const error = this.waiting.length > 0 ? EAGAIN : this.send(task);
     if (error !== EAGAIN) return error;

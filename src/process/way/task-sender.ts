@@ -7,7 +7,8 @@ import { TASK } from '../../shm/messages.ts';
 import { WORKER_BUSY, WORKER_IDLE } from '../../shm/workers.ts';
 import type { Runtime } from './runtime.ts';
 
-const BUSY_NOTICE_MS = 1000;
+/** Each notice is told once in this time at most. */
+const NOTICE_MS = 1000;
 /** Looking at the clock costs: only every so many tasks. */
 const CLOCK_EVERY = 64;
 
@@ -15,10 +16,13 @@ const CLOCK_EVERY = 64;
 export interface TaskRoute {
   /** Answers 0, or an error number when the task cannot be delivered. Throws for data that no process can be given. */
   post(workerId: number, taskId: number, sourceId: number, flags: number, data: unknown): number;
+  /** Of the task that was posted last, the bytes of its data. */
+  readonly dataBytes: number;
 }
 
 /** task_ipc_mode 1: the ring of the task worker. Where it is full, tasks wait in this process, in order. */
 export class RingRoute implements TaskRoute {
+  dataBytes = 0;
   private readonly runtime: Runtime;
 
   constructor(runtime: Runtime) {
@@ -28,7 +32,7 @@ export class RingRoute implements TaskRoute {
   post(workerId: number, taskId: number, sourceId: number, flags: number, data: unknown): number {
     const { outbox, life } = this.runtime;
     const writer = outbox.toWorker(workerId);
-    postLetter(writer, TASK, taskId, sourceId, life, flags, data, 'the data of a task');
+    this.dataBytes = postLetter(writer, TASK, taskId, sourceId, life, flags, data, 'the data of a task');
     if (writer.blocked) this.runtime.holdTask();
     return 0;
   }
@@ -37,17 +41,23 @@ export class RingRoute implements TaskRoute {
 export class TaskSender {
   private readonly runtime: Runtime;
   private readonly route: TaskRoute;
+  private readonly dataBytesMax: number;
   private readonly workerCount: number;
   private readonly taskWorkerCount: number;
   private readonly words: Int32Array;
   private next: number;
+  /** No task worker was idle for the last task that was not meant for a certain one. */
+  noneIdle = false;
   private noticedAt = Number.NEGATIVE_INFINITY;
   private unnoticed = 0;
+  private largeAt = Number.NEGATIVE_INFINITY;
 
-  constructor(runtime: Runtime, route: TaskRoute) {
+  /** More than `dataBytesMax` bytes of data are worth a warning. */
+  constructor(runtime: Runtime, route: TaskRoute, dataBytesMax: number) {
     const { layout, words } = runtime.segment;
     this.runtime = runtime;
     this.route = route;
+    this.dataBytesMax = dataBytesMax;
     this.workerCount = layout.workerCount;
     this.taskWorkerCount = layout.taskWorkerCount;
     this.words = words;
@@ -58,6 +68,7 @@ export class TaskSender {
   /** `target` is the index of a task worker, or negative: then one that is idle, in turn. Answers 0 or an error number. */
   send(target: number, taskId: number, sourceId: number, flags: number, data: unknown): number {
     const { runtime } = this;
+    this.noneIdle = false;
     const workerId = this.workerCount + (target >= 0 ? target : this.choose());
     const error = this.route.post(workerId, taskId, sourceId, flags, data);
     if (error !== 0) return error;
@@ -68,6 +79,7 @@ export class TaskSender {
       Atomics.compareExchange(this.words, statusWord, WORKER_IDLE, WORKER_BUSY);
     runtime.counters.add(TASKS_SENT, 1);
     runtime.sent();
+    if (this.route.dataBytes > this.dataBytesMax) this.noticeLarge(taskId);
     return 0;
   }
 
@@ -81,16 +93,28 @@ export class TaskSender {
       return index;
     }
     this.next = (first + 1) % taskWorkerCount;
+    this.noneIdle = true;
     runtime.counters.add(TASKS_UNIDLE, 1);
     this.noticeBusy();
     return first;
+  }
+
+  private noticeLarge(taskId: number): void {
+    const now = performance.now();
+    if (now - this.largeAt < NOTICE_MS) return;
+    this.largeAt = now;
+    const { runtime, route, dataBytesMax } = this;
+    runtime.logger.log(
+      SWOOLE_LOG_WARNING,
+      `task ${taskId} has ${route.dataBytes} bytes of data, more than package_max_length (${dataBytesMax}): it is sent all the same`,
+    );
   }
 
   private noticeBusy(): void {
     if (--this.unnoticed > 0) return;
     this.unnoticed = CLOCK_EVERY;
     const now = performance.now();
-    if (now - this.noticedAt < BUSY_NOTICE_MS) return;
+    if (now - this.noticedAt < NOTICE_MS) return;
     // One that is only starting will be idle soon, as all are when the server starts.
     if (someStart(this.runtime.segment, this.workerCount, this.taskWorkerCount)) return;
     this.noticedAt = now;

@@ -2,7 +2,13 @@
  * The user's callbacks, as the processes see them: finds the one for an event and gives it its arguments. What happens to
  * one that fails: callback-runner.ts.
  */
-import { SWOOLE_PROCESS } from '../../constants.ts';
+import {
+  SWOOLE_ERROR_SERVER_NO_IDLE_WORKER,
+  SWOOLE_ERROR_SESSION_DISCARD_TIMEOUT_DATA,
+  SWOOLE_LOG_DEBUG,
+  SWOOLE_LOG_WARNING,
+  SWOOLE_PROCESS,
+} from '../../constants.ts';
 import type { Application } from '../../process/application.ts';
 import type { ReloadResult } from '../../process/reload-result.ts';
 import type { Runtime } from '../../process/way/runtime.ts';
@@ -15,6 +21,7 @@ import {
   OWNER,
   PORT,
 } from '../../shm/connections.ts';
+import { LATE_PACKAGES } from '../../shm/counters.ts';
 import type { Certificates } from '../connections/certificates.ts';
 import { type Closer, close } from '../connections/close.ts';
 import type { Commands } from '../messages/commands.ts';
@@ -79,6 +86,7 @@ export class ServerApplication implements Application {
           member.runtime,
           (slot, serial, data) => this.callReceive(slot, serial, data),
           (slot, serial) => this.callClose(slot, serial),
+          (serial) => this.dropLate(serial),
         )
       : null;
     this.asObjects = member.settings.eventObject;
@@ -126,6 +134,25 @@ export class ServerApplication implements Application {
     const { connections } = this.runtime;
     const slot = connections.findAny(fd);
     return slot === -1 ? 0 : connections.numbers[connections.numberBase(slot) + F64_RECEIVE_TIME];
+  }
+
+  // ---- what is told without an event ------------------------------------------------------------------------------
+
+  /** Where the user has asked to lose data, it is worth a warning each time. */
+  dropLate(serial: number): void {
+    const { script, runtime, settings } = this.member;
+    const code = SWOOLE_ERROR_SESSION_DISCARD_TIMEOUT_DATA;
+    runtime.counters.add(LATE_PACKAGES, 1);
+    script.lastError.code = code;
+    const level = settings.discardTimeoutRequest ? SWOOLE_LOG_WARNING : SWOOLE_LOG_DEBUG;
+    const fd = runtime.connections.fdOf(serial);
+    script.logger.log(level, `data of connection ${fd}, which is closed, is dropped`, code);
+  }
+
+  noIdleWorker(): void {
+    const code = SWOOLE_ERROR_SERVER_NO_IDLE_WORKER;
+    this.script.lastError.code = code;
+    this.script.logger.log(SWOOLE_LOG_WARNING, 'no idle worker is available', code);
   }
 
   // ---- events of connections --------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@
  */
 import type { Runtime } from '../../process/way/runtime.ts';
 import { FLAG_CLOSE_TAKEN, FLAG_PAUSED } from '../../shm/connections.ts';
-import { LATE_PACKAGES } from '../../shm/counters.ts';
 
 /** Of one connection, while a callback of it is under way. */
 interface Line {
@@ -23,13 +22,20 @@ export class InOrder {
   private readonly runtime: Runtime;
   private readonly receive: Receive;
   private readonly close: (slot: number, serial: number) => void;
+  private readonly dropLate: (serial: number) => void;
   /** By serial: a slot may be another's before the callback has settled. */
   private readonly lines = new Map<number, Line>();
 
-  constructor(runtime: Runtime, receive: Receive, close: (slot: number, serial: number) => void) {
+  constructor(
+    runtime: Runtime,
+    receive: Receive,
+    close: (slot: number, serial: number) => void,
+    dropLate: (serial: number) => void,
+  ) {
     this.runtime = runtime;
     this.receive = receive;
     this.close = close;
+    this.dropLate = dropLate;
   }
 
   /** True while a callback is under way, behind which something waits or may come to wait. */
@@ -72,7 +78,7 @@ export class InOrder {
     const { slot, serial } = line;
     for (let data = line.waiting.shift(); data !== undefined; data = line.waiting.shift()) {
       if (!this.isOpen(line)) {
-        this.runtime.counters.add(LATE_PACKAGES, 1);
+        this.dropLate(serial);
         continue;
       }
       const callback = this.receive(slot, serial, data);

@@ -48,6 +48,7 @@ export function enter(plan: Plan, shared: Shared, identity: Identity): Equipped 
     new TaskSender(
       runtime,
       makeTaskRoute(member, (taskId, error) => tasks.undeliverable(taskId, error)),
+      plan.portSettings[0].packageMaxLength,
     ),
   );
   const commands = new Commands(member);

@@ -74,7 +74,7 @@ class SharedPid {
       commands: new CommandTable(),
     };
     const member = { script, settings, runtime } as unknown as Member;
-    const tasks = new Tasks(member, new TaskSender(runtime, new RingRoute(runtime)));
+    const tasks = new Tasks(member, new TaskSender(runtime, new RingRoute(runtime), Number.POSITIVE_INFINITY));
     return { runtime, script, tasks, commands: new Commands(member) };
   }
 

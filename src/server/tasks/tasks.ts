@@ -3,6 +3,7 @@ import {
   SWOOLE_ERROR_CO_CANCELED,
   SWOOLE_ERROR_CO_TIMEDOUT,
   SWOOLE_ERROR_INVALID_PARAMS,
+  SWOOLE_ERROR_SERVER_NO_IDLE_WORKER,
   SWOOLE_ERROR_TASK_DISPATCH_FAIL,
   SWOOLE_ERROR_TASK_TIMEOUT,
   SWOOLE_ERROR_WRONG_OPERATION,
@@ -239,9 +240,9 @@ export class Tasks {
   private post(data: unknown, target: number, flags: number, waiting: Waiting | null): number | false {
     const id = this.nextId;
     const error = this.sender.send(target, id, this.runtime.workerId, flags, data);
-    if (error !== 0) {
-      return fail(this.script, error);
-    }
+    if (error !== 0) return fail(this.script, error);
+    // It was sent, and waits: task() tells so. Who waits for a result will have another code, or none.
+    if (this.sender.noneIdle && waiting === null) this.script.lastError.code = SWOOLE_ERROR_SERVER_NO_IDLE_WORKER;
     this.nextId = (id + 1) % IDS;
     // Not in this turn: whoever asks again and again would keep the loop from everything else.
     if (waiting !== null && this.cutOff) setImmediate(() => waiting(false, SWOOLE_ERROR_CO_CANCELED));
