@@ -361,8 +361,7 @@ for (const subject of ALL_SUBJECTS) {
       }
       const [{ master, manager }] = told;
       if (subject === PROCESS) assert.ok(master[0] === server.pid && manager[0] !== server.pid && manager[0] !== 0);
-      // As in the peer: in SWOOLE_BASE the master is worker 0 and the manager is the first process, if there is one.
-      if (subject === BASE) assert.deepEqual([master[0], manager[0]], [pids[0], server.pid]);
+      if (subject === BASE) assert.deepEqual([master[0], manager[0]], [server.pid, server.pid]);
       if (subject === ALONE) assert.deepEqual([master[0], manager[0], pids[0]], [server.pid, 0, server.pid]);
     });
   });

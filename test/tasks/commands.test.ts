@@ -5,7 +5,6 @@ import {
   SWOOLE_SERVER_COMMAND_EVENT_WORKER as EVENT_WORKER,
   SWOOLE_SERVER_COMMAND_MANAGER as MANAGER,
   SWOOLE_SERVER_COMMAND_MASTER as MASTER,
-  SWOOLE_BASE,
   SWOOLE_ERROR_CO_CANCELED,
   SWOOLE_ERROR_CO_TIMEDOUT,
   SWOOLE_ERROR_INVALID_PARAMS,
@@ -116,9 +115,10 @@ for (const { name, mode, workerNum } of SUBJECTS) {
 
     test('from the start event to every kind of process', async () => {
       const { answers, master, manager } = await server.waitFor('answers');
+      assert.equal(master, server.pid);
       const data = { type: 'start' };
       assert.deepEqual(answers, [
-        { pid: master, id: mode === SWOOLE_BASE ? 0 : answers[0].id, type: 'string', data },
+        { pid: server.pid, id: -1, type: 'string', data },
         { pid: manager, id: answers[1].id, type: 'string', data },
         { pid: pidOf(server, 1), id: 1, type: 'string', data },
         { pid: pidOf(server, workerNum + 1), id: workerNum + 1, type: 'string', data },

@@ -92,20 +92,21 @@ export class Commands {
   private target(acceptedTypes: number, id: number, type: number): number {
     const { layout } = this.runtime.segment;
     const inProcess = this.script.mode === SWOOLE_PROCESS;
-    // In BASE worker 0 is what the master is elsewhere; behind the last reactor thread stands the master's own.
+    const alone = isAlone(this.member);
+    // Behind the last reactor thread stands the master's own.
     if (inProcess && type === SWOOLE_SERVER_COMMAND_REACTOR_THREAD && id === layout.reactorCount)
       type = SWOOLE_SERVER_COMMAND_MASTER;
     const accepted = (types: number): boolean => (acceptedTypes & types) !== 0;
-    const ofWorkerZero = !inProcess && type === SWOOLE_SERVER_COMMAND_EVENT_WORKER && id === 0;
-    if (!accepted(ofWorkerZero ? type | SWOOLE_SERVER_COMMAND_MASTER : type))
-      return -SWOOLE_ERROR_OPERATION_NOT_SUPPORT;
+    const ofMaster = alone && type === SWOOLE_SERVER_COMMAND_EVENT_WORKER && id === 0;
+    if (!accepted(ofMaster ? type | SWOOLE_SERVER_COMMAND_MASTER : type)) return -SWOOLE_ERROR_OPERATION_NOT_SUPPORT;
     const outside = -SWOOLE_ERROR_INVALID_PARAMS;
     switch (type) {
       case SWOOLE_SERVER_COMMAND_MASTER:
         if (inProcess) return this.inboxOrHere(MASTER_INBOX);
-        return this.inboxOrHere(workerInbox(layout, 0));
+        // The first process: it is the manager, where there is something to manage, else the worker.
+        return this.inboxOrHere(alone ? workerInbox(layout, 0) : MANAGER_INBOX);
       case SWOOLE_SERVER_COMMAND_MANAGER:
-        return isAlone(this.member) ? -SWOOLE_ERROR_OPERATION_NOT_SUPPORT : this.inboxOrHere(MANAGER_INBOX);
+        return alone ? -SWOOLE_ERROR_OPERATION_NOT_SUPPORT : this.inboxOrHere(MANAGER_INBOX);
       case SWOOLE_SERVER_COMMAND_REACTOR_THREAD:
         if (!inProcess) return -SWOOLE_ERROR_OPERATION_NOT_SUPPORT;
         return id < layout.reactorCount ? reactorInbox(id) : outside;

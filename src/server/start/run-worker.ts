@@ -1,7 +1,7 @@
 import { SWOOLE_BASE, SWOOLE_LOG_ERROR } from '../../constants.ts';
 import type { StartedChild } from '../../process/life/this-process.ts';
 import { keepsWorker } from '../../reactor/dispatch.ts';
-import { STATE_RUNNING, STATE_STARTING, STATE_STOPPING, WORD_MASTER_PID, WORD_STATE } from '../../shm/segment.ts';
+import { STATE_RUNNING, STATE_STARTING, STATE_STOPPING, WORD_STATE } from '../../shm/segment.ts';
 import { closeDescriptor } from '../../sys/socket.ts';
 import { bindListener, isSpread, listenFailure, startListening } from '../ports/listen.ts';
 import type { Shared } from '../state/member.ts';
@@ -30,11 +30,8 @@ export async function runWorker(state: ServerState, plan: Plan, shared: Shared, 
   });
   const running = begin(state, equipped, workerControl(equipped, stop));
   if (child.parent !== null) ownProcess(equipped, child.parent, stop);
-  if (base && id === 0) {
-    segment.store(WORD_MASTER_PID, process.pid);
-    // Also where the first worker 0 has died before it came so far.
-    if (segment.exchange(WORD_STATE, STATE_STARTING, STATE_RUNNING)) application.start();
-  }
+  // Also where the first worker 0 has died before it came so far.
+  if (base && id === 0 && segment.exchange(WORD_STATE, STATE_STARTING, STATE_RUNNING)) application.start();
   keepStatsFile(running);
   worker.run();
 }
