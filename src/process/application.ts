@@ -38,6 +38,8 @@ export interface Application {
   task(task: TaskInHand): Promise<void> | undefined;
   /** A task of this process was answered, or failed (flags). `life` is that of the process that asked. */
   taskResult(taskId: number, taskWorkerId: number, life: number, flags: number, seconds: number, value: unknown): void;
+  /** Sends that wait for room in this process are given up, and what wants to wait after that. */
+  giveUpSends(): void;
   /** Results and answers that this process still waits for will not come to it. */
   noMoreResults(): void;
   pipeMessage(sourceId: number, value: unknown, seconds: number): void;

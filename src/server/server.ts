@@ -22,7 +22,7 @@ import { type ClientInfo, clientInfo } from './connections/client-info.ts';
 import { close } from './connections/close.ts';
 import { bind, confirm, heartbeat, isUid, pause, protect, resume } from './connections/control.ts';
 import { sendTo } from './connections/datagrams.ts';
-import { type ConnectionOrPath, send } from './connections/send.ts';
+import { type ConnectionOrPath, send, sendAsync } from './connections/send.ts';
 import { sendFile, sendWait } from './connections/send-file.ts';
 import { connectionPage, openSlot } from './connections/visible.ts';
 import { openState } from './internal.ts';
@@ -194,6 +194,17 @@ export class Server {
   ): boolean {
     const running = this.#running('send');
     return running !== null && send(running, fd, data, serverSocket ?? -1);
+  }
+
+  /**
+   * As send(), but where that would answer 1008 it waits for room: resolves `true` when the data is queued, in order with
+   * what this process sends otherwise, and `false` with a code when it will not be: the connection has ended, `timeout`
+   * seconds have passed (10018; by default `send_timeout`), more than 1,024 sends or `socket_buffer_size` bytes wait for the
+   * connection already (1008), or the process ends (10017). While something waits, send() is `false` with 1008.
+   */
+  async sendAsync(fd: number, data: string | Uint8Array, timeout: number | null = null): Promise<boolean> {
+    const running = this.#running('sendAsync');
+    return running !== null && sendAsync(running, fd, data, timeout);
   }
 
   /**

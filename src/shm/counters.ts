@@ -110,6 +110,7 @@ export const RELOADS = rareCounter(39);
 export const RELOADS_REFUSED = rareCounter(40);
 export const BLOCKED = rareCounter(41);
 export const MESSAGES_WAITING = rareCounter(42);
+export const SENDS_HELD = rareCounter(43);
 
 // ---- the rows -------------------------------------------------------------------------------------------------------
 
@@ -173,6 +174,7 @@ const TOTALS = {
     'calls',
     'of `send` or `sendfile` refused with 1008: too much waits for the client',
   ),
+  send_hold_count: row(SENDS_HELD, 'calls', 'of `sendAsync` that waited for room'),
   late_send_count: row(SENDS_LATE, 'messages', 'dropped because their connection had ended'),
   send_wait_count: row(
     SENDS_WAITED,

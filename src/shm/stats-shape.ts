@@ -55,6 +55,8 @@ export interface Stats {
   datagram_error_count: number;
   /** calls of `send` or `sendfile` refused with 1008: too much waits for the client */
   send_overflow_count: number;
+  /** calls of `sendAsync` that waited for room */
+  send_hold_count: number;
   /** messages dropped because their connection had ended */
   late_send_count: number;
   /** times that a socket did not take all, and the rest waits for the client to read */

@@ -64,7 +64,7 @@ export class WorkerLife {
     this.options.stopTaking(graceful);
     runtime.flush();
     if (!graceful || maxWaitMs === 0) {
-      setImmediate(() => this.end());
+      this.endSoon();
       return;
     }
     // None of these keeps the loop alive: they run only while something of the user's does.
@@ -84,7 +84,13 @@ export class WorkerLife {
     const seconds = this.options.maxWaitMs / 1000;
     const text = `worker ${this.options.runtime.workerId} did not become idle within ${seconds} s and is ended`;
     this.options.runtime.logger.log(SWOOLE_LOG_WARNING, text, SWOOLE_ERROR_SERVER_WORKER_EXIT_TIMEOUT);
-    this.end();
+    this.endSoon();
+  }
+
+  /** Behind what is done by those whose sends are given up. */
+  private endSoon(): void {
+    this.options.application.giveUpSends();
+    setImmediate(() => this.end());
   }
 
   private async end(): Promise<void> {

@@ -234,6 +234,8 @@ export class ServerApplication implements Application {
     this.bufferEvent('bufferFull', this.onBufferFull, slot, serial);
   }
   bufferEmpty(slot: number, serial: number): void {
+    // Before the others: they were first.
+    this.member.waitingSends.pump();
     this.sessions?.drained(slot, serial);
     this.bufferEvent('bufferEmpty', this.onBufferEmpty, slot, serial);
   }
@@ -257,6 +259,10 @@ export class ServerApplication implements Application {
 
   isUnderWay(): boolean {
     return this.inOrder?.busy === true;
+  }
+
+  giveUpSends(): void {
+    this.member.waitingSends.end();
   }
 
   // ---- sessions at the end of a process ---------------------------------------------------------------------------

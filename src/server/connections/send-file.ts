@@ -48,7 +48,7 @@ export function sendFile(member: Member, fd: number, filename: string, offset: n
   if (size <= offset) return fail(script, SWOOLE_ERROR_SYSTEM_CALL_FAIL);
   if (length > size - offset) return fail(script, SWOOLE_ERROR_INVALID_PARAMS);
 
-  const slot = sendableSlot(script, runtime, fd);
+  const slot = sendableSlot(member, fd);
   if (slot === -1) return false;
   const { words } = runtime.connections;
   const base = runtime.connections.wordBase(slot);
@@ -110,7 +110,7 @@ export async function sendWait(member: Member, fd: number, data: string | Uint8A
   }
   if (data.length === 0) return fail(script, SWOOLE_ERROR_NO_PAYLOAD);
   if (typeof fd !== 'number' || fd <= 0) return badSession(script, 'sendwait', fd);
-  const slot = sendableSlot(script, runtime, fd);
+  const slot = sendableSlot(member, fd);
   if (slot === -1) return false;
   const { words } = runtime.connections;
   const base = runtime.connections.wordBase(slot);
@@ -121,7 +121,7 @@ export async function sendWait(member: Member, fd: number, data: string | Uint8A
 }
 
 /** The slot of a connection that can still be sent to; -1, with the code set, when there is none. */
-function sendableSlot(script: Script, runtime: Runtime, fd: number): number {
+function sendableSlot({ script, runtime, waitingSends }: Member, fd: number): number {
   const { connections } = runtime;
   const slot = connections.find(fd);
   if (slot === -1) {
@@ -129,7 +129,9 @@ function sendableSlot(script: Script, runtime: Runtime, fd: number): number {
     return -1;
   }
   const flags = connections.words[connections.wordBase(slot) + FLAGS];
-  if ((flags & (FLAG_CLOSE_TAKEN | FLAG_PEER_GONE)) === 0) return slot;
-  fail(script, closedCode(flags));
+  const closed = (flags & (FLAG_CLOSE_TAKEN | FLAG_PEER_GONE)) !== 0;
+  if (!closed && !waitingSends.has(connections.serialOf(fd))) return slot;
+  // It would overtake what waits.
+  fail(script, closed ? closedCode(flags) : SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW);
   return -1;
 }

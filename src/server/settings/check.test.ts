@@ -431,7 +431,7 @@ describe('a setting without effect', () => {
     assert.deepEqual(notices, [
       'The setting "open_http_protocol" has no effect: HTTP is not implemented yet; unless packages end by eof or length, the port delivers raw bytes.',
       'The setting "open_websocket_ping_frame" has no effect: WebSocket is not implemented yet.',
-      'The setting "send_yield" has no effect: send never waits; it answers false, and bufferEmpty tells when to go on.',
+      'The setting "send_yield" has no effect: send never waits; await sendAsync, which waits for room with or without it.',
       'The setting "bootstrap" has no effect: SWOOLE_THREAD is not implemented yet; use SWOOLE_PROCESS or SWOOLE_BASE.',
     ]);
   });

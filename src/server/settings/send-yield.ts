@@ -1,4 +1,4 @@
-/** Sending that waits for room, which a PHP coroutine can: known and checked, and without effect. */
+/** Sending that waits for room: in PHP send() in a coroutine, here sendAsync(), which needs no setting. */
 import {
   SWOOLE_DISPATCH_CO_CONN_LB,
   SWOOLE_DISPATCH_FDMOD,
@@ -9,24 +9,21 @@ import type { SettingsContext } from './context.ts';
 import { type Checked, type Flag, filled, type Rows, seconds, unused } from './row.ts';
 import { secondsToMs } from './times.ts';
 
-const NEVER_WAITS = 'send never waits; it answers false, and bufferEmpty tells when to go on';
+const SEND_ASYNC_WAITS = 'send never waits; await sendAsync, which waits for room with or without it';
 
 export interface SendYieldKeys {
   /**
-   * Accepted, but `send` never waits: it answers `false`, and bufferEmpty tells when to go on. @default enable_coroutine
-   * @deprecated No effect: send never waits; it answers false, and bufferEmpty tells when to go on.
+   * Accepted, but `send` never waits: `sendAsync` does, always. @default enable_coroutine
+   * @deprecated No effect: send never waits; await sendAsync, which waits for room with or without it.
    */
   send_yield?: Flag;
-  /**
-   * The limit of that wait: no effect, for the same reason. @default 0
-   * @deprecated No effect: send never waits; it answers false, and bufferEmpty tells when to go on.
-   */
+  /** Seconds that `sendAsync` waits for room at most; 0 = no limit. @default 60 */
   send_timeout?: number;
 }
 
 export const SEND_YIELD_ROWS = {
-  send_yield: unused({ type: { kind: 'bool' } }, NEVER_WAITS),
-  send_timeout: unused(seconds(0), NEVER_WAITS),
+  send_yield: unused({ type: { kind: 'bool' } }, SEND_ASYNC_WAITS),
+  send_timeout: seconds(60),
 } satisfies Rows<SendYieldKeys>;
 
 export interface SendYieldSlice {

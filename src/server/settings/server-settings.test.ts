@@ -60,7 +60,7 @@ describe('resolveServerSettings', () => {
       startSessionId: 0,
       reactor: { maxConnections: 100_000, delayReceive: false, maxQueuedBytes: 0, heartbeatCheckMs: 0 },
       sendYield: true,
-      sendTimeoutMs: 0,
+      sendTimeoutMs: 60_000,
       bufferOutputSize: 2 * 1024 ** 2,
       httpParseCookie: true,
       httpParsePost: true,

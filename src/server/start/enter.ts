@@ -13,6 +13,8 @@ import { WORD_RELOADING } from '../../shm/segment.ts';
 import { ServerApplication } from '../callbacks/application.ts';
 import { CallbackRunner } from '../callbacks/callback-runner.ts';
 import { Certificates } from '../connections/certificates.ts';
+import { sendWaiting } from '../connections/send.ts';
+import { WaitingSends } from '../connections/waiting-sends.ts';
 import { Commands } from '../messages/commands.ts';
 import { Reloads } from '../processes/reloads.ts';
 import { attachProcesses } from '../processes/user-processes.ts';
@@ -40,6 +42,7 @@ export function enter(plan: Plan, shared: Shared, identity: Identity): Equipped 
     dispatcher: makeDispatcher(plan, runtime),
     runner: new CallbackRunner(runtime),
     certificates: new Certificates(),
+    waitingSends: new WaitingSends((fd, data) => sendWaiting(member, fd, data)),
     workerId: role === 'user' ? -1 : id,
     taskworker: role === 'task',
   };

@@ -176,6 +176,7 @@ async function end(running: Running): Promise<void> {
   const { script, segment, doorbells, pipes } = running;
   removeSocketFiles(script);
   running.commands.noMoreReplies();
+  running.application.giveUpSends();
   await running.application.shutdown();
   removeTaskQueue(running, segment);
   closePipes(script, pipes);

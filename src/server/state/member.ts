@@ -4,6 +4,7 @@ import type { Dispatcher } from '../../reactor/dispatch.ts';
 import type { Segment } from '../../shm/segment.ts';
 import type { CallbackRunner } from '../callbacks/callback-runner.ts';
 import type { Certificates } from '../connections/certificates.ts';
+import type { WaitingSends } from '../connections/waiting-sends.ts';
 import type { Plan } from './plan.ts';
 
 /** The two ends of a user process's pipe, as descriptors of this process. */
@@ -28,6 +29,7 @@ export interface Member extends Plan, Shared {
   readonly dispatcher: Dispatcher;
   readonly runner: CallbackRunner;
   readonly certificates: Certificates;
+  readonly waitingSends: WaitingSends;
   /** -1 outside of workers. */
   readonly workerId: number;
   readonly taskworker: boolean;
