@@ -614,3 +614,28 @@ test('SWOOLE_PROCESS: a managerStart that takes long does not keep the master fr
     ['start', 'managerStart'],
   );
 });
+
+for (const waits of [false, true])
+  test(`stop(-1, ${waits}) of a server of one process ends it ${waits ? 'behind what goes on' : 'at once'}`, async () => {
+    await using server = await startServer({
+      mode: ALONE.mode,
+      settings: { worker_num: 1 },
+      args: waits,
+      setup: ({ server, report, args }) => {
+        server.on('receive', (server) => {
+          setTimeout(() => report('timer'), 500);
+          server.stop(-1, args);
+        });
+        server.on('workerStop', () => report('workerStop'));
+      },
+    });
+    using client = await Client.connect(server.port);
+    await client.write('stop');
+    assert.deepEqual(await server.exited(), { code: 0, signal: null });
+    const order = ['workerStop', '$end', 'timer'];
+    const events = server.events().map(({ event }) => event);
+    assert.deepEqual(
+      events.filter((event) => order.includes(event)),
+      waits ? ['timer', 'workerStop', '$end'] : order,
+    );
+  });

@@ -38,15 +38,16 @@ export function runAlone(state: ServerState, plan: Plan, shared: Shared): Promis
         resolve(running);
       },
     });
-    const end = (): boolean => {
+    const stop = (graceful: boolean): boolean => {
       if (ending) return true;
       ending = true;
       runtime.beginStop();
       segment.store(WORD_STATE, STATE_STOPPING);
       application.beforeShutdown();
-      worker.stop(settings.reloadAsync);
+      worker.stop(graceful);
       return true;
     };
+    const end = (): boolean => stop(settings.reloadAsync);
     const noReload = (): boolean => {
       worker.reactor.reloadCertificates();
       warn(script, NO_RELOAD);
@@ -57,7 +58,7 @@ export function runAlone(state: ServerState, plan: Plan, shared: Shared): Promis
       return { generation: segment.load(WORD_GENERATION), seconds: 0, longestStall: 0, refused: NO_RELOAD };
     };
     // The only worker is the server: stopping it is the end.
-    const running = begin(state, equipped, { shutdown: end, reload: noReload, reloadAsync, stopSelf: end });
+    const running = begin(state, equipped, { shutdown: end, reload: noReload, reloadAsync, stopSelf: stop });
     const signals = handleSignalsOfFirst({ onTerm: end, onReload: noReload, onReopen: () => script.logger.reopen() });
     writePidFile(plan);
     applyPrivileges(settings, runtime, null);
