@@ -203,6 +203,7 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
       reactor.poll(reactor.hasReady ? 0 : 10);
       reactor.endTurn();
     }
+    runtime.passOnAnswers();
     flushOutbox(runtime, deadline);
     this.inboxWatch.close();
     reactor.closeAll();
