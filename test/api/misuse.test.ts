@@ -61,7 +61,19 @@ for (const { name, mode, workerNum } of SUBJECTS) {
       assert.equal((await server.waitFor('connect')).fd, 1);
       const workers = await Remote.connectToAll(server, workerNum);
       const methods = [
-        ...['on', 'getCallback', 'listen', 'send', 'sendto', 'sendfile', 'sendwait', 'exists', 'pause', 'resume'],
+        ...[
+          'on',
+          'getCallback',
+          'listen',
+          'send',
+          'sendto',
+          'sendfile',
+          'sendwait',
+          'sendAsync',
+          'exists',
+          'pause',
+          'resume',
+        ],
         ...['confirm', 'protect', 'bind', 'task', 'taskwait', 'sendMessage', 'command', 'getClientInfo'],
         ...['getClientList', 'getWorkerPid', 'getWorkerStatus', 'getSocket', 'addCommand', 'addProcess', 'finish'],
       ];

@@ -20,9 +20,10 @@ const UID_MAX = 4294967295;
 
 export function pause(member: Member, fd: number): boolean {
   const slot = openSlot(member, fd);
+  if (slot === -1) return unknown(member);
   const { connections, wire } = member.runtime;
   const serial = connections.serialOf(fd);
-  if (slot === -1 || setFlag(connections, slot, serial, FLAG_PAUSED) === null) return unknown(member);
+  if (setFlag(connections, slot, serial, FLAG_PAUSED) === null) return unknown(member);
   wire.pause(slot, serial);
   return true;
 }
@@ -37,9 +38,10 @@ export function confirm(member: Member, fd: number): boolean {
 
 function readAgain(member: Member, fd: number, mustBePaused: boolean): boolean {
   const slot = openSlot(member, fd);
+  if (slot === -1) return unknown(member);
   const { connections, wire } = member.runtime;
   const serial = connections.serialOf(fd);
-  const wasPaused = slot === -1 ? null : clearFlag(connections, slot, serial, FLAG_PAUSED);
+  const wasPaused = clearFlag(connections, slot, serial, FLAG_PAUSED);
   if (wasPaused === null) return unknown(member);
   if (mustBePaused && !wasPaused) return false;
   wire.resume(slot, serial);
