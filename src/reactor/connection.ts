@@ -75,6 +75,8 @@ export class Connection {
   packetLength = 0;
   /** How many of those bytes the framer has looked at. */
   packetSeen = 0;
+  /** On the reactor's clock: when the first of those bytes came. */
+  packetSince = 0;
 
   /** What waits for room at the socket; null = nothing, and then the transport keeps nothing either. */
   output: OutputChunk[] | null = null;
@@ -118,6 +120,7 @@ export class Connection {
     this.packet = null;
     this.packetLength = 0;
     this.packetSeen = 0;
+    this.packetSince = 0;
     this.output = null;
     this.run = -1;
     this.expired = false;

@@ -86,13 +86,15 @@ describe('a reactor counts', () => {
   });
 
   it('what ends by time, by its reason', () => {
+    const framing = { kind: 'eof', eof: Buffer.from('\n'), split: true, max: 10 } as const;
     const cases: [StageOptions, string][] = [
       [{ ports: [{ heartbeatIdleMs: 1000 }], heartbeatCheckMs: 500 }, 'heartbeat_close_count'],
       [{ ports: [{ maxIdleMs: 1000 }] }, 'idle_close_count'],
+      [{ ports: [{ packageMs: 1000, framing }] }, 'package_timeout_count'],
     ];
     for (const [options, label] of cases) {
       const stage = new Stage(options);
-      stage.connect();
+      stage.connect().client.send('begun');
       stage.pass(5000);
       assert.deepEqual(counted(stage), { [label]: 1 });
     }

@@ -6,9 +6,10 @@ import { type ConnectionTable, PROTOCOL } from '../shm/connections.ts';
 import type { Connection } from './connection.ts';
 import type { Delivery } from './delivery.ts';
 import type { Framings } from './framings.ts';
+import type { TurnClock } from './turn-clock.ts';
 
 /** What the cutter tells the reactor that it belongs to. */
-export interface CutterHost {
+export interface CutterHost extends Pick<TurnClock, 'now'> {
   /** The receiver cannot take more: goes on when it can. */
   block(connection: Connection): void;
 }
@@ -66,6 +67,7 @@ export class Cutter {
     const length = end - start;
     const needed = connection.packetLength + length;
     const current = connection.packet;
+    if (current === null) connection.packetSince = this.host.now;
     if (current === null || needed > current.length) {
       // Asked right after a scan that wanted more, or not at all.
       const framer = connection.packetSeen === 0 ? null : connection.framer;
@@ -98,6 +100,7 @@ export class Cutter {
       // In memory of its own size: what was delivered may have been long. A view that package_length_func got keeps the old.
       connection.packet = Buffer.from(packet.subarray(used, length));
       connection.packetLength = length - used;
+      connection.packetSince = this.host.now;
     }
     return !connection.waits;
   }

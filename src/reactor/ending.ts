@@ -21,7 +21,15 @@ import {
   STATE,
   STATE_CLOSING,
 } from '../shm/connections.ts';
-import { ABORTED, CLOSED, FILES_FAILED, HANDSHAKES_FAILED, LOST, MALFORMED } from '../shm/counters.ts';
+import {
+  ABORTED,
+  CLOSED,
+  FILES_FAILED,
+  HANDSHAKES_FAILED,
+  LOST,
+  MALFORMED,
+  PACKAGES_EXPIRED,
+} from '../shm/counters.ts';
 import type { LaneCounters } from '../shm/lanes.ts';
 import type { Segment } from '../shm/segment.ts';
 import { SHUT_WR } from '../sys/constants.ts';
@@ -149,6 +157,15 @@ export class Ending {
   /** Everything that was queued has gone out. */
   outputDone(connection: Connection): void {
     if (connection.life === DRAINING) this.free(connection, false);
+  }
+
+  /** The peer has begun a package, and does not end it (package_timeout). */
+  packageExpired(connection: Connection): void {
+    const fd = this.table.fdOf(connection.serial);
+    const seconds = connection.port.packageMs / 1000;
+    this.badPackages.tell(`connection ${fd} has not completed a package within ${seconds} s, closing it`);
+    this.counters.add(PACKAGES_EXPIRED, 1);
+    this.lose(connection, 0);
   }
 
   // ---- how ----------------------------------------------------------------------------------------------------------

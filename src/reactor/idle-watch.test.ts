@@ -34,6 +34,41 @@ describe('time', () => {
     assert.equal(fed.served.closes, 0);
   });
 
+  it('ends one that begins a package and does not complete it, where there is package_timeout', () => {
+    const framing = { kind: 'eof', eof: Buffer.from('\n'), split: true, max: 1000 } as const;
+    const stage = new Stage({ ports: [{ packageMs: 1000, framing }, { framing }] });
+    assert.equal(stage.reactor.tickMs, 250);
+    const [slow, honest, silent, other] = [stage.connect(), stage.connect(), stage.connect(), stage.connect(1)];
+    for (let i = 0; i < 12; i++) {
+      stage.pass(250);
+      // A byte now and then, which resets every heartbeat; the second one completes each package in time.
+      for (const { client } of [slow, other]) client.send('x');
+      honest.client.send('x\nx');
+    }
+    assert.deepEqual(
+      [slow, honest, silent, other].map(({ served }) => served.closes),
+      [1, 0, 0, 0],
+    );
+    stage.pass(2000);
+    assert.equal(honest.served.closes, 1, 'its last package is not complete');
+    assert.equal(silent.served.closes, 0, 'nothing was begun');
+  });
+
+  it('spares a package that is not complete because of us', () => {
+    const framing = { kind: 'eof', eof: Buffer.from('\n'), split: true, max: 1000 } as const;
+    const stage = new Stage({ ports: [{ packageMs: 1000, framing }] });
+    const { client, served } = stage.connect();
+    client.send('begun');
+    stage.settle();
+    stage.reactor.pause(served.connection);
+    client.send(' and ended\n');
+    stage.pass(5000);
+    assert.equal(served.closes, 0);
+    stage.reactor.resume(served.connection);
+    stage.settle();
+    assert.equal(served.closes, 0);
+  });
+
   it('spares who is protected, and who has sent what we could not read', () => {
     const stage = new Stage({ ports: [{ heartbeatIdleMs: 2000 }], heartbeatCheckMs: 1000 });
     const [silent, unread] = [stage.connect(), stage.connect()];

@@ -1,6 +1,6 @@
 /**
- * What ends by time: connections whose peer is silent, handshakes that take too long, and closing connections that nobody
- * will finish.
+ * What ends by time: connections whose peer is silent, or takes too long over a handshake or a package, and closing
+ * connections that nobody will finish.
  */
 
 import { CLOSER, type ConnectionTable, F64_RECEIVED_AT, FLAG_PROTECTED, FLAGS } from '../shm/connections.ts';
@@ -20,6 +20,8 @@ export interface IdleWatchHost {
   readonly now: number;
   /** The connection has ended: of itself (0), or with an errno. */
   lose(connection: Connection, error: number): void;
+  /** It has begun a package, and not ended it in time. */
+  packageExpired(connection: Connection): void;
   /**
    * Neither side has sent anything for as long as is allowed: it ends, and what waits for it is dropped. Answers false where
    * the peer takes something after all.
@@ -53,8 +55,9 @@ export class IdleWatch {
     this.waste = waste;
     this.host = host;
     const idleTimes = options.ports
-      .filter((port) => port.maxIdleMs > 0)
-      .map((port) => Math.max(10, port.maxIdleMs / 4));
+      .flatMap(({ maxIdleMs, packageMs }) => [maxIdleMs, packageMs])
+      .filter((ms) => ms > 0)
+      .map((ms) => Math.max(10, ms / 4));
     this.tickMs = Math.min(TICK_MS, ...idleTimes);
   }
 
@@ -79,6 +82,10 @@ export class IdleWatch {
 
   private checkIdle(connection: Connection, heartbeat: boolean): void {
     const { port } = connection;
+    if (port.packageMs > 0 && this.packageIsLate(connection)) {
+      this.host.packageExpired(connection);
+      return;
+    }
     if ((this.table.words[connection.base + FLAGS] & FLAG_PROTECTED) !== 0) return;
     const received = this.silentMs(connection);
     const sent = this.host.now - connection.sentAt;
@@ -90,6 +97,13 @@ export class IdleWatch {
       this.counters.add(HEARTBEATS_MISSED, 1);
       this.host.lose(connection, 0);
     }
+  }
+
+  /** Unless it waits for us. */
+  private packageIsLate(connection: Connection): boolean {
+    const { framer, packet, packetSince, port } = connection;
+    if (framer === null || packet === null || this.host.now - packetSince < port.packageMs) return false;
+    return !connection.paused && !this.hasUnread(connection);
   }
 
   private silentMs({ numberBase }: Connection): number {

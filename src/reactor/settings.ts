@@ -43,4 +43,6 @@ export interface IdleSettings {
   /** 0 = never, here and below. */
   heartbeatIdleMs: number;
   maxIdleMs: number;
+  /** From the first byte of a package to its last. */
+  packageMs: number;
 }

@@ -185,7 +185,8 @@ export class Server {
   /**
    * Queues data for a connection; the pieces of two sends never mix. `false` with a code in `getLastError()` means that
    * nothing of it is sent: the connection is closed or unknown, too much waits for it already (1008), or the data is
-   * longer than `buffer_output_size` (1202). Given the path of a Unix socket, sends one datagram there, as sendto() does.
+   * longer than `buffer_output_size` (1202). `true` is no promise for a process that is killed (SIGKILL): what it has sent
+   * beyond the 4 MiB of its ring waits in its own memory. Given the path of a Unix socket, sends one datagram there, as sendto() does.
    */
   send<To extends number | string>(
     fd: ConnectionOrPath<To>,

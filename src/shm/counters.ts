@@ -111,6 +111,7 @@ export const RELOADS_REFUSED = rareCounter(40);
 export const BLOCKED = rareCounter(41);
 export const MESSAGES_WAITING = rareCounter(42);
 export const SENDS_HELD = rareCounter(43);
+export const PACKAGES_EXPIRED = rareCounter(44);
 
 // ---- the rows -------------------------------------------------------------------------------------------------------
 
@@ -140,6 +141,7 @@ const TOTALS = {
   malformed_count: row(MALFORMED, 'connections', 'closed because of a package that cannot be accepted'),
   heartbeat_close_count: row(HEARTBEATS_MISSED, 'connections', 'closed because of `heartbeat_idle_time`'),
   idle_close_count: row(IDLE_CLOSED, 'connections', 'closed because of `max_idle_time`'),
+  package_timeout_count: row(PACKAGES_EXPIRED, 'connections', 'closed because of `package_timeout`'),
   lost_count: row(LOST, 'connections', 'that ended with an error, as a reset'),
   close_stall_count: row(
     CLOSES_STALLED,

@@ -27,6 +27,8 @@ export interface Stats {
   heartbeat_close_count: number;
   /** connections closed because of `max_idle_time` */
   idle_close_count: number;
+  /** connections closed because of `package_timeout` */
+  package_timeout_count: number;
   /** connections that ended with an error, as a reset */
   lost_count: number;
   /** connections closed although their clients had not taken everything, and took no more */

@@ -56,3 +56,33 @@ for (const { name, mode } of SUBJECTS) {
     assert.deepEqual(server.events('close'), []);
   });
 }
+
+for (const { name, mode } of SUBJECTS) {
+  test(`who never completes a package is closed by package_timeout, and told of, in ${name}`, async () => {
+    await using server = await startServer({
+      mode,
+      settings: { worker_num: 1, package_timeout: 1, open_eof_split: true, package_eof: '\n', heartbeat_idle_time: 60 },
+      setup: ({ server, report }) => {
+        server.on('receive', (server, fd, _reactorId, data) => {
+          server.send(fd, data);
+        });
+        server.on('close', (server, fd) => report('close', { fd, counted: server.stats().package_timeout_count }));
+      },
+    });
+    using honest = await Client.connect(server.port);
+    using slow = await Client.connect(server.port);
+    // A byte now and then is no silence.
+    while (server.events('close').length === 0) {
+      slow.write('x');
+      assert.equal(await honest.echo('a line\n'), 'a line\n');
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    const { counted } = await server.waitFor('close');
+    assert.equal(counted, 1);
+    assert.equal(await honest.echo('a line\n'), 'a line\n');
+    await server.until(
+      () => /has not completed a package within 1 s, closing it/.test(server.output),
+      'a line in the log',
+    );
+  });
+}

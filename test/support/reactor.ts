@@ -151,6 +151,7 @@ export function port(changes: Partial<ReactorPort> = {}): ReactorPort {
     bufferLowWatermark: 0,
     heartbeatIdleMs: 0,
     maxIdleMs: 0,
+    packageMs: 0,
     proxyFrom: null,
     socketOptions: {
       nodelay: true,

@@ -11,6 +11,8 @@ export interface HeartbeatPortKeys {
   heartbeat_idle_time?: number;
   /** Close a connection that neither sent nor received for this many seconds (a fraction is fine). @default 0 (never) */
   max_idle_time?: number;
+  /** Close a connection whose package, where it has a framing, is not complete within this many seconds. @default 0 (never) */
+  package_timeout?: number;
 }
 
 export interface HeartbeatKeys {
@@ -21,6 +23,7 @@ export interface HeartbeatKeys {
 export const HEARTBEAT_PORT_ROWS = {
   heartbeat_idle_time: whole({ max: U16_MAX, default: 0 }),
   max_idle_time: seconds(0),
+  package_timeout: seconds(0),
 } satisfies Rows<HeartbeatPortKeys>;
 
 export const HEARTBEAT_ROWS = {
@@ -30,7 +33,11 @@ export const HEARTBEAT_ROWS = {
 /** Before the ports are settled together: see `settleHeartbeat`. */
 export function resolvePortHeartbeat(values: Checked<HeartbeatPortKeys>): IdleSettings {
   const set = filled(HEARTBEAT_PORT_ROWS, values);
-  return { heartbeatIdleMs: set.heartbeat_idle_time * 1000, maxIdleMs: secondsToMs(set.max_idle_time) };
+  return {
+    heartbeatIdleMs: set.heartbeat_idle_time * 1000,
+    maxIdleMs: secondsToMs(set.max_idle_time),
+    packageMs: secondsToMs(set.package_timeout),
+  };
 }
 
 /** The primary port's idle time alone also turns the check on. */

@@ -45,6 +45,7 @@ const OWN_NAMES = [
   'proxy_protocol_from',
   'reload_timeout',
   'reload_worker_num',
+  'package_timeout',
 ];
 
 describe('the table of settings', () => {

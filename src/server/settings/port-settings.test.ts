@@ -36,6 +36,7 @@ describe('resolvePortSettings', () => {
         },
         heartbeatIdleMs: 0,
         maxIdleMs: 0,
+        packageMs: 0,
         proxyFrom: null,
       },
       framing: { kind: 'raw' },
@@ -104,6 +105,7 @@ describe('resolvePortSettings', () => {
       tcp_user_timeout: 250,
       heartbeat_idle_time: 60,
       max_idle_time: 1.5,
+      package_timeout: 2.5,
       websocket_subprotocol: 'chat',
       ssl_cert_file: 'a.crt',
       ssl_ciphers: '',
@@ -116,6 +118,7 @@ describe('resolvePortSettings', () => {
     assert.equal(settings.reactor.socketOptions.userTimeoutMs, 250);
     assert.equal(settings.reactor.heartbeatIdleMs, 60_000);
     assert.equal(settings.reactor.maxIdleMs, 1500);
+    assert.equal(settings.reactor.packageMs, 2500);
     assert.equal(settings.websocketSubprotocol, 'chat');
     assert.equal(settings.ssl.certFile, 'a.crt');
     assert.equal(settings.ssl.ciphers, '');
