@@ -54,6 +54,32 @@ describe('time', () => {
     assert.equal(silent.served.closes, 0, 'nothing was begun');
   });
 
+  it('lets a close wait for a stalled reader no longer than max_idle_time', () => {
+    const stage = new Stage({ ports: [{ maxIdleMs: 2000 }] });
+    const { client, served } = stage.connect();
+    stage.send(served, Buffer.alloc(1_000_000));
+    stage.close(served);
+    stage.pass(1500);
+    client.read();
+    stage.pass(1500);
+    assert.equal(served.frees, 0, 'it has taken something');
+    stage.pass(1500);
+    assert.equal(served.frees, 1);
+  });
+
+  it('gives the memory of a burst of stalled readers back once it is quiet', () => {
+    const stage = new Stage({ ports: [{ maxIdleMs: 2000 }] });
+    const readers = Array.from({ length: 4 }, () => stage.connect());
+    for (const { served } of readers) stage.send(served, Buffer.alloc(5_000_000));
+    stage.pass(1000);
+    assert.equal(stage.kernel.memoryGivenBack, 0);
+    stage.pass(5000);
+    assert.equal(readers[0].served.frees, 1);
+    assert.equal(stage.kernel.memoryGivenBack, 1);
+    stage.pass(60_000);
+    assert.equal(stage.kernel.memoryGivenBack, 1, 'there is nothing more');
+  });
+
   it('spares a package that is not complete because of us', () => {
     const framing = { kind: 'eof', eof: Buffer.from('\n'), split: true, max: 1000 } as const;
     const stage = new Stage({ ports: [{ packageMs: 1000, framing }] });

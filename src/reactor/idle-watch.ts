@@ -120,7 +120,8 @@ export class IdleWatch {
   private checkClosing(connection: Connection): void {
     if (connection.life === DRAINING) {
       const since = Math.min(this.host.now - connection.sentAt, this.silentMs(connection));
-      if (since <= CLOSE_STALL_MS) return;
+      const { maxIdleMs } = connection.port;
+      if (since <= (maxIdleMs > 0 ? Math.min(maxIdleMs, CLOSE_STALL_MS) : CLOSE_STALL_MS)) return;
       this.counters.add(CLOSES_STALLED, 1);
       this.host.free(connection, true);
       return;

@@ -28,6 +28,10 @@ export const ACCEPT_PAUSE_MS = 1000;
 export const PROXY_WAIT_MS = 5000;
 /** How often idle connections, dead workers and the like are looked for. */
 export const TICK_MS = 1000;
+/** What waited for slow readers is given back to the system after so much of it, */
+export const GIVE_BACK_BYTES = 16 * 1024 * 1024;
+/** as soon as no more than this went in the time between two looks at it. */
+export const GIVE_BACK_QUIET_BYTES = 1024 * 1024;
 /** The smallest chunk of queued output, so that many small sends to a slow reader share one. */
 export const CHUNK_BYTES = 16384;
 /** What one connection sends of a file before the others that send files have their turn. */

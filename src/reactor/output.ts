@@ -23,7 +23,14 @@ import type { Connection, OutputChunk } from './connection.ts';
 import type { Delivery } from './delivery.ts';
 import { FileOutput, type FileOutputHost } from './file-output.ts';
 import { FilePart } from './file-part.ts';
-import { CHUNK_BYTES, FILES_OPEN_MAX, GATHER_BYTES, TURN_BUFFER_BYTES } from './limits.ts';
+import {
+  CHUNK_BYTES,
+  FILES_OPEN_MAX,
+  GATHER_BYTES,
+  GIVE_BACK_BYTES,
+  GIVE_BACK_QUIET_BYTES,
+  TURN_BUFFER_BYTES,
+} from './limits.ts';
 import type { SocketWatch } from './socket-watch.ts';
 
 /** Where connections end. */
@@ -56,6 +63,9 @@ export class Output {
   private readonly listed: Connection[] = [];
   /** Connections for whose output the kernel had no memory. */
   private starved: Connection[] = [];
+  /** What chunks have had that are gone, since memory was given back; and how much of that at the last look. */
+  private freedBytes = 0;
+  private freedBefore = 0;
 
   constructor(kernel: Kernel, table: ConnectionTable, delivery: Delivery, watch: SocketWatch, host: OutputHost) {
     this.kernel = kernel;
@@ -256,6 +266,7 @@ export class Output {
       const result = transport.write(fd, chunk.bytes, chunk.start, length, 0);
       if (result === length) {
         output.shift();
+        this.discard(chunk);
         written += result;
         // It may not be with the kernel yet: a mark or a file behind it is not due.
         stopped = transport.hasUnsent;
@@ -366,10 +377,28 @@ export class Output {
     this.words[connection.base + QUEUED_BYTES] = 0;
     this.words[connection.base + QUEUED_FILES] = 0;
     if (output === null) return;
-    for (const { file, done } of output) {
-      file?.close();
-      done?.(false);
+    for (const chunk of output) {
+      this.discard(chunk);
+      chunk.file?.close();
+      chunk.done?.(false);
     }
+  }
+
+  /** Its memory is free now: a thread that has nothing to do collects no garbage. */
+  private discard({ bytes }: OutputChunk): void {
+    if (bytes === NOTHING) return;
+    this.freedBytes += bytes.length;
+    (bytes.buffer as ArrayBuffer).transfer(0);
+  }
+
+  /** To be called now and then: what a burst has left behind goes back to the system, as soon as it is quiet. */
+  tick(): void {
+    const recent = this.freedBytes - this.freedBefore;
+    this.freedBefore = this.freedBytes;
+    if (this.freedBytes < GIVE_BACK_BYTES || recent > GIVE_BACK_QUIET_BYTES) return;
+    this.freedBytes = 0;
+    this.freedBefore = 0;
+    this.kernel.giveMemoryBack();
   }
 
   private checkLowWatermark(connection: Connection): void {

@@ -441,6 +441,7 @@ export class Reactor implements TurnClock {
     this.acceptor.tick();
     this.ending.tick();
     this.datagrams?.tick(this.now);
+    this.output.tick();
     if (this.connections.openCount === 0) return;
     this.idleWatch.check(this.connections.all);
     this.output.flush();

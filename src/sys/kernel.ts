@@ -50,6 +50,9 @@ export interface Kernel {
   /** How many bytes the peer has not acknowledged yet; negative when that cannot be told. */
   unsentBytes(fd: number): number;
 
+  /** Gives memory that this process has freed back to the kernel. Takes milliseconds. */
+  giveMemoryBack(): void;
+
   /** Opens a regular file, positioned at `offset`: answers the descriptor, or minus the errno. */
   openFile(path: string, offset: number): number;
   /** Reads from the file's position on: answers how many bytes there were, or minus the errno. */
@@ -79,6 +82,7 @@ export const linux: Kernel = {
   getOption: socket.getOption,
   resetOnClose: socket.resetOnClose,
   unsentBytes: socket.unsentBytes,
+  giveMemoryBack: () => libc.mallocTrim?.(0),
   openFile,
   readFile: readFilePart,
   closeFile,

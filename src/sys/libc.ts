@@ -12,6 +12,13 @@ type N = number;
 function bind<T extends (...args: never[]) => unknown>(name: string, result: string, args: string[]): T {
   return c.func(name, result, args) as unknown as T;
 }
+function bindWhereThere<T extends (...args: never[]) => unknown>(...signature: Parameters<typeof bind>): T | null {
+  try {
+    return bind<T>(...signature);
+  } catch {
+    return null;
+  }
+}
 
 const PTR = 'int64';
 const SIZE = 'int64';
@@ -25,6 +32,8 @@ export const mmap = bind<(addr: N, length: N, prot: N, flags: N, fd: N, offset: 
   SIZE,
 ]);
 export const munmap = bind<(addr: N, length: N) => N>('munmap', 'int', [PTR, SIZE]);
+/** Null where free() gives memory back by itself (musl). */
+export const mallocTrim = bindWhereThere<(keep: N) => N>('malloc_trim', 'int', [SIZE]);
 export const memfdCreate = bind<(name: string, flags: N) => N>('memfd_create', 'int', ['str', 'uint']);
 export const ftruncate = bind<(fd: N, length: N) => N>('ftruncate', 'int', ['int', SIZE]);
 

@@ -5,6 +5,7 @@ import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { type ServerSettings, SWOOLE_PROCESS } from '../../src/index.ts';
+import { Client } from '../support/client.ts';
 import { Load, MessageReader, message } from '../support/load.ts';
 import { residentBytes } from '../support/process-info.ts';
 import { Remote } from '../support/remote.ts';
@@ -330,3 +331,36 @@ test('a worker that blocks holds up its own connections only, and loses nothing'
   assert.ok(growth < 128 * MIB, `grew by ${growth} bytes`);
   for (const remote of remotes) remote.close();
 });
+
+for (const { name, mode } of [PROCESS, BASE]) {
+  test(`the memory of a burst of stalled readers goes back to the system in ${name}`, async () => {
+    const readers = 40;
+    const bytes = 8 * MIB;
+    await using server = await startServer({
+      mode,
+      settings: { worker_num: 1, max_idle_time: 2, buffer_output_size: bytes },
+      args: bytes,
+      setup: ({ server, report, args: bytes }) => {
+        const answer = Buffer.alloc(bytes, 1);
+        server.on('receive', (server, fd) => {
+          server.send(fd, answer);
+        });
+        server.on('workerStart', (server, id) => {
+          if (!server.taskworker) report('holds', { id, pid: server.mode === 1 ? process.pid : server.getMasterPid() });
+        });
+        server.on('close', (_server, fd) => report('close', { fd }));
+      },
+    });
+    const { pid } = await server.waitFor('holds');
+    const before = residentBytes(pid);
+    const clients = await Promise.all(Array.from({ length: readers }, () => Client.connect(server.port)));
+    for (const client of clients) {
+      client.stopReading();
+      client.write('x');
+    }
+    await server.until(() => residentBytes(pid) > before + (readers * bytes) / 3, 'the burst');
+    await server.waitForCount('close', readers);
+    await server.until(() => residentBytes(pid) < before + 60 * MIB, 'what there was before');
+    for (const client of clients) client.destroy();
+  });
+}

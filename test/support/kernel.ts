@@ -387,6 +387,12 @@ export class FakeKernel implements Kernel {
     return this.stream(fd).unsent();
   }
 
+  /** How often that was asked for. */
+  memoryGivenBack = 0;
+  giveMemoryBack(): void {
+    this.memoryGivenBack++;
+  }
+
   // ---- datagrams ----------------------------------------------------------------------------------------------------
 
   /** `headers` are as in sys/datagram.ts: mmsghdr of 64 bytes, one iovec each. */
