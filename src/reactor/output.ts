@@ -14,7 +14,7 @@ import {
   QUEUED_BYTES,
   QUEUED_FILES,
 } from '../shm/connections.ts';
-import { SENDS_RETRIED, SENDS_WAITED } from '../shm/counters.ts';
+import { OUTPUT_WAITING, SENDS_RETRIED, SENDS_WAITED } from '../shm/counters.ts';
 import { EAGAIN, EINTR, ENOBUFS } from '../sys/constants.ts';
 import type { Kernel } from '../sys/kernel.ts';
 import { allocate } from '../sys/memory.ts';
@@ -227,6 +227,7 @@ export class Output {
     }
     const queued = this.words[connection.base + QUEUED_BYTES] + length;
     this.words[connection.base + QUEUED_BYTES] = queued;
+    this.host.counters.add(OUTPUT_WAITING, length);
     if (queued >= connection.port.bufferHighWatermark) {
       if ((this.table.setFlags(connection.slot, FLAG_HIGH_WATER) & FLAG_HIGH_WATER) === 0)
         this.delivery.bufferFull(connection);
@@ -286,6 +287,7 @@ export class Output {
     }
     if (written > 0) {
       this.words[connection.base + QUEUED_BYTES] -= written;
+      this.host.counters.add(OUTPUT_WAITING, -written);
       this.numbers[connection.numberBase + F64_SEND_TIME] = this.host.seconds;
       connection.sentAt = this.host.now;
     }
@@ -374,6 +376,7 @@ export class Output {
     const { output } = connection;
     connection.output = null;
     connection.transport.drop();
+    this.host.counters.add(OUTPUT_WAITING, -this.words[connection.base + QUEUED_BYTES]);
     this.words[connection.base + QUEUED_BYTES] = 0;
     this.words[connection.base + QUEUED_FILES] = 0;
     if (output === null) return;

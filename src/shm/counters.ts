@@ -112,6 +112,8 @@ export const BLOCKED = rareCounter(41);
 export const MESSAGES_WAITING = rareCounter(42);
 export const SENDS_HELD = rareCounter(43);
 export const PACKAGES_EXPIRED = rareCounter(44);
+export const OUTPUT_REFUSED = rareCounter(45);
+export const OUTPUT_WAITING = rareCounter(46);
 
 // ---- the rows -------------------------------------------------------------------------------------------------------
 
@@ -177,6 +179,7 @@ const TOTALS = {
     'of `send` or `sendfile` refused with 1008: too much waits for the client',
   ),
   send_hold_count: row(SENDS_HELD, 'calls', 'of `sendAsync` that waited for room'),
+  output_memory_count: row(OUTPUT_REFUSED, 'times', 'that `max_output_memory` refused a message'),
   late_send_count: row(SENDS_LATE, 'messages', 'dropped because their connection had ended'),
   send_wait_count: row(
     SENDS_WAITED,
@@ -243,6 +246,7 @@ const TOTALS = {
 
 const GAUGES = {
   tasking_num: row(TASKING, 'task workers', 'that work on a task'),
+  output_wait_num: row(OUTPUT_WAITING, 'bytes', 'that wait for clients to read'),
   block_num: row(BLOCKED, 'connections', 'that are not read from because their worker can take no more'),
   message_wait_num: row(MESSAGES_WAITING, 'messages', 'that found no room, and wait in the memory of their senders'),
   task_held_num: row(TASKS_HELD, 'tasks', 'that found no room, and wait in the memory of their senders'),

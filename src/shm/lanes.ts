@@ -81,6 +81,15 @@ export function endLife(segment: Segment, lane: number, own: LaneCounters): void
   for (const { id, kind } of COUNTERS) if (kind === 'gauge' && dead.get(id) !== 0) dead.set(id, 0);
 }
 
+/** One rare counter of all lanes together. */
+export function sumRare({ numbers, layout }: Segment, counter: RareCounter): number {
+  const place = layout.raresOffset / 8 + Number(counter) - RARE_FIRST;
+  let sum = 0;
+  for (let lane = 0; lane < layout.laneCount; lane++)
+    if (numbers[laneBase(layout, lane) + RARE_USED] !== 0) sum += numbers[place + (lane * RARE_BYTES) / 8];
+  return sum;
+}
+
 /** All lanes together, by the numbers of the counters; what counts a life is that of one lane, and 0 where that is -1. */
 export function sumLanes({ numbers, layout }: Segment, ownLane: number): Float64Array {
   const sums = new Float64Array(RARE_FIRST + RARE_MAX);

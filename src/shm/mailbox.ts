@@ -359,6 +359,15 @@ export class Outbox {
     dirtyWriters.length = 0;
   }
 
+  /** Bytes that wait in this process for room at the owners of connections. */
+  get bytesForOwners(): number {
+    const { layout } = this.segment;
+    let bytes = 0;
+    for (let owner = 0; owner < layout.ownerCount; owner++)
+      bytes += this.writers[ownerInbox(layout, owner * layout.slotsPerOwner)]?.allWaitingBytes ?? 0;
+    return bytes;
+  }
+
   /** Tasks that wait in this process for room. */
   get waitingTasks(): number {
     let count = 0;

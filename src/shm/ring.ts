@@ -127,6 +127,8 @@ export class RingWriter {
   private lastWaiting: Waiting | null = null;
   /** How many bytes wait for each `a` (the slot of a connection, mostly). */
   private readonly waitingBytes = new Map<number, number>();
+  /** The sum of them. */
+  allWaitingBytes = 0;
   /** How many of those that wait are tasks. */
   waitingTasks = 0;
   /** Called when messages begin to wait. */
@@ -219,6 +221,7 @@ export class RingWriter {
     const first = this.firstWaiting === null;
     const message = this.append(kind, a, b, bytes);
     this.waitingBytes.set(a, this.waitingFor(a) + length);
+    this.allWaitingBytes += length;
     if (kind === TASK) this.waitingTasks++;
     this.pump();
     // It stands last, so it still waits exactly when anything does.
@@ -326,6 +329,7 @@ export class RingWriter {
   }
 
   private gone(a: number, bytes: number): void {
+    this.allWaitingBytes -= bytes;
     const left = this.waitingFor(a) - bytes;
     if (left > 0) this.waitingBytes.set(a, left);
     else this.waitingBytes.delete(a);

@@ -59,6 +59,8 @@ export interface Stats {
   send_overflow_count: number;
   /** calls of `sendAsync` that waited for room */
   send_hold_count: number;
+  /** times that `max_output_memory` refused a message */
+  output_memory_count: number;
   /** messages dropped because their connection had ended */
   late_send_count: number;
   /** times that a socket did not take all, and the rest waits for the client to read */
@@ -156,6 +158,8 @@ export interface Stats {
   worker_concurrency: number;
   /** task workers that work on a task */
   tasking_num: number;
+  /** bytes that wait for clients to read */
+  output_wait_num: number;
   /** connections that are not read from because their worker can take no more */
   block_num: number;
   /** messages that found no room, and wait in the memory of their senders */

@@ -364,3 +364,55 @@ for (const { name, mode } of [PROCESS, BASE]) {
     for (const client of clients) client.destroy();
   });
 }
+
+for (const { name, mode } of [PROCESS, BASE]) {
+  test(`max_output_memory bounds what waits for all stalled readers, and others are served, in ${name}`, async () => {
+    const most = 16 * MIB;
+    const piece = 512 * 1024;
+    const readers = 12;
+    await using server = await startServer({
+      mode,
+      settings: { worker_num: 1, max_output_memory: most },
+      args: piece,
+      setup: ({ server, report, args: piece }) => {
+        const answer = Buffer.alloc(piece, 1);
+        server.on('receive', (server, fd, _reactorId, data) => {
+          if (String(data) !== 'much') {
+            server.send(fd, data);
+            return;
+          }
+          let sent = 0;
+          const more = (): void => {
+            // As much as is taken, with a pause in which the reactor looks.
+            if (sent < 8 * 1024 * 1024 && server.send(fd, answer)) {
+              sent += piece;
+              setTimeout(more, 1);
+            } else report('refused', { code: server.getLastError(), sent, ...server.stats() });
+          };
+          more();
+        });
+        server.on('bufferEmpty', (_server, fd) => report('empty', { fd }));
+      },
+    });
+    using honest = await Client.connect(server.port);
+    const clients = await Promise.all(Array.from({ length: readers }, () => Client.connect(server.port)));
+    for (const client of clients) {
+      client.stopReading();
+      await client.write('much');
+    }
+    const refused = await server.waitForCount('refused', readers);
+    assert.ok(
+      refused.some(({ code }) => code === OUTPUT_BUFFER_OVERFLOW),
+      'a send was refused',
+    );
+    const waits = Math.max(...refused.map(({ output_wait_num }) => output_wait_num));
+    // One message of each connection, and what was in the ring.
+    assert.ok(waits <= most + readers * piece + 4 * MIB, `${waits} bytes wait`);
+    assert.ok(refused.at(-1)?.output_memory_count > 0);
+    assert.equal(await honest.echo('served'), 'served');
+    await server.until(() => server.output.includes(`max_output_memory is ${most}`), 'a line in the log');
+    for (const client of clients) client.startReading();
+    await server.waitFor('empty');
+    for (const client of clients) client.destroy();
+  });
+}

@@ -8,12 +8,13 @@ import {
 } from '../../constants.ts';
 import { badArgument, describeValue, TswooleError } from '../../errors.ts';
 import { FLAG_CLOSE_TAKEN, FLAG_OVERFLOW, FLAG_PEER_GONE, FLAGS, PORT, QUEUED_BYTES } from '../../shm/connections.ts';
-import { SENDS_HELD, SENDS_OVERFLOWED } from '../../shm/counters.ts';
+import { OUTPUT_REFUSED, SENDS_HELD, SENDS_OVERFLOWED } from '../../shm/counters.ts';
 import { isBytes } from '../../sys/memory.ts';
 import type { Member } from '../state/member.ts';
 import { fail } from '../state/script.ts';
 import { badSession, closedCode, goneCode } from './closed-code.ts';
 import { isSocketPath, sendTo } from './datagrams.ts';
+import { outputMemoryIsFull } from './output-memory.ts';
 import { countResponse } from './responses.ts';
 
 /** A number written as text is no path. Where only the program knows the text, it must be one. */
@@ -68,6 +69,11 @@ function queueForSlot(member: Member, slot: number, serial: number, data: string
   const length = lengthOf(data);
   if (length > settings.bufferOutputSize) return SWOOLE_ERROR_DATA_LENGTH_TOO_LARGE;
   if (queued + length > limit && overflows(member, slot, length, limit)) return SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW;
+  // Who reads all that it is sent does not suffer for those who do not.
+  if (queued > 0 && outputMemoryIsFull(member, length) && overflows(member, slot, length, length)) {
+    runtime.counters.add(OUTPUT_REFUSED, 1);
+    return SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW;
+  }
 
   runtime.wire.send(slot, serial, data);
   countResponse(runtime.counters, length);

@@ -29,6 +29,8 @@ export interface ConnectionKeys {
   output_buffer_size?: Size;
   /** The same as output_buffer_size. */
   buffer_output_size?: Size;
+  /** Bytes that may wait to be sent on all connections together. @default 0 (no limit) */
+  max_output_memory?: Size;
 }
 
 export const CONNECTION_ROWS = {
@@ -41,6 +43,7 @@ export const CONNECTION_ROWS = {
   max_queued_bytes: size({ default: 0 }),
   output_buffer_size: size({ default: 2 * 1024 ** 2 }),
   buffer_output_size: alias('output_buffer_size'),
+  max_output_memory: size({ default: 0 }),
 } satisfies Rows<ConnectionKeys>;
 
 export interface ConnectionSlice {
@@ -49,6 +52,8 @@ export interface ConnectionSlice {
   startSessionId: number;
   /** Bytes of the largest `send`. */
   bufferOutputSize: number;
+  /** Bytes that may wait for all connections; 0 = no limit. */
+  maxOutputMemory: number;
 }
 
 export function resolveConnection(
@@ -62,6 +67,7 @@ export function resolveConnection(
     receiveInOrder: resolveInOrder(set.receive_in_order, dispatchMode, context),
     startSessionId: set.start_session_id,
     bufferOutputSize: set.output_buffer_size,
+    maxOutputMemory: set.max_output_memory,
   };
 }
 

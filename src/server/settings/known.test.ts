@@ -46,6 +46,7 @@ const OWN_NAMES = [
   'reload_timeout',
   'reload_worker_num',
   'package_timeout',
+  'max_output_memory',
 ];
 
 describe('the table of settings', () => {

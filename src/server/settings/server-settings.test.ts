@@ -62,6 +62,7 @@ describe('resolveServerSettings', () => {
       sendYield: true,
       sendTimeoutMs: 60_000,
       bufferOutputSize: 2 * 1024 ** 2,
+      maxOutputMemory: 0,
       httpParseCookie: true,
       httpParsePost: true,
       httpParseFiles: false,
@@ -136,6 +137,7 @@ describe('resolveServerSettings', () => {
     assert.equal(resolve({ max_conn: 5000 }).reactor.maxConnections, 5000);
     assert.equal(resolve({ buffer_output_size: '4M' }).bufferOutputSize, 4 * 1024 ** 2);
     assert.equal(resolve({ output_buffer_size: 10 }).bufferOutputSize, 10);
+    assert.equal(resolve({ max_output_memory: '64M' }).maxOutputMemory, 64 * 1024 ** 2);
     assert.equal(resolve({ http_gzip_level: 9 }).httpCompressionLevel, 9);
     assert.equal(resolve({ task_object: true }).taskObject, true);
   });
