@@ -57,16 +57,25 @@ export class ConnectionPool {
   private readonly plain: Transport;
   private readonly framings: Framings;
   private readonly owner: number;
+  private readonly reactorId: number;
   private readonly slots: number;
   private readonly firstSlot: number;
   private readonly freeSlots = new FreeSlots();
 
   /** `plain` is the transport that connections begin with. */
-  constructor(table: ConnectionTable, owner: number, slotsPerOwner: number, plain: Transport, framings: Framings) {
+  constructor(
+    table: ConnectionTable,
+    owner: number,
+    reactorId: number,
+    slotsPerOwner: number,
+    plain: Transport,
+    framings: Framings,
+  ) {
     this.table = table;
     this.plain = plain;
     this.framings = framings;
     this.owner = owner;
+    this.reactorId = reactorId;
     this.slots = slotsPerOwner;
     this.firstSlot = owner * slotsPerOwner;
   }
@@ -104,7 +113,7 @@ export class ConnectionPool {
     const { base, numberBase, port } = connection;
     words[base + SOCKET] = connection.fd;
     words[base + PORT] = port.index;
-    words[base + OWNER] = this.owner;
+    words[base + OWNER] = this.reactorId;
     words[base + WORKER] = -1;
     words[base + FLAGS] = 0;
     words[base + CLOSER] = 0;

@@ -12,6 +12,8 @@ import type { ReactorSettings } from './settings.ts';
 export interface ReactorOptions {
   /** Which part of the connection table is ours. */
   owner: number;
+  /** What users are told as the reactor of its connections; by default the same. */
+  reactorId?: number;
   /** Connections are spread by descriptor over this many reactors; 1 keeps them all here. */
   reactorCount: number;
   segment: Segment;

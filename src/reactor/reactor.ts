@@ -114,6 +114,7 @@ export class Reactor implements TurnClock {
     this.connections = new ConnectionPool(
       options.connections,
       options.owner,
+      options.reactorId ?? options.owner,
       options.segment.layout.slotsPerOwner,
       plain,
       framings,

@@ -21,7 +21,7 @@
 import { AF_INET, AF_INET6 } from '../sys/constants.ts';
 import { formatIPv6 } from '../sys/socket.ts';
 import { highSlotNumber } from './lanes.ts';
-import { CONNECTION_BYTES, reactorLane, SESSION_SLOTS, workerLane } from './layout.ts';
+import { CONNECTION_BYTES, laneOfOwner, SESSION_SLOTS } from './layout.ts';
 import type { Segment } from './segment.ts';
 
 const SLOT_WORDS = CONNECTION_BYTES / 4;
@@ -252,9 +252,7 @@ export class ConnectionTable {
     this.numbers[this.highSlotNumber(owner)] = high;
   }
   private highSlotNumber(owner: number): number {
-    const { layout } = this.segment;
-    const lane = layout.reactorCount > 0 ? reactorLane(owner) : workerLane(layout, owner, 0);
-    return highSlotNumber(this.segment, lane);
+    return highSlotNumber(this.segment, laneOfOwner(owner));
   }
 
   /** Visits every slot in use, of one owner or of all. */

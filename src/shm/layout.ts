@@ -15,7 +15,7 @@
  */
 import { RARE_MAX } from './counters.ts';
 
-export const LAYOUT_VERSION = 4;
+export const LAYOUT_VERSION = 5;
 export const MAGIC = 0x74735732;
 
 /** A graceful worker, its replacement, and one more that was replaced just before: more have to wait for an end. */
@@ -59,7 +59,7 @@ export interface LayoutNumbers {
   workerCount: number;
   taskWorkerCount: number;
   userProcessCount: number;
-  /** Connection slots of each owner of connections (reactor thread, or worker in BASE). */
+  /** Connection slots of each owner of connections (reactor thread, or process of a worker in BASE). */
   slotsPerOwner: number;
   ownerCount: number;
 }
@@ -143,9 +143,19 @@ export function reactorInbox(reactorId: number): number {
 export function workerInbox(layout: Layout, workerId: number): number {
   return FIRST_REACTOR + layout.reactorCount + workerId;
 }
-/** Of the owner of a connection: a reactor, or in SWOOLE_BASE, where there are none before them, a worker. */
+/** Owners of connections are reactors, or in SWOOLE_BASE, where there are none before them, processes of workers. */
+export function ownerOfLane(lane: number): number {
+  return lane - FIRST_REACTOR;
+}
+export function laneOfOwner(owner: number): number {
+  return FIRST_REACTOR + owner;
+}
+/** So many inboxes have owners behind them, from the first one on. In BASE several owners share one. */
+export function ownerInboxCount({ reactorCount, workerCount }: Layout): number {
+  return reactorCount > 0 ? reactorCount : workerCount;
+}
 export function ownerInbox(layout: Layout, slot: number): number {
-  return FIRST_REACTOR + Math.floor(slot / layout.slotsPerOwner);
+  return inboxOfLane(layout, laneOfOwner(Math.floor(slot / layout.slotsPerOwner)));
 }
 /** The worker id that a lane belongs to, or -1 where it is a master's, manager's or reactor's. */
 function workerOfLane(layout: Layout, lane: number): number {

@@ -14,7 +14,7 @@ import { deserialize, serialize } from 'node:v8';
 import { describeError, describeValue, TswooleError } from '../errors.ts';
 import { isBytes, writeText } from '../sys/memory.ts';
 import { Slab } from '../sys/slab.ts';
-import { MESSAGE_MAX, type Message, RECORD_MAX, type RingReader, type RingWriter } from './ring.ts';
+import { MESSAGE_MAX, type Message, RECORD_MAX, type RingWriter } from './ring.ts';
 
 export const LETTER_HEAD_BYTES = 24;
 const LIFE_WORD = 2;
@@ -150,7 +150,7 @@ export function emptyLetter(): Letter {
 }
 
 /** A message with a payload of its own, for later. Releases the one that it is a copy of. */
-export function keep(reader: RingReader): Message {
+export function keep(reader: Message): Message {
   const { kind, brokenKind, brokenLength, a, b, length, data, lane, position } = reader;
   const bytes = reader.bytes ?? Buffer.from(data.u8.slice(reader.offset, reader.offset + length).buffer);
   reader.release();

@@ -18,7 +18,15 @@
 import { ringEventfd } from '../sys/eventfd.ts';
 import { DOORBELLS, MESSAGES_BROKEN, SLEEPS_SKIPPED } from './counters.ts';
 import { endsWord, LaneCounters } from './lanes.ts';
-import { INBOX_BYTES, inboxOfLane, isReactorLane, ownerInbox, reactorInbox, workerInbox } from './layout.ts';
+import {
+  INBOX_BYTES,
+  inboxOfLane,
+  isReactorLane,
+  ownerInbox,
+  ownerInboxCount,
+  reactorInbox,
+  workerInbox,
+} from './layout.ts';
 import { RingReader, RingWriter } from './ring.ts';
 import { ringIsBehind, ringIsIdle, ringOwes, ringTail } from './ring-control.ts';
 import type { Segment } from './segment.ts';
@@ -294,13 +302,15 @@ export class Outbox {
    */
   follow(lane: number, inbox: number): void {
     const { segment } = this;
-    const { ownerCount, slotsPerOwner } = segment.layout;
-    for (let owner = 0; owner < ownerCount; owner++) {
-      const target = ownerInbox(segment.layout, owner * slotsPerOwner);
+    const { layout } = segment;
+    const count = ownerInboxCount(layout);
+    for (let owner = 0; owner < count; owner++) {
+      // Also those of workers, where there are no reactors before them.
+      const target = reactorInbox(owner);
       if (target === inbox) continue;
       const tail = ringTail(segment, target, lane);
       if (!ringOwes(segment, target, lane, tail)) continue;
-      this.followed[lane] ??= new Int32Array(ownerCount);
+      this.followed[lane] ??= new Int32Array(count);
       const told = this.followed[lane];
       if (told[owner] === tail) continue;
       told[owner] = tail;

@@ -69,6 +69,9 @@ export const WORKER_STANDS_BY = 48;
 /** To the manager; a: worker id, b: its life. Its workerStart has failed; the payload says how, in a line. */
 export const WORKER_FAILED = 49;
 
+/** To the manager; a: worker id, b: its life. It is to be told to stop as soon as its successor stands by. */
+export const RECYCLE = 60;
+
 // Letters (letter.ts): values from process to process.
 /** To a task worker. a: task id, b: worker id of the source; -1 where nobody waits for an answer. */
 export const TASK = 50;

@@ -3,6 +3,7 @@
  *
  *   word 0 pid     1 status (SWOOLE_WORKER_*)   2 lane of the process   3 life   4 unfinished callbacks
  *        5 pid of the process that stands by to take over, 0 = nobody
+ *        6 life of the newest process that may have connections of its own, also while another holds the id
  *   life: number of the start, see Segment.nextLife. The pid is for the kernel and for users: it may come again.
  * Written by the worker itself (status, callbacks) and by the manager (pids, lane, life).
  */
@@ -19,6 +20,7 @@ const LANE = 2;
 const LIFE = 3;
 const CALLBACKS = 4;
 const BESIDE = 5;
+const OPEN = 6;
 
 export class WorkerTable {
   private readonly words: Int32Array;
@@ -63,6 +65,15 @@ export class WorkerTable {
     Atomics.store(this.words, this.at(id, STATUS), WORKER_BUSY);
     Atomics.store(this.words, this.at(id, CALLBACKS), 0);
     Atomics.store(this.words, this.at(id, LIFE), life);
+    this.recordOpen(id, life);
+  }
+
+  /** In SWOOLE_BASE a process accepts clients before the one before it has ended. */
+  recordOpen(id: number, life: number): void {
+    Atomics.store(this.words, this.at(id, OPEN), life);
+  }
+  openLife(id: number): number {
+    return Atomics.load(this.words, this.at(id, OPEN));
   }
 
   /** A process has been started that does not hold the id yet; 0: there is none any more. */

@@ -47,11 +47,24 @@ const deployed = async ({ server, report }: Fixture<undefined>): Promise<void> =
   };
   server.on('start', () => reloadWhenAsked('first process'));
   server.on('receive', (server, fd, _reactorId, line) => {
-    if (line.toString() === 'reload\n') reload('worker');
+    const words = line.toString().trim().split(' ');
+    if (words[0] === 'reload') reload('worker');
+    if (words[0] === 'stop') server.stop(-1, true);
+    if (words[0] === 'tell') {
+      report('told', { sent: server.send(Number(words[1]), `${words[2]}\n`) });
+      return;
+    }
+    if (words[0] === 'who') {
+      server.send(fd, `${server.worker_id} ${fd} ${code}\n`);
+      return;
+    }
     server.send(fd, `${line.toString().trim()} ${code} ${process.pid}\n`);
   });
   server.on('close', (_, fd) => report('close', { fd }));
   server.on('task', (_, _id, _source, data) => `${data} ${code}`);
+  // As long as it runs a worker that is told to stop does not end.
+  const linger = setInterval(() => {}, 1000);
+  if (code !== 'lingers') linger.unref();
   server.on('workerStart', async (server, id) => {
     if (code === 'workerStart waits') {
       report('begins', { code, id });
@@ -96,6 +109,11 @@ function start(mode: number, settings: ServerSettings = {}): Promise<TestServer>
     settings: { worker_num: WORKERS, open_eof_split: true, package_eof: '\n', ...settings },
     setup: deployed,
   });
+}
+
+/** Seconds: as many as a slow machine needs to start what is in order, and no more where code hangs. */
+function timeoutFor(code: string): number {
+  return /loops|hangs/.test(code) ? 5 : 30;
 }
 
 function deploy(server: TestServer, code: string): void {
@@ -199,16 +217,16 @@ describe('a reload in SWOOLE_PROCESS', { concurrency: false }, () => {
   for (const [code, reason] of Object.entries({
     throws: /ended before it was ready \(exit code 1\)/,
     exits: /ended before it was ready \(exit code 0\)/,
-    loops: /not ready within 1 s/,
+    loops: /not ready within 5 s/,
     'workerStart throws': /its workerStart callback failed: Error: thrown in workerStart/,
     'workerStart rejects': /its workerStart callback failed: Error: rejected in workerStart/,
     'workerStart exits': /ended before it was ready \(exit code 3\)/,
-    'workerStart loops': /not ready within 1 s/,
-    'workerStart hangs': /not ready within 1 s/,
+    'workerStart loops': /not ready within 5 s/,
+    'workerStart hangs': /not ready within 5 s/,
     'one throws': /worker 1 .*its workerStart callback failed: Error: thrown in one/,
   })) {
     test(`is refused where the new code ${code}, and works once it is repaired`, async () => {
-      await using server = await start(SWOOLE_PROCESS, { reload_timeout: 1, max_wait_time: 1 });
+      await using server = await start(SWOOLE_PROCESS, { reload_timeout: timeoutFor(code), max_wait_time: 1 });
       using first = await Asker.connect(server);
       using second = await Asker.connect(server);
       const before = server.processes().sort();
@@ -340,13 +358,48 @@ describe('a reload in SWOOLE_PROCESS', { concurrency: false }, () => {
   });
 });
 
+describe('one worker that is replaced', { concurrency: false }, () => {
+  for (const mode of [SWOOLE_PROCESS, SWOOLE_BASE]) {
+    test(`serves in mode ${mode} until its successor is ready`, async () => {
+      await using server = await start(mode);
+      using asker = await Asker.connect(server);
+      const { pid } = await asker.ask();
+      deploy(server, 'workerStart waits');
+      using client = await Client.connect(server.port);
+      await client.write('stop\n');
+      await server.waitFor('begins');
+      assert.deepEqual(await asker.answeredBy(20), ['first']);
+      assert.deepEqual(server.events('stop'), []);
+      go(server);
+      const stopped = await server.waitFor('stop');
+      assert.equal(server.events('begins').length, 1);
+      assert.ok(stopped.code === 'first' && pid > 0);
+      using next = await Asker.connect(server);
+      await next.ask();
+    });
+  }
+
+  test('serves on where its successor does not start', async () => {
+    await using server = await start(SWOOLE_PROCESS, { worker_num: 1 });
+    using asker = await Asker.connect(server);
+    deploy(server, 'workerStart throws');
+    using client = await Client.connect(server.port);
+    await client.write('stop\n');
+    await server.waitForOutput(/the next process of worker 0 does not start/);
+    assert.deepEqual(await asker.answeredBy(10), ['first']);
+    deploy(server, 'repaired');
+    await untilAnsweredBy(server, 'repaired', [asker]);
+    assert.deepEqual(server.events('close'), []);
+  });
+});
+
 describe('reloadAsync', { concurrency: false }, () => {
   for (const mode of [SWOOLE_PROCESS, SWOOLE_BASE]) {
     // The first process of SWOOLE_BASE is the manager, and the start event is worker 0's.
     const askers = mode === SWOOLE_PROCESS ? ['first process', 'manager', 'worker'] : ['manager', 'worker'];
     for (const from of askers) {
       test(`tells the ${from} of mode ${mode} how it went`, async () => {
-        await using server = await start(mode, { reload_timeout: 1, max_wait_time: 1 });
+        await using server = await start(mode, { max_wait_time: 1 });
         await server.waitFor('manager');
         const ask = async (): Promise<void> => {
           if (from !== 'worker') writeFileSync(join(server.directory, `ask the ${from}`), '');
@@ -391,10 +444,86 @@ describe('reloadAsync', { concurrency: false }, () => {
   });
 });
 
+/** Who answers a new client: the worker, the client's connection there, and its code. */
+async function who(server: TestServer): Promise<{ client: Client; worker: string; fd: string; code: string }> {
+  const client = await Client.connect(server.port);
+  await client.write('who\n');
+  let text = '';
+  while (!text.endsWith('\n')) text += (await client.read(1)).toString();
+  const [, worker, fd, code] = /^(\d+) (\d+) (.*)\n$/.exec(text) ?? [];
+  return { client, worker, fd, code };
+}
+
 describe('a reload in SWOOLE_BASE', { concurrency: false }, () => {
+  test('keeps nobody waiting who connects while the new workers start', async () => {
+    await using server = await start(SWOOLE_BASE);
+    using asker = await Asker.connect(server);
+    deploy(server, 'workerStart waits');
+    server.kill('SIGUSR1');
+    await server.waitForCount('begins', WORKERS);
+    assert.deepEqual(await asker.answeredBy(20), ['first']);
+    for (let i = 0; i < 20; i++) {
+      const { client, code } = await who(server);
+      assert.equal(code, 'first');
+      client.destroy();
+    }
+    assert.deepEqual(server.events('begun'), []);
+    go(server);
+    await server.waitFor('afterReload', ({ generation }) => generation === 2);
+    const { client, code } = await who(server);
+    assert.equal(code, 'workerStart waits');
+    client.destroy();
+  });
+
+  test('has new workers accept before the old ones have ended', async () => {
+    await using server = await start(SWOOLE_BASE, { max_wait_time: 4 });
+    deploy(server, 'lingers');
+    server.kill('SIGUSR1');
+    await server.waitFor('afterReload', ({ generation }) => generation === 2);
+    deploy(server, 'second');
+    server.kill('SIGUSR1');
+    const clients = new Map<string, Awaited<ReturnType<typeof who>>>();
+    await server.until(async () => {
+      const found = await who(server);
+      if (found.code === 'second' && !clients.has(found.worker)) clients.set(found.worker, found);
+      else found.client.destroy();
+      return clients.size === WORKERS;
+    }, 'both new workers');
+    assert.ok(
+      server.events('stop').every(({ code }) => code === 'first'),
+      'the old ones are still there',
+    );
+    // What is meant for a connection of a new worker comes to the inbox that the old one still reads.
+    const [one, other] = [...clients.values()];
+    await one.client.write(`tell ${other.fd} hello\n`);
+    assert.equal((await other.client.read(6)).toString(), 'hello\n');
+    await other.client.write(`tell ${one.fd} again\n`);
+    assert.equal((await one.client.read(6)).toString(), 'again\n');
+    await server.waitForCount('afterReload', 2);
+    await one.client.write(`tell ${other.fd} later\n`);
+    assert.equal((await other.client.read(6)).toString(), 'later\n');
+    for (const { client } of clients.values()) client.destroy();
+  });
+
+  test('goes on with the new worker where the old one is killed meanwhile', async () => {
+    await using server = await start(SWOOLE_BASE);
+    deploy(server, 'workerStart waits');
+    server.kill('SIGUSR1');
+    await server.waitForCount('begins', WORKERS);
+    for (const { pid } of server.events('$worker').slice(0, WORKERS)) process.kill(pid, 'SIGKILL');
+    await server.waitForCount('workerError', WORKERS);
+    const answer = who(server);
+    go(server);
+    const { client, code } = await answer;
+    assert.equal(code, 'workerStart waits');
+    client.destroy();
+    await server.waitFor('afterReload', ({ generation }) => generation === 2);
+    assert.equal(server.events('begins').length, WORKERS);
+  });
+
   for (const code of ['throws', 'workerStart rejects', 'workerStart hangs']) {
     test(`is refused where the new code ${code}, and works once it is repaired`, async () => {
-      await using server = await start(SWOOLE_BASE, { reload_timeout: 1, max_wait_time: 1 });
+      await using server = await start(SWOOLE_BASE, { reload_timeout: timeoutFor(code), max_wait_time: 1 });
       using asker = await Asker.connect(server);
       const before = server.processes().sort();
       deploy(server, code);

@@ -23,6 +23,8 @@ export interface BeginningOptions {
   life: WorkerLife;
   /** What reads the messages of this process, once it does. */
   blocker: Blocker;
+  /** Called once, before take(): from here on the process may have connections of its own. */
+  open?(): void;
   /** Called once: from here on the process takes what comes for its worker id. */
   take(): void;
 }
@@ -35,6 +37,7 @@ export class Beginning implements Blocker {
   private announced = false;
   private standsBy = false;
   private expecting = false;
+  private opened = false;
   private taking = false;
   /** The process lives, though workerStart may wait for what keeps no loop alive. */
   private starting: NodeJS.Timeout | null = null;
@@ -105,7 +108,12 @@ export class Beginning implements Blocker {
 
   private readonly look = (): void => {
     if (this.taking || this.life.stopping) return;
-    if (!this.runtime.isHeir) {
+    const { isHeir, isOpen } = this.runtime;
+    if ((isHeir || isOpen) && !this.opened) {
+      this.opened = true;
+      this.options.open?.();
+    }
+    if (!isHeir) {
       setTimeout(this.look, LOOK_MS);
       return;
     }

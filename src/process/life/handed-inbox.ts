@@ -123,7 +123,7 @@ export class HandedInbox {
     // It is another's as long as we have never taken it.
     if (!this.took) return;
     const { runtime } = this;
-    runtime.passOnAnswers();
+    runtime.passOn();
     const handed = this.handOver?.() ?? null;
     if (handed !== null) {
       const writer = runtime.outbox.to(workerInbox(runtime.segment.layout, runtime.workerId));

@@ -56,7 +56,7 @@ export class WorkerLife {
     this.begun = true;
     const { runtime, application, maxWaitMs } = this.options;
     // One that stands by has nothing to finish.
-    const graceful = wanted && (runtime.holdsId || runtime.isHeir);
+    const graceful = wanted && (runtime.holdsId || runtime.isHeir || runtime.isOpen);
     runtime.beginStop();
     this.deadline = performance.now() + maxWaitMs;
     if (runtime.holdsId)

@@ -11,9 +11,8 @@ import { handleOwnerMessage } from '../../reactor/owner-messages.ts';
 import type { ReactorPort } from '../../reactor/port.ts';
 import { Reactor } from '../../reactor/reactor.ts';
 import { F64_RECEIVE_TIME, F64_TAKEN_TIME, FLAG_CLOSE_TAKEN, FLAGS } from '../../shm/connections.ts';
-import { MANAGER_INBOX, workerInbox } from '../../shm/layout.ts';
-import { Inbox } from '../../shm/mailbox.ts';
-import { CLOSE_REQUEST, isLetter, REOPEN_LOG, RESET_REQUEST, STOP_WORKER, WORKER_READY } from '../../shm/messages.ts';
+import { ownerOfLane } from '../../shm/layout.ts';
+import { CLOSE_REQUEST, isForOwner, isLetter, REOPEN_LOG, RESET_REQUEST, STOP_WORKER } from '../../shm/messages.ts';
 import type { Message } from '../../shm/ring.ts';
 import { peerAddressText, peerPort } from '../../sys/datagram.ts';
 import { runNextTicks, type Watch, watchReadable } from '../../sys/libc.ts';
@@ -21,9 +20,9 @@ import { yieldProcessor } from '../../sys/process.ts';
 import { Slab } from '../../sys/slab.ts';
 import type { Application } from '../application.ts';
 import { Beginning } from '../life/beginning.ts';
+import { HandedInbox } from '../life/handed-inbox.ts';
 import { flushOutbox, WorkerLife } from '../life/worker-life.ts';
 import type { RoleSettings } from '../role-settings.ts';
-import { InboxWatch } from '../way/inbox-watch.ts';
 import { Letters } from '../way/letters.ts';
 import { LocalWire } from '../way/local-wire.ts';
 import type { Runtime, TurnEnd } from '../way/runtime.ts';
@@ -37,8 +36,8 @@ export interface BaseWorkerOptions {
   application: Application;
   settings: RoleSettings;
   ports: ReactorPort[];
-  /** False exactly where this worker is the whole server. */
-  hasManager: boolean;
+  /** Called once, before it accepts anybody. */
+  beforeAccepting(): void;
   /** Called when the worker has ended: the end of the process, or of the server. */
   onEnd(): void;
 }
@@ -48,10 +47,11 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
   readonly reactor: Reactor;
   private readonly runtime: Runtime;
   private readonly application: Application;
-  private readonly hasManager: boolean;
   private readonly slab = new Slab();
-  private readonly inbox: Inbox;
-  private readonly inboxWatch: InboxWatch;
+  private readonly inbox: HandedInbox;
+  private readonly beforeAccepting: () => void;
+  private readonly firstSlot: number;
+  private readonly lastSlot: number;
   private readonly letters: Letters;
   private readonly life: WorkerLife;
   private readonly requests: Requests;
@@ -71,11 +71,16 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
     const { runtime, settings } = options;
     this.runtime = runtime;
     this.application = options.application;
-    this.hasManager = options.hasManager;
     this.words = runtime.segment.words;
     this.numbers = runtime.segment.numbers;
+    this.beforeAccepting = options.beforeAccepting;
+    const owner = ownerOfLane(runtime.lane);
+    const { slotsPerOwner } = runtime.segment.layout;
+    this.firstSlot = owner * slotsPerOwner;
+    this.lastSlot = this.firstSlot + slotsPerOwner - 1;
     this.reactor = new Reactor({
-      owner: runtime.workerId,
+      owner,
+      reactorId: runtime.workerId,
       reactorCount: 1,
       segment: runtime.segment,
       connections: runtime.connections,
@@ -89,10 +94,8 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
     });
     runtime.wire = new LocalWire(runtime, this.reactor);
     runtime.addTurnEnd(this);
-    const own = workerInbox(runtime.segment.layout, runtime.workerId);
-    this.inbox = new Inbox(runtime.segment, own, runtime.doorbells, runtime.outbox);
     this.letters = new Letters(options.application);
-    this.inboxWatch = new InboxWatch(runtime, this.inbox, (reader) => this.handle(reader), undefined, LINGER_TURNS);
+    this.inbox = new HandedInbox({ runtime, handle: (reader) => this.handle(reader), lingerTurns: LINGER_TURNS });
     this.life = new WorkerLife({
       runtime,
       application: options.application,
@@ -112,8 +115,12 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
       onLimit: () => this.stop(settings.reloadAsync),
     });
     this.beginning = new Beginning({
-      ...{ runtime, application: this.application, life: this.life, blocker: this.inboxWatch },
-      take: () => this.take(),
+      ...{ runtime, application: this.application, life: this.life, blocker: this.inbox.watch },
+      open: () => this.open(),
+      take: () => {
+        this.requests.open();
+        this.inbox.take();
+      },
     });
   }
 
@@ -121,19 +128,20 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
     this.beginning.run();
   }
 
-  private take(): void {
-    const { runtime, reactor } = this;
-    this.requests.open();
-    this.inbox.take(runtime.lane);
-    this.inboxWatch.start();
-    // The first message may have been to stop: nothing is to be watched then, or the loop would never become empty.
-    if (this.life.stopping) return;
+  /** Clients may come, also while the process before this one holds the worker id and its inbox. */
+  private open(): void {
+    const { reactor } = this;
+    this.beforeAccepting();
     reactor.startAccepting();
     this.watch = watchReadable(reactor.epoll.fd, () => this.poll());
     // What is due by time must not wait for the next event.
     this.ticker = setInterval(() => this.poll(), Math.max(10, reactor.tickMs));
     this.ticker.unref();
-    if (this.hasManager) runtime.tell(MANAGER_INBOX, WORKER_READY, runtime.workerId, runtime.life);
+  }
+
+  /** One that has time to spare serves until its successor stands by, and is told then. */
+  leave(graceful: boolean): void {
+    if (!graceful || !this.runtime.askToBeReplaced()) this.stop(graceful);
   }
 
   stop(graceful: boolean): void {
@@ -167,7 +175,7 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
 
   /** False where Node's loop has something to do for us. */
   private mayLinger(): boolean {
-    return this.again === null && !this.life.stopping && !this.inbox.hasPending();
+    return this.again === null && !this.life.stopping && !this.inbox.inbox.hasPending();
   }
 
   /** What was written in it is handed to the kernel. */
@@ -186,26 +194,27 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
     this.reactor.stopAccepting();
     this.reactor.stopReading();
     this.watch?.unref();
-    this.inboxWatch.unref();
+    this.inbox.watch.unref();
   }
 
   /** Every connection that is left ends here: close events, then what is queued goes out as far as peers take it in time. */
   private finish(deadline: number): void {
     const { reactor, runtime, application } = this;
-    this.inboxWatch.handleKept(true);
+    this.inbox.watch.handleKept(true);
     this.watch?.close();
     if (this.ticker !== null) clearInterval(this.ticker);
     reactor.forEachOpen((connection) => {
       if (connection.life !== DRAINING) application.closeRequested(connection.slot, connection.serial, false);
     });
     reactor.endTurn();
+    // None of its connections takes part any more: what comes now is for the next process.
+    this.inbox.finish(deadline);
+    this.inbox.give(true);
     while (reactor.hasOutput && performance.now() < deadline) {
       reactor.poll(reactor.hasReady ? 0 : 10);
       reactor.endTurn();
     }
-    runtime.passOnAnswers();
     flushOutbox(runtime, deadline);
-    this.inboxWatch.close();
     reactor.closeAll();
     runtime.removeTurnEnd(this);
     // The server may have been this process's, which lives on.
@@ -215,6 +224,7 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
   // ---- what other processes ask for -------------------------------------------------------------------------------
 
   private handle(reader: Message): void {
+    if (this.isForHeir(reader) && this.runtime.keepMessageForHeir(reader)) return;
     if (handleOwnerMessage(this.reactor, reader)) return;
     const { kind, a, b } = reader;
     if (isLetter(kind)) {
@@ -224,7 +234,7 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
     reader.release();
     switch (kind) {
       case STOP_WORKER:
-        this.stop(b === 1);
+        this.leave(b === 1);
         break;
       case REOPEN_LOG:
         this.runtime.logger.reopen();
@@ -234,6 +244,14 @@ export class BaseWorker implements Delivery, PacketDelivery, TurnEnd {
         if (this.reactor.find(a, b) !== null) this.application.closeRequested(a, b, kind === RESET_REQUEST);
         break;
     }
+  }
+
+  /** About a connection of another process of our worker id: the next one has those that are not ours, once there is one. */
+  private isForHeir({ kind, a }: Message): boolean {
+    return (
+      (isForOwner(kind) || kind === CLOSE_REQUEST || kind === RESET_REQUEST) &&
+      !(a >= this.firstSlot && a <= this.lastSlot)
+    );
   }
 
   // ---- Delivery: what the reactor has read goes straight to the callbacks -----------------------------------------

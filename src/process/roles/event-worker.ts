@@ -120,6 +120,11 @@ export class EventWorker {
     this.beginning.run();
   }
 
+  /** One that has time to spare serves until its successor stands by, and is told then. */
+  leave(graceful: boolean): void {
+    if (!graceful || !this.runtime.askToBeReplaced()) this.stop(graceful);
+  }
+
   /** What is in the rings at a reload is the successor's. At the end of the server there is none: it is ours to serve. */
   stop(graceful: boolean): void {
     const last = this.runtime.segment.load(WORD_STATE) === STATE_STOPPING;
@@ -180,7 +185,7 @@ export class EventWorker {
         if (this.lives(a, b)) application.closeRequested(a, b, kind === RESET_REQUEST);
         break;
       case STOP_WORKER:
-        this.stop(b === 1);
+        this.leave(b === 1);
         break;
       case REOPEN_LOG:
         this.runtime.logger.reopen();

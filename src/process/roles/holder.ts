@@ -10,6 +10,8 @@ export interface Holder {
   standsBy: boolean;
   /** When it had taken its role; 0 before. One that has served is replaced at once when it dies. */
   readyAt: number;
+  /** In SWOOLE_BASE: it may accept clients, though another one may still hold the id. */
+  open: boolean;
   /** It takes no more work, and nobody waits for its end. */
   detached: boolean;
   /** It was asked to end. */

@@ -7,7 +7,7 @@ import { SWOOLE_LOG_NONE } from '../../constants.ts';
 import { Logger } from '../../log/log.ts';
 import { MANAGER_INBOX, MANAGER_LANE, workerLane } from '../../shm/layout.ts';
 import { Outbox } from '../../shm/mailbox.ts';
-import { SHUTDOWN, WORKER_READY, WORKER_STANDS_BY, WORKER_STOPPING } from '../../shm/messages.ts';
+import { RECYCLE, SHUTDOWN, WORKER_READY, WORKER_STANDS_BY, WORKER_STOPPING } from '../../shm/messages.ts';
 import type { Application } from '../application.ts';
 import type { RoleSettings } from '../role-settings.ts';
 import { Runtime } from '../way/runtime.ts';
@@ -205,6 +205,61 @@ describe('a manager', () => {
       [2, 2, 2],
     );
     assert.deepEqual(launcher.last(USER_PROCESS).asked, [], 'user processes are left alone');
+  });
+});
+
+describe('one worker that is to be replaced', () => {
+  it('is told once its successor stands by, and no other is', async () => {
+    using server = managed();
+    const { launcher, say } = server;
+    const [old, other] = [0, 1].map((id) => launcher.last(id));
+    say(old, RECYCLE);
+    say(old, RECYCLE);
+    const next = await until(() => launcher.of(0).at(1), 'its successor');
+    assert.deepEqual(old.asked, []);
+    say(next, WORKER_STANDS_BY);
+    await settled(server);
+    assert.deepEqual([old.asked, other.asked], [['stop'], []]);
+    say(old, WORKER_STOPPING);
+    say(next, WORKER_READY);
+    await settled(server);
+    launcher.end(old);
+    assert.equal(launcher.of(0).length, 2);
+  });
+
+  it('serves on where its successor does not start, and has another one later', async () => {
+    using server = managed();
+    const { launcher, say, told } = server;
+    const old = launcher.last(0);
+    say(old, RECYCLE);
+    await until(() => launcher.of(0).at(1), 'its successor');
+    const alive = setInterval(() => {}, 1000);
+    launcher.end(launcher.last(0), { exitCode: 1 });
+    assert.equal(launcher.of(0).length, 2, 'there is a pause');
+    const next = await until(() => launcher.of(0).at(2), 'another successor');
+    clearInterval(alive);
+    assert.deepEqual([old.asked, told.includes('workerError')], [[], false]);
+    say(next, WORKER_STANDS_BY);
+    await settled(server);
+    assert.deepEqual(old.asked, ['stop']);
+  });
+
+  it('is replaced by a reload that comes meanwhile, or after one that is refused', async () => {
+    using server = managed();
+    const { manager, launcher, say } = server;
+    const old = launcher.last(0);
+    say(old, RECYCLE);
+    const dropped = await until(() => launcher.of(0).at(1), 'its successor');
+    manager.reload(false);
+    assert.deepEqual(dropped.asked, ['stop']);
+    assert.equal(launcher.of(0).length, 3);
+    launcher.end(launcher.last(1), { exitCode: 1 });
+    assert.deepEqual(old.asked, []);
+    for (const child of launcher.of(0).slice(1)) if (!child.ended) launcher.end(child);
+    const next = await until(() => launcher.of(0).at(3), 'another successor');
+    say(next, WORKER_STANDS_BY);
+    await settled(server);
+    assert.deepEqual(old.asked, ['stop']);
   });
 });
 

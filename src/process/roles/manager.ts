@@ -17,6 +17,7 @@ import { announceLane, Inbox, releaseInboxOfDead } from '../../shm/mailbox.ts';
 import {
   isLetter,
   MANAGER_READY,
+  RECYCLE,
   RELOAD,
   RELOAD_ASKED,
   RELOADED,
@@ -43,6 +44,7 @@ import { tellTaskDied } from '../way/task-in-hand.ts';
 import { mustGiveUp, succeedInStart } from './first-start.ts';
 import type { Holder } from './holder.ts';
 import { endOrphans } from './orphans.ts';
+import { Recycling } from './recycling.ts';
 import { Reload, type ReloadHost, type ReloadOutcome } from './reload.ts';
 
 /** A worker that dies before it served is started again with growing pauses, up to this. */
@@ -61,7 +63,7 @@ export interface ManagerOptions {
   application: Application;
   settings: RoleSettings;
   launcher: Launcher;
-  /** True in SWOOLE_BASE, where sockets live in workers: a replacement must wait for the end of the one before. */
+  /** True in SWOOLE_BASE, where sockets live in workers. */
   workersOwnSockets: boolean;
   /** True exactly when this manager replaces one that died. */
   again: boolean;
@@ -74,7 +76,7 @@ export interface ManagerOptions {
   /** The new workers stand by, and the old ones are about to be told. */
   onHandOver?(): void;
   /** In BASE the workers' connections die with them. */
-  onOwnerDeath?(workerId: number): void;
+  onOwnerDeath?(lane: number): void;
 }
 
 export class Manager {
@@ -92,6 +94,9 @@ export class Manager {
   private readonly vacantSince: number[];
   private readonly failures: number[];
   private reloading: Reload | null = null;
+  private readonly recycling: Recycling;
+  /** Those that were to be replaced when the reload began, or since. */
+  private readonly toRecycle = new Set<Holder>();
   /** Whoever has asked for the reload that is under way. */
   private tellReloaded: (result: ReloadResult) => void = () => {};
   private stopping = false;
@@ -108,6 +113,8 @@ export class Manager {
     this.current = new Array(workerIdCount).fill(null);
     this.beside = new Array(workerIdCount).fill(null);
     this.vacantSince = new Array(workerIdCount).fill(0);
+    const { logger } = options.runtime;
+    this.recycling = new Recycling(this.host(false), logger, options.settings.reloadTimeoutMs, this.endMs);
     this.failures = new Array(workerIdCount).fill(0);
     const { segment, doorbells, outbox } = options.runtime;
     const inbox = new Inbox(segment, MANAGER_INBOX, doorbells, outbox);
@@ -163,10 +170,14 @@ export class Manager {
         if (holder === null) break;
         holder.standsBy = true;
         this.reloading?.standsBy();
+        this.recycling.standsBy(holder);
         break;
       }
       case WORKER_STOPPING:
         this.replaceStopping(a, b);
+        break;
+      case RECYCLE:
+        this.recycle(a, b);
         break;
       case RELOAD:
         this.reload(a === 1);
@@ -187,7 +198,9 @@ export class Manager {
 
   private startFailed(id: number, life: number, reason: string): void {
     const holder = this.startedAs(id, life);
-    if (holder !== null) this.reloading?.failed(holder, reason);
+    if (holder === null) return;
+    this.reloading?.failed(holder, reason);
+    this.recycling.failed(holder, reason);
   }
 
   // ---- starting and replacing -------------------------------------------------------------------------------------
@@ -228,7 +241,7 @@ export class Manager {
     const child = options.launcher.launch({ role: this.role(id), id, lane, life, again }, (end) => {
       if (started !== null) this.exited(started, end);
     });
-    started = { id, generation, child, standsBy: false, readyAt: 0, detached: false, told: false };
+    started = { id, generation, child, standsBy: false, readyAt: 0, open: false, detached: false, told: false };
     this.holders.add(started);
     if (again) runtime.counters.add(RESTARTS, 1);
     return started;
@@ -291,12 +304,11 @@ export class Manager {
     }, pause).unref();
   }
 
-  /** A process takes no more work: unless sockets are its own, the next one of its id can start while it finishes. */
+  /** A process takes no more work: the next one of its id takes over, while it finishes what it has begun. */
   private replaceStopping(id: number, life: number): void {
     const holder = this.current[id];
     // What it says may come after its end, when the next one has its place already.
     if (holder?.child.life !== life || !this.mayStart(id)) return;
-    if (this.options.workersOwnSockets && this.role(id) === 'worker') return;
     holder.detached = true;
     this.vacate(holder);
     this.fill(id, false);
@@ -318,9 +330,8 @@ export class Manager {
     const { id } = ended;
     this.holders.delete(ended);
     const wasCurrent = this.current[id] === ended;
-    // One that only stood by had no connections: those of its id are another's.
-    if (wasCurrent && this.options.workersOwnSockets && this.role(id) === 'worker') this.options.onOwnerDeath?.(id);
     const lane = workerLane(runtime.segment.layout, id, ended.generation);
+    if (this.options.workersOwnSockets && this.role(id) === 'worker') this.options.onOwnerDeath?.(lane);
     releaseInboxOfDead(runtime.segment, workerInbox(runtime.segment.layout, id), lane);
     announceLane(runtime.segment, lane, runtime.doorbells);
     endLife(runtime.segment, lane, runtime.counters);
@@ -332,7 +343,7 @@ export class Manager {
     const stoodBy = this.beside[id] === ended;
     if (stoodBy) this.forgetBeside(id);
     const failed = exitCode !== 0 || signal !== 0;
-    if (!ended.detached && !stoodBy && failed && !byStop) {
+    if (!ended.detached && (!stoodBy || ended.open) && failed && !byStop) {
       runtime.counters.add(CRASHES, 1);
       runtime.logger.log(
         SWOOLE_LOG_WARNING,
@@ -346,6 +357,7 @@ export class Manager {
     }
     if (this.current[id] === null) this.fill(id, wasCurrent && this.endedTooSoon(ended));
     this.reloading?.ended(ended, end);
+    this.recycling.ended(ended, end);
   }
 
   /**
@@ -399,12 +411,12 @@ export class Manager {
     // User processes are none of them.
     const first = taskWorkersOnly ? workerCount : 0;
     const ids = Array.from({ length: workerCount + taskWorkerCount - first }, (_, index) => first + index);
-    const reload = new Reload(this.reloadHost(taskWorkersOnly), {
+    const reload = new Reload(this.host(taskWorkersOnly), {
       ids,
       groupSize: settings.reloadWorkerNum || ids.length,
       handOverSize: settings.reloadAsync && !taskWorkersOnly ? ids.length : 1,
       timeoutMs: settings.reloadTimeoutMs,
-      endMs: settings.maxWaitMs === 0 ? 0 : settings.maxWaitMs + KILL_GRACE_MS,
+      endMs: this.endMs,
     });
     this.reloading = reload;
     this.tellReloaded = tell;
@@ -413,6 +425,7 @@ export class Manager {
     this.application.beforeReload();
     // The callback has ended the server.
     if (this.reloading !== reload) return false;
+    for (const holder of this.recycling.interrupt()) this.toRecycle.add(holder);
     reload.begin();
     return true;
   }
@@ -456,12 +469,26 @@ export class Manager {
     return { generation, seconds: (performance.now() - began) / 1000, longestStall: stallMs / 1000, refused };
   }
 
-  private reloadHost(taskWorkersOnly: boolean): ReloadHost {
+  /** A worker was told to stop, and has time to wait for its successor. */
+  private recycle(id: number, life: number): void {
+    const holder = this.current[id];
+    if (holder?.child.life !== life || this.stopping) return;
+    // A reload that runs replaces it anyway, unless it is refused.
+    if (this.reloading === null) this.recycling.begin(holder);
+    else this.toRecycle.add(holder);
+  }
+
+  private get endMs(): number {
+    const { maxWaitMs } = this.settings;
+    return maxWaitMs === 0 ? 0 : maxWaitMs + KILL_GRACE_MS;
+  }
+
+  private host(taskWorkersOnly: boolean): ReloadHost {
     const total = taskWorkersOnly ? 'task workers' : 'workers';
     return {
       holderOf: (id) => this.current[id],
       startNext: (id) => this.startNext(id),
-      end: (holder) => this.end(holder),
+      end: (holder) => this.replace(holder),
       killLate: (holder) => this.killLate(holder),
       drop: (holder) => this.drop(holder),
       nameOf: (id) => this.nameOf(id),
@@ -475,7 +502,7 @@ export class Manager {
 
   /** One that only waits for its next start does so no longer: the new code may be what it needs. */
   private startNext(id: number): Holder | null {
-    if (this.current[id] !== null) return this.startBeside(id);
+    if (this.current[id] !== null) return this.beside[id] === null ? this.startBeside(id) : null;
     const started = this.launch(id, true);
     if (started !== null) this.seat(started);
     return started;
@@ -491,6 +518,8 @@ export class Manager {
       const rest = replaced === 0 ? `all ${total} go on as before` : `${replaced} ${total} were replaced before that`;
       logger.log(SWOOLE_LOG_ERROR, `the reload is refused, and ${rest}: ${refused}`);
     }
+    for (const holder of this.toRecycle) if (this.current[holder.id] === holder) this.recycling.begin(holder);
+    this.toRecycle.clear();
     const result = this.reloadResult(began, stallMs, refused);
     this.application.afterReload(result);
     this.tellReloaded(result);
@@ -502,6 +531,16 @@ export class Manager {
     holder.detached = true;
     this.end(holder);
     setTimeout(() => this.killLate(holder), this.settings.maxWaitMs + KILL_GRACE_MS).unref();
+  }
+
+  /** Its successor stands by. Where workers own the sockets that accepts from now on, so that there is always somebody. */
+  private replace(holder: Holder): void {
+    const next = this.beside[holder.id];
+    if (next !== null && this.options.workersOwnSockets) {
+      next.open = true;
+      this.runtime.workers.recordOpen(next.id, next.child.life);
+    }
+    this.end(holder);
   }
 
   private end(holder: Holder): void {
@@ -530,6 +569,7 @@ export class Manager {
       this.tellReloaded(this.reloadResult(performance.now(), 0, SERVER_ENDS));
     }
     this.reloading = null;
+    this.recycling.interrupt();
     for (const holder of this.beside) if (holder !== null) this.drop(holder);
     this.stopOrder = ['worker', 'task', 'user'];
     if (this.settings.maxWaitMs > 0) {

@@ -55,6 +55,10 @@ export interface ReloadOutcome {
   stallMs: number;
 }
 
+export function endInWords({ exitCode, signal }: ChildEnd): string {
+  return signal === null ? `exit code ${exitCode}` : `signal ${signal}`;
+}
+
 export class Reload {
   private readonly host: ReloadHost;
   private readonly options: ReloadOptions;
@@ -112,11 +116,10 @@ export class Reload {
     this.stallMs = Math.max(this.stallMs, ms);
   }
 
-  ended(holder: Holder, { exitCode, signal }: ChildEnd): void {
+  ended(holder: Holder, end: ChildEnd): void {
     if (this.over) return;
     if (this.starting && this.fresh.delete(holder)) {
-      const how = signal === null ? `exit code ${exitCode}` : `signal ${signal}`;
-      this.refuse(`${this.inWords(holder)} ended before it was ready (${how})`);
+      this.refuse(`${this.inWords(holder)} ended before it was ready (${endInWords(end)})`);
       return;
     }
     this.arriving.delete(holder);

@@ -24,10 +24,11 @@ export interface RequestsOptions {
 export class Requests {
   private readonly options: RequestsOptions;
   private readonly life: WorkerLife;
-  private readonly words: Int32Array;
+  /** Its own one until open(): in shared memory the status is that of the process which holds the worker id. */
+  private words: Int32Array = new Int32Array(1);
+  private statusWord = 0;
   private readonly numbers: Float64Array;
   private readonly counters: number;
-  private readonly statusWord: number;
   private readonly max: number;
   private count = 0;
   private sinceClock = 0;
@@ -37,15 +38,16 @@ export class Requests {
     const { runtime, settings } = options;
     this.options = options;
     this.life = options.life;
-    this.words = runtime.segment.words;
     this.numbers = runtime.segment.numbers;
     this.counters = runtime.counters.base;
-    this.statusWord = runtime.workers.statusWord(runtime.workerId);
     this.max = requestLimit(settings.maxRequest, settings.maxRequestGrace);
   }
 
   /** The worker is there for the first one. */
   open(): void {
+    const { segment, workers, workerId } = this.options.runtime;
+    this.words = segment.words;
+    this.statusWord = workers.statusWord(workerId);
     this.words[this.statusWord] = WORKER_IDLE;
   }
 

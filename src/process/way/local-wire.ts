@@ -1,4 +1,5 @@
 import type { Reactor } from '../../reactor/reactor.ts';
+import { ownerOfLane } from '../../shm/layout.ts';
 import type { Runtime } from './runtime.ts';
 import type { Wire } from './wire.ts';
 
@@ -15,7 +16,7 @@ export class LocalWire implements Wire {
     this.reactor = reactor;
     this.others = runtime.wire;
     this.slots = runtime.segment.layout.slotsPerOwner;
-    this.firstSlot = runtime.workerId * this.slots;
+    this.firstSlot = ownerOfLane(runtime.lane) * this.slots;
   }
 
   send(slot: number, serial: number, data: string | Uint8Array): void {

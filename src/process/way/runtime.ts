@@ -2,10 +2,12 @@ import type { Logger } from '../../log/log.ts';
 import { ConnectionTable } from '../../shm/connections.ts';
 import { CALLBACKS_NOW, MESSAGES, TASKS_HELD, TASKS_WAITED } from '../../shm/counters.ts';
 import { LaneCounters } from '../../shm/lanes.ts';
-import { workerInbox } from '../../shm/layout.ts';
-import { postLetter } from '../../shm/letter.ts';
+import { MANAGER_INBOX, workerInbox } from '../../shm/layout.ts';
+import { keep, postLetter } from '../../shm/letter.ts';
 import { Outbox } from '../../shm/mailbox.ts';
-import type { Segment } from '../../shm/segment.ts';
+import { RECYCLE } from '../../shm/messages.ts';
+import type { Message, RingWriter } from '../../shm/ring.ts';
+import { type Segment, WORD_MANAGER_PID } from '../../shm/segment.ts';
 import { WorkerTable } from '../../shm/workers.ts';
 import type { Identity, Role } from '../identity.ts';
 import { type Blocker, NO_BLOCKER } from './blocker.ts';
@@ -59,7 +61,7 @@ export class Runtime {
   private readonly backlogs: Backlog[] = [];
   private toldToStop = false;
   private hasId = false;
-  private readonly answersForHeir: Answer[] = [];
+  private readonly forHeir: ((writer: RingWriter) => void)[] = [];
   private holdsTasks = false;
   private pumpTimer: NodeJS.Timeout | null = null;
   private unannounced = 0;
@@ -104,6 +106,11 @@ export class Runtime {
     return this.workers.life(this.workerId) === this.life;
   }
 
+  /** This process may have connections of its own. */
+  get isOpen(): boolean {
+    return this.workers.openLife(this.workerId) === this.life;
+  }
+
   /** This process takes what comes for its worker id, and writes what stands under that in shared memory. */
   holdId(): void {
     this.hasId = true;
@@ -116,15 +123,33 @@ export class Runtime {
 
   /** Answers true for what the next process of our worker id, which stands by, has asked. It gets that with the inbox. */
   keepForHeir(answer: Answer): boolean {
-    // Lives count up, and wrap around.
-    if (!this.hasId || ((answer.life - this.life) | 0) <= 0) return false;
-    this.answersForHeir.push(answer);
+    const { kind, a, b, life, flags, value } = answer;
+    if (!this.hasId || !this.isLater(life)) return false;
+    this.forHeir.push((writer) => postLetter(writer, kind, a, b, life, flags, value, 'an answer'));
     return true;
   }
-  passOnAnswers(): void {
+  /** The same for a message about a connection of that process, as it is. */
+  keepMessageForHeir(message: Message): boolean {
+    if (!this.isLater(this.workers.openLife(this.workerId))) return false;
+    const { kind, a, b, bytes } = keep(message);
+    this.forHeir.push((writer) => writer.post(kind, a, b, bytes ?? undefined));
+    return true;
+  }
+  passOn(): void {
     const writer = this.outbox.to(workerInbox(this.segment.layout, this.workerId));
-    for (const { kind, a, b, life, flags, value } of this.answersForHeir.splice(0))
-      postLetter(writer, kind, a, b, life, flags, value, 'an answer');
+    for (const post of this.forHeir.splice(0)) post(writer);
+  }
+
+  /** Lives count up, and wrap around. */
+  private isLater(life: number): boolean {
+    return ((life - this.life) | 0) > 0;
+  }
+
+  /** Asks the manager for the next process of our worker id. False where there is none: then nobody follows us. */
+  askToBeReplaced(): boolean {
+    if (this.segment.load(WORD_MANAGER_PID) === 0) return false;
+    this.tell(MANAGER_INBOX, RECYCLE, this.workerId, this.life);
+    return true;
   }
 
   /** This process is a worker, and has been told to stop. */

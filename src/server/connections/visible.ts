@@ -2,6 +2,7 @@
 import { SWOOLE_BASE } from '../../constants.ts';
 import { describeValue } from '../../errors.ts';
 import { PORT, SERIAL } from '../../shm/connections.ts';
+import { ownerOfLane } from '../../shm/layout.ts';
 import type { Member } from '../state/member.ts';
 import { warn } from '../state/script.ts';
 
@@ -10,8 +11,8 @@ const PAGE_MAX = 100;
 const EVERY_OWNER = -1;
 
 /** Whose connections the lists of this process have: a worker of SWOOLE_BASE lists its own, as Swoole has it. */
-function listedOwner({ script, runtime, workerId }: Member): number {
-  return script.mode === SWOOLE_BASE && runtime.role === 'worker' ? workerId : EVERY_OWNER;
+function listedOwner({ script, runtime }: Member): number {
+  return script.mode === SWOOLE_BASE && runtime.role === 'worker' ? ownerOfLane(runtime.lane) : EVERY_OWNER;
 }
 
 /** The slot of a connection that is open and that nobody has begun to close; else -1. */

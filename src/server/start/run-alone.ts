@@ -32,7 +32,7 @@ export function runAlone(state: ServerState, plan: Plan, shared: Shared): Promis
       application,
       settings,
       ports: reactorPorts(plan),
-      hasManager: false,
+      beforeAccepting: () => {},
       onEnd: () => {
         signals.close();
         resolve(running);

@@ -3,7 +3,7 @@ import { ProcessLauncher } from '../../process/life/process-launcher.ts';
 import { scriptOf } from '../../process/life/run-again.ts';
 import type { StartedChild } from '../../process/life/this-process.ts';
 import { Manager } from '../../process/roles/manager.ts';
-import { MANAGER_LANE, MASTER_INBOX, reactorInbox } from '../../shm/layout.ts';
+import { MANAGER_LANE, MASTER_INBOX, ownerOfLane, reactorInbox } from '../../shm/layout.ts';
 import { RELOAD_CERTIFICATES, SHUTDOWN } from '../../shm/messages.ts';
 import { STATE_STOPPING, WORD_MANAGER_PID, WORD_STATE } from '../../shm/segment.ts';
 import type { Shared } from '../state/member.ts';
@@ -34,7 +34,7 @@ export async function runBaseManager(state: ServerState, plan: Plan, shared: Sha
         resolve(running);
       },
       onShutdownRequest: () => shutdown(),
-      onOwnerDeath: (workerId) => runtime.connections.freeOwner(workerId),
+      onOwnerDeath: (lane) => runtime.connections.freeOwner(ownerOfLane(lane)),
       beforeReload: () => certificates === null || certificates.areCertificatesInOrder(plan),
     });
     const shutdown = (): boolean => {

@@ -28,7 +28,8 @@ export async function runWorker(state: ServerState, plan: Plan, shared: Shared, 
     if (base && id === 0 && segment.load(WORD_STATE) === STATE_STOPPING) application.beforeShutdown();
     worker.stop(graceful);
   });
-  const running = begin(state, equipped, workerControl(equipped, stop));
+  const stopSelf = (graceful: boolean): void => (graceful ? worker.leave(true) : stop(false));
+  const running = begin(state, equipped, workerControl(equipped, stopSelf));
   if (child.parent !== null) ownProcess(equipped, child.parent, stop);
   // Also where the first worker 0 has died before it came so far.
   if (base && id === 0 && segment.exchange(WORD_STATE, STATE_STARTING, STATE_RUNNING)) application.start();
@@ -41,13 +42,20 @@ async function baseWorkerMaker() {
   const { BaseWorker } = await import('../../process/roles/base-worker.ts');
   return (equipped: Equipped) => {
     const { runtime, application, settings } = equipped;
-    if (settings.enableReusePort) listenApart(equipped);
+    if (settings.enableReusePort) bindApart(equipped);
+    let listens = !settings.enableReusePort;
+    const listen = (): void => {
+      if (!listens) listenApart(equipped);
+      listens = true;
+    };
+    // One that stands by must not yet: the kernel spreads clients over all that listen. Of any other they wait for its start.
+    if (runtime.isHeir) listen();
     return new BaseWorker({
       runtime,
       application,
       settings,
       ports: reactorPorts(equipped),
-      hasManager: true,
+      beforeAccepting: listen,
       onEnd: () => process.exit(0),
     });
   };
@@ -60,13 +68,20 @@ async function eventWorkerMaker() {
 }
 
 /** With enable_reuse_port each worker has listening sockets of its own, and the kernel spreads clients over them. */
-function listenApart({ script, portSettings }: Plan): void {
-  for (const [index, port] of script.ports.entries()) {
+function bindApart({ script }: Plan): void {
+  for (const port of script.ports) {
     if (!isSpread(port)) continue;
     closeDescriptor(port.fd);
-    const bound = bindListener(port, true);
-    port.fd = bound.fd;
-    const error = bound.error !== 0 ? bound.error : startListening(port, portSettings[index]);
+    const { fd, error } = bindListener(port, true);
+    port.fd = fd;
+    if (error !== 0) script.logger.log(SWOOLE_LOG_ERROR, listenFailure(port, error));
+  }
+}
+
+function listenApart({ script, portSettings }: Plan): void {
+  for (const [index, port] of script.ports.entries()) {
+    if (!isSpread(port) || port.fd === -1) continue;
+    const error = startListening(port, portSettings[index]);
     if (error !== 0) script.logger.log(SWOOLE_LOG_ERROR, listenFailure(port, error));
   }
 }

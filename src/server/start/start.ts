@@ -15,6 +15,7 @@ import { checkLength } from '../../process/life/inheritance.ts';
 import { isFirst, type StartedChild, thisProcess } from '../../process/life/this-process.ts';
 import { discardTaskQueue, taskQueueOf } from '../../process/way/task-queue.ts';
 import { SLOT_REST } from '../../reactor/limits.ts';
+import { LANES_PER_WORKER } from '../../shm/layout.ts';
 import { Segment, START_FAILED, WORD_MASTER_PID, WORD_MIN_FD, WORD_START, WORD_TASK_QUEUE } from '../../shm/segment.ts';
 import { errorText } from '../../sys/error.ts';
 import { createEventfd } from '../../sys/eventfd.ts';
@@ -262,7 +263,8 @@ function createSegment(plan: Plan): Segment {
     taskWorkerCount: settings.taskWorkerNum,
     userProcessCount: script.processes.length,
     slotsPerOwner: settings.reactor.maxConnections + SLOT_REST,
-    ownerCount: process_ ? settings.reactorNum : settings.workerNum,
+    // Two processes of a worker may own connections at a time: see LANES_PER_WORKER.
+    ownerCount: process_ ? settings.reactorNum : settings.workerNum * LANES_PER_WORKER,
   });
   segment.startTime = Date.now() / 1000;
   segment.startSessionId = settings.startSessionId;
