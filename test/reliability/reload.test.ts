@@ -18,13 +18,14 @@ const CONNECTIONS = 200;
 const WORKERS = 2;
 const FRAMED = { open_length_check: true, package_max_length: '8M' } as const;
 
-/** An echo server; with `delayMs` the answer comes after a random time up to that. */
-function startEcho(settings: ServerSettings, delayMs = 0): Promise<TestServer> {
+/** An echo server; with `delayMs` the answer comes after a random time up to that, `startMs` is what a worker's start takes. */
+function startEcho(settings: ServerSettings, delayMs = 0, startMs = 0): Promise<TestServer> {
   return startServer({
     mode: SWOOLE_PROCESS,
     settings: { worker_num: WORKERS, ...FRAMED, ...settings },
-    args: { delayMs },
+    args: { delayMs, startMs },
     setup: ({ server, report, args, control }) => {
+      if (args.startMs > 0) server.on('workerStart', () => new Promise((resolve) => setTimeout(resolve, args.startMs)));
       server.on('receive', async (server, fd, _reactorId, data) => {
         if (args.delayMs > 0) await new Promise((resolve) => setTimeout(resolve, Math.random() * args.delayMs));
         if (!server.send(fd, data)) report('refused', { fd, error: server.getLastError() });
@@ -93,6 +94,14 @@ describe('SWOOLE_PROCESS under load', { concurrency: false }, () => {
     await underLoad(server, {}, SECONDS, 500, reload(server), 3);
     await assertReloads(server, 3);
   });
+
+  for (const startMs of [300, 2000]) {
+    test(`the same with workers that need ${startMs} ms to start`, async () => {
+      await using server = await startEcho({}, 0, startMs);
+      await underLoad(server, {}, SECONDS, 1000, reload(server), 2);
+      await assertReloads(server, 2);
+    });
+  }
 
   test('the same with answers that come later', async () => {
     await using server = await startEcho({}, 30);
