@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { ftruncateSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { prng } from '../../test/support/prng.ts';
 import { SMALL, smallSegment } from '../../test/support/shared.ts';
@@ -88,10 +89,6 @@ describe('the layout', () => {
     assert.equal(RING_CONTROL_BYTES, 3 * 64);
     assert.equal(RING_BYTES & (RING_BYTES - 1), 0, 'a power of two');
     assert.equal(SESSION_SLOTS & (SESSION_SLOTS - 1), 0, 'a power of two');
-  });
-
-  it('has words for each port in the header', () => {
-    assert.equal(HEADER_BYTES, 16384);
   });
 
   it('bears as many lanes as an inbox has pending bits, and tells beyond', () => {
@@ -186,10 +183,14 @@ describe('a segment', () => {
     closeDescriptor(segment.fd);
   });
 
-  it('refuses a boot record that has no room', () => {
+  it('bears a boot record of any length, and tells of one that is cut off', () => {
     const segment = smallSegment();
-    segment.writeBootRecord({ text: 'x'.repeat(8000) });
-    assert.throws(() => segment.writeBootRecord({ text: 'x'.repeat(8192) }), /too long/);
+    const record = { text: 'x'.repeat(1_000_000), bytes: Buffer.from([0, 255]) };
+    segment.writeBootRecord(record);
+    assert.deepEqual(Segment.attach(segment.fd).readBootRecord(), record);
+    ftruncateSync(segment.fd, segment.layout.totalBytes + 1000);
+    assert.throws(() => segment.readBootRecord(), /cut off: 1000 of/);
+    assert.throws(() => Segment.attach(segment.fd), /another size/);
     closeDescriptor(segment.fd);
   });
 

@@ -5,8 +5,8 @@
  *   +--------+---------+-------+---------------+---------+-------+--------+
  *   | header | inboxes | lanes | rare counters | workers | hands | counts |
  *   +--------+--+------+-------+-----+---------+-----+---+-------+--------+
- *   | sessions  | connections        | ring controls | ring data (sparse) |
- *   +-----------+--------------------+---------------+--------------------+
+ *   | sessions  | connections  | ring controls | ring data (sparse) | boot record |
+ *   +-----------+--------------+---------------+--------------------+-------------+
  *   one page each at least; ring data is mapped ring by ring, and only rings that are used cost memory
  *
  * Who writes what: an *inbox* is what one role reads (master, manager, each reactor, each worker id); a *lane* is what one
@@ -43,7 +43,7 @@ export const PORTS_MAX = 1024;
 /** How many connections an owner has: in all, then for each port. */
 export const COUNT_BYTES = 4 * (1 + PORTS_MAX);
 export const CONNECTION_BYTES = 128;
-export const HEADER_BYTES = 16384;
+export const HEADER_BYTES = 4096;
 
 export const MASTER_LANE = 0;
 export const MANAGER_LANE = 1;

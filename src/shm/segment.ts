@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
-import { fstatSync } from 'node:fs';
+import { fstatSync, ftruncateSync, readSync, writeSync } from 'node:fs';
+import { deserialize, serialize } from 'node:v8';
 import { createMemoryFile, mapReadOnly, mapShared, type Region } from '../sys/memory.ts';
 import { COUNTERS } from './counters.ts';
 import {
@@ -21,8 +22,9 @@ import {
  *   f64  16 (word 32) start time, s        17 start session id
  *   word 40 running reload (see below)       41 highest descriptor seen
  *        42 id of the message queue + 1             43 lowest listening descriptor
- *        44 how the start went (see below)           45 generation of the workers: 1, and one more with each reload
- *   byte 8192… the boot record: length i32, then JSON that children read
+ *        44 how the start went (see below)          45 generation of the workers: 1, and one more with each reload
+ *        46 bytes of the boot record
+ * Behind the rings lies the boot record, which children read before they run.
  * Words 12, 13 and 15 are changed with Atomics by anybody; the rest is written by master or manager.
  */
 const WORD_LIVES = 12;
@@ -32,8 +34,7 @@ const F64_START_TIME = 16;
 const F64_START_SESSION = 17;
 /** Lives count from somewhere below this. */
 const FIRST_LIFE_MAX = 2 ** 30;
-const BOOT_OFFSET = 8192;
-const BOOT_BYTES = 8192;
+const WORD_BOOT_BYTES = 46;
 
 /** As the kernel knows the memory. */
 export const SEGMENT_NAME = 'tswoole';
@@ -122,17 +123,20 @@ export class Segment {
     return new Segment(-1, layout, mapReadOnly(fd, 0, layout.ringDataOffset));
   }
 
-  /** What children must know before they run: JSON, small. */
+  /** What children must know before they run: plain data, as long as it likes. Written once, before there are any. */
   writeBootRecord(record: object): void {
-    const bytes = Buffer.from(JSON.stringify(record));
-    if (bytes.length > BOOT_BYTES - 4)
-      throw new RangeError(`the boot record is too long: ${bytes.length} > ${BOOT_BYTES - 4}`);
-    this.words[BOOT_OFFSET / 4] = bytes.length;
-    this.region.u8.set(bytes, BOOT_OFFSET + 4);
+    const { totalBytes } = this.layout;
+    const bytes = serialize(record);
+    ftruncateSync(this.fd, totalBytes + bytes.length);
+    for (let done = 0; done < bytes.length; )
+      done += writeSync(this.fd, bytes, done, bytes.length - done, totalBytes + done);
+    this.words[WORD_BOOT_BYTES] = bytes.length;
   }
   readBootRecord(): unknown {
-    const length = this.words[BOOT_OFFSET / 4];
-    return JSON.parse(this.region.text.toString('utf8', BOOT_OFFSET + 4, BOOT_OFFSET + 4 + length));
+    const bytes = Buffer.alloc(this.words[WORD_BOOT_BYTES]);
+    const read = readSync(this.fd, bytes, 0, bytes.length, this.layout.totalBytes);
+    if (read !== bytes.length) throw new Error(`the boot record is cut off: ${read} of ${bytes.length} bytes`);
+    return deserialize(bytes);
   }
 
   get startTime(): number {
@@ -217,7 +221,8 @@ function readLayout(fd: number): Layout {
     header.subarray(2, 9);
   const numbers = { mode, reactorCount, workerCount, taskWorkerCount, userProcessCount, slotsPerOwner, ownerCount };
   const layout = computeLayout(numbers);
-  if (size !== layout.totalBytes)
-    throw new Error(`the shared segment has another size than its header tells: ${size} of ${layout.totalBytes} bytes`);
+  const told = layout.totalBytes + header[WORD_BOOT_BYTES];
+  if (size !== told)
+    throw new Error(`the shared segment has another size than its header tells: ${size} of ${told} bytes`);
   return layout;
 }

@@ -56,6 +56,11 @@ export class CommandTable {
     return this.byName.get(name);
   }
 
+  /** What each is called, and where it may run. */
+  get types(): [name: string, types: number][] {
+    return [...this.byName].map(([name, { types }]) => [name, types]);
+  }
+
   /** True exactly when a reactor thread must know the user's callbacks. */
   get needReactors(): boolean {
     return [...this.byName.values()].some(({ types }) => (types & SWOOLE_SERVER_COMMAND_REACTOR_THREAD) !== 0);

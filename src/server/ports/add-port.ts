@@ -30,7 +30,7 @@ export function addFirstPorts(script: Script, host: string, port: number, sockTy
 function addPort(script: Script, host: string, port: number, sockType: number): PortState {
   const address = checkAddress(host, port, sockType);
   const bound = inheritedPort(script, address) ?? bindOnce(script, address);
-  script.attempts.push({ ...address, ...bound });
+  script.attempts.push({ ...address, ...bound, asked: address.port });
   const added = newPort(script.events, script.ports.length, address, bound);
   script.ports.push(added);
   return added;

@@ -24,6 +24,8 @@ export interface Bound {
 /** A port that the script has asked for: the server's own, then one for each listen(). */
 export interface ListenAttempt extends Address, Bound {
   readonly port: number;
+  /** The port number as the script has asked for it: 0 may have become any. */
+  readonly asked: number;
 }
 
 /** Which file is ours: another one may have taken its place meanwhile. */

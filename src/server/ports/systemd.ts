@@ -76,5 +76,5 @@ function inspect(fd: number, sockType: number): ListenAttempt | null {
   const address = localAddress(fd);
   if (type === undefined || address === null || makeOurs(fd) !== 0) return null;
   const ssl = (sockType & SWOOLE_SSL) !== 0 && !isDatagram(type);
-  return { host: address.host, port: address.port, type, ssl, fd, error: 0, activated: true };
+  return { host: address.host, port: address.port, asked: address.port, type, ssl, fd, error: 0, activated: true };
 }

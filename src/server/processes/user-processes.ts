@@ -9,7 +9,6 @@ import { SystemError } from '../../sys/error.ts';
 import { closeDescriptor } from '../../sys/socket.ts';
 import { duplicate } from '../../sys/socket-pair.ts';
 import type { Pipe } from '../state/member.ts';
-import type { Plan } from '../state/plan.ts';
 import { type Script, warn } from '../state/script.ts';
 
 export function addProcess(script: Script, process: Process): number | false {
@@ -59,11 +58,10 @@ export function pipeDescriptors(pipes: readonly (Pipe | null)[]): number[] {
  * One number for each user process, by which children see that theirs are the same. With entry_script their callbacks
  * stand in another script.
  */
-export function marksOf({ script, settings }: Plan): number[] {
-  const { entryScript } = settings;
-  return script.processes.map((process) => {
+export function marksOf({ processes }: Script, hasEntryScript: boolean): number[] {
+  return processes.map((process) => {
     const { pipeType, redirect } = serverSideOf(process);
-    return hash(`${pipeType} ${redirect} ${entryScript === null ? process.callback : ''}`);
+    return hash(`${pipeType} ${redirect} ${hasEntryScript ? '' : process.callback}`);
   });
 }
 
@@ -74,25 +72,10 @@ function hash(text: string): number {
   return value >>> 0;
 }
 
-/** In a child. Pipes are told apart by their order alone: a script that adds other processes here must not go on. */
-export function inheritPipes(plan: Plan, descriptors: readonly number[], marks: readonly number[]): (Pipe | null)[] {
-  const found = marksOf(plan);
-  const length = Math.max(found.length, marks.length);
-  for (let index = 0; index < length; index++) {
-    if (found[index] === marks[index]) continue;
-    const difference =
-      index >= marks.length
-        ? 'is not there in the first process'
-        : index >= found.length
-          ? 'is there in the first process only'
-          : 'is another one than in the first process';
-    throw new TswooleError(
-      'ERR_STATE',
-      `addProcess() must add the same processes in the same order in every process of the server: number ${index} ${difference}`,
-    );
-  }
+/** In a child, which has the same user processes: pipes are told apart by their order alone. */
+export function inheritPipes({ processes }: Script, descriptors: readonly number[]): (Pipe | null)[] {
   let next = 0;
-  return plan.script.processes.map((process) => {
+  return processes.map((process) => {
     if (serverSideOf(process).pipeType === 0) return null;
     const pipe = { parent: descriptors[next], child: descriptors[next + 1] };
     next += 2;

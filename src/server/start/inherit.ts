@@ -4,7 +4,7 @@ import type { Inheritance } from '../../process/life/inheritance.ts';
 import { isFirst, thisProcess } from '../../process/life/this-process.ts';
 import { isDatagram } from '../../reactor/port.ts';
 import type { Address, Bound, ListenAttempt } from '../ports/address.ts';
-import { marksOf, pipeDescriptors } from '../processes/user-processes.ts';
+import { pipeDescriptors } from '../processes/user-processes.ts';
 import {
   type BootAttempt,
   type BootRecord,
@@ -16,19 +16,20 @@ import {
 import type { Shared } from '../state/member.ts';
 import type { Plan } from '../state/plan.ts';
 import type { Script } from '../state/script.ts';
+import { whatIsSaid } from './agreement.ts';
 
 export function makeBootRecord(plan: Plan): BootRecord {
   const { script } = plan;
   let next = 0;
   return {
     place: placeOf(script),
-    attempts: script.attempts.map(({ host, port, type, ssl, fd, error, activated }) => ({
-      ...{ host, port, type, ssl, fd, error, activated },
+    attempts: script.attempts.map(({ host, port, type, ssl, fd, error, activated, asked }) => ({
+      ...{ host, port, type, ssl, fd, error, activated, asked },
       inherited: error === 0 && isInherited(script, type) ? next++ : -1,
     })),
     // The keys of sessions are for those who speak with clients, and for nobody else.
     tls: script.mode === SWOOLE_BASE ? plan.tls : null,
-    processes: marksOf(plan),
+    said: whatIsSaid(plan),
   };
 }
 

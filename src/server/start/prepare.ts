@@ -47,7 +47,7 @@ export function makePlan(script: Script): Plan {
     settings.reactor,
     portSettings.map(({ reactor }) => reactor),
   );
-  return { script, settings, portSettings, tls: tlsBasis(script) };
+  return { script, said: script.setting, settings, portSettings, tls: tlsBasis(script) };
 }
 
 /** The shared memory has places for so many. */

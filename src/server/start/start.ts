@@ -31,6 +31,7 @@ import type { Pipe, Shared } from '../state/member.ts';
 import { isAlone, type Plan } from '../state/plan.ts';
 import type { Running, ServerState } from '../state/running.ts';
 import { fail, type Script, warn } from '../state/script.ts';
+import { agree } from './agreement.ts';
 import { exitAsFailed, forgetFailure } from './exit-code.ts';
 import { earlierAnswer, makeBootRecord, makeInheritance, rememberAnswer } from './inherit.ts';
 import { tellWhatLingers } from './lingering.ts';
@@ -53,8 +54,9 @@ export async function startServer(state: ServerState): Promise<boolean> {
     return rememberAnswer(script, earlier);
   }
   if (isFirst()) forgetFailure();
-  const plan = await checkedPlan(script);
   const me = thisProcess();
+  if ('inheritance' in me) agree(script, me.description);
+  const plan = await checkedPlan(script);
   if (me.kind === 'reactor') (await import('./run-reactor.ts')).runReactor(plan, me.config);
   else if ('inheritance' in me) await startChild(state, plan, me);
   else {
@@ -100,9 +102,9 @@ async function startChild(state: ServerState, plan: Plan, child: StartedChild): 
 /** What a child inherits, once it is known to be what the first process has told of. */
 function takeOver(plan: Plan, { inheritance }: StartedChild): Shared {
   const segment = inheritedSegment();
-  const { attempts, processes } = bootRecord();
+  const { attempts } = bootRecord();
   const { doorbells } = inheritance;
-  const pipes = inheritPipes(plan, inheritance.pipes, processes);
+  const pipes = inheritPipes(plan.script, inheritance.pipes);
   checkLength(inheritance, 'doorbells', segment.layout.inboxCount);
   checkLength(inheritance, 'sockets', attempts.filter(({ inherited }) => inherited !== -1).length);
   checkLength(inheritance, 'pipes', pipeDescriptors(pipes).length);

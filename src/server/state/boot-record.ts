@@ -3,6 +3,7 @@ import { thisProcess } from '../../process/life/this-process.ts';
 import { Segment } from '../../shm/segment.ts';
 import type { ListenAttempt } from '../ports/address.ts';
 import type { TlsBasis } from '../ports/tls-basis.ts';
+import type { NormalisedSettings } from '../settings/settings.ts';
 
 /** A port as children are told of it. */
 export interface BootAttempt extends Omit<ListenAttempt, 'file'> {
@@ -26,7 +27,28 @@ export interface BootRecord {
   attempts: BootAttempt[];
   /** Null where children have no TLS sockets. */
   tls: TlsBasis | null;
-  /** Of user processes. */
+  said: Said;
+}
+
+/** Settings as they cross to another process: functions stay behind. */
+export interface PlainSettings {
+  values: NormalisedSettings;
+  /** The settings that are functions. */
+  functions: string[];
+}
+
+/** What the script has said in the first process. It must say the same in all the others. */
+export interface Said {
+  mode: number;
+  /** As they were set. */
+  settings: PlainSettings;
+  /** What start() has made of them for all to see. */
+  settled: NormalisedSettings;
+  ports: { ownSettings: boolean; settings: PlainSettings }[];
+  commands: [name: string, types: number][];
+  /** Children run another script. */
+  hasEntryScript: boolean;
+  /** Of user processes: see marksOf. */
   processes: number[];
 }
 

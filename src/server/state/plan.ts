@@ -1,11 +1,13 @@
 import { SWOOLE_BASE } from '../../constants.ts';
 import type { TlsBasis } from '../ports/tls-basis.ts';
-import type { ResolvedPortSettings, ResolvedServerSettings } from '../settings/settings.ts';
+import type { NormalisedSettings, ResolvedPortSettings, ResolvedServerSettings } from '../settings/settings.ts';
 import type { Script } from './script.ts';
 
 /** What start() has made of the script, the same in every process: all settings are resolved, all callbacks are there. */
 export interface Plan {
   readonly script: Script;
+  /** As the script has set them, before anything was resolved. */
+  readonly said: NormalisedSettings;
   readonly settings: ResolvedServerSettings;
   /** By port. */
   readonly portSettings: readonly ResolvedPortSettings[];
