@@ -2,10 +2,12 @@
 import {
   SWOOLE_ERROR_NAME_TOO_LONG,
   SWOOLE_ERROR_SERVER_INVALID_LISTEN_PORT,
+  SWOOLE_ERROR_SERVER_TOO_MANY_LISTEN_PORT,
   SWOOLE_ERROR_WRONG_OPERATION,
   SWOOLE_SSL,
 } from '../../constants.ts';
 import { isDatagram, isUnix } from '../../reactor/port.ts';
+import { PORTS_MAX } from '../../shm/layout.ts';
 import { EADDRINUSE } from '../../sys/constants.ts';
 import { earlierAnswer, inheritedFromSystemd, inheritedPort } from '../start/inherit.ts';
 import { type Script, warn } from '../state/script.ts';
@@ -48,6 +50,8 @@ export function listenOnPort(script: Script, host: string, port: number, sockTyp
     return refuse(SWOOLE_ERROR_SERVER_INVALID_LISTEN_PORT, `listen(): port ${port} is not between 0 and 65535`);
   if (typeof host === 'string' && Buffer.byteLength(host) > HOST_BYTES_MAX)
     return refuse(SWOOLE_ERROR_NAME_TOO_LONG, `listen(): "${host}" is longer than ${HOST_BYTES_MAX} bytes`);
+  if (script.ports.length >= PORTS_MAX)
+    return refuse(SWOOLE_ERROR_SERVER_TOO_MANY_LISTEN_PORT, `listen(): a server has at most ${PORTS_MAX} ports`);
   const added = addPort(script, host, port, sockType);
   if (added.bindError === 0) return added;
   script.ports.pop();
