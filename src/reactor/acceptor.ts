@@ -96,8 +96,15 @@ export class Acceptor {
   }
 
   start(): void {
+    this.acceptAgainAt = 0;
+    if (this.accepting) return;
     this.accepting = true;
     for (const port of this.ports) this.epoll.add(port.listener, EPOLLIN | EPOLLEXCLUSIVE, -1 - port.index, 0);
+  }
+
+  /** Until start(): nobody could serve a newcomer. */
+  pause(): void {
+    this.rest();
   }
 
   stop(): void {
@@ -111,17 +118,15 @@ export class Acceptor {
   }
 
   private rest(): void {
-    this.accepting = false;
     this.acceptAgainAt = 0;
+    if (!this.accepting) return;
+    this.accepting = false;
     for (const port of this.ports) this.epoll.remove(port.listener);
   }
 
   /** Looks after what is due by time. */
   tick(): void {
-    if (this.acceptAgainAt !== 0 && this.now >= this.acceptAgainAt) {
-      this.acceptAgainAt = 0;
-      this.start();
-    }
+    if (this.acceptAgainAt !== 0 && this.now >= this.acceptAgainAt) this.start();
     this.proxyGate?.tick();
     for (const notice of [this.refusals, this.failures, this.badHeaders]) notice.tick();
   }

@@ -11,7 +11,7 @@ import { MSG_PEEK } from '../sys/constants.ts';
 import type { Kernel } from '../sys/kernel.ts';
 import type { Region } from '../sys/memory.ts';
 import { type Connection, DRAINING, OPENING } from './connection.ts';
-import { CLOSE_STALL_MS, HANDSHAKE_MS, TICK_MS } from './limits.ts';
+import { CLOSE_STALL_MS, HANDSHAKE_MS, TICK_MS, WORKER_GONE_MS } from './limits.ts';
 import type { ReactorOptions } from './reactor-options.ts';
 
 /** Where connections end. */
@@ -45,6 +45,8 @@ export class IdleWatch {
   private readonly waste: Region;
   private readonly host: IdleWatchHost;
   private nextHeartbeat = 0;
+  /** By worker id: since when it is known that there is no process; absent where there is one. */
+  private readonly goneSince = new Map<number, number>();
 
   constructor(options: ReactorOptions, kernel: Kernel, waste: Region, host: IdleWatchHost) {
     this.kernel = kernel;
@@ -129,6 +131,11 @@ export class IdleWatch {
     const writer = connection.closeWriter;
     if (writer === null) return;
     if (connection.closePosition === null && !writer.blocked) connection.closePosition = writer.position;
+    if (this.isGone(connection.closeWorker)) {
+      this.counters.add(CLOSES_ORPHANED, 1);
+      this.host.finishClose(connection, false);
+      return;
+    }
     const workerDied = this.workers.life(connection.closeWorker) !== connection.closeWorkerLife;
     if (!workerDied || connection.closePosition === null) return;
     // In this order: who has taken the message says next that it runs the callback. It may live and take its time, and the
@@ -136,5 +143,18 @@ export class IdleWatch {
     if (!writer.consumed(connection.closePosition) || this.table.words[connection.base + CLOSER] !== 0) return;
     this.counters.add(CLOSES_ORPHANED, 1);
     this.host.finishClose(connection, true);
+  }
+
+  /** Its sockets are needed, maybe to start the next one: none is coming for now. */
+  private isGone(worker: number): boolean {
+    const pid = this.workers.pid(worker);
+    if (pid === 0 || !this.kernel.isGone(pid)) {
+      this.goneSince.delete(worker);
+      return false;
+    }
+    const { now } = this.host;
+    const since = this.goneSince.get(worker);
+    if (since === undefined) this.goneSince.set(worker, now);
+    return since !== undefined && now - since >= WORKER_GONE_MS;
   }
 }

@@ -44,6 +44,8 @@ export const FILE_COPY_BYTES = 65536;
 export const FILES_OPEN_MAX = 16;
 /** A connection that is closed while output waits is given up when its peer took nothing for this long. */
 export const CLOSE_STALL_MS = 60_000;
+/** A connection whose peer has left is freed without its close callback when its worker is gone, and no other is there, so long. */
+export const WORKER_GONE_MS = 2000;
 /** Connections whose receiver cannot take more are tried again at least this often. */
 export const BLOCKED_RETRY_MS = 10;
 

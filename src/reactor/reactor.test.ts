@@ -35,7 +35,7 @@ import {
   TCP_NODELAY,
   TCP_USER_TIMEOUT,
 } from '../sys/constants.ts';
-import { ACCEPT_PAUSE_MS, CLOSE_STALL_MS, LINGER_STALL_MS, SLOT_REST } from './limits.ts';
+import { ACCEPT_PAUSE_MS, CLOSE_STALL_MS, LINGER_STALL_MS, SLOT_REST, WORKER_GONE_MS } from './limits.ts';
 
 const BOTH = [SWOOLE_SOCK_TCP, SWOOLE_SOCK_UNIX_STREAM];
 
@@ -550,6 +550,27 @@ describe('a connection that ends', () => {
     // The test's own callback claims the end for a lane that lives.
     stage.table.words[served.connection.base + CLOSER] = 0;
     stage.pass(3000);
+    stage.assertClean();
+  });
+
+  it('is freed when its peer has left and its worker is gone for so long that it keeps the descriptor for nobody', () => {
+    const stage = new Stage();
+    stage.receiver.closesAtOnce = false;
+    const { client, served } = stage.connect();
+    const way = { blocked: false, position: 7, consumed: () => false };
+    stage.workers.recordStart(0, 4711, 0, stage.workers.life(0) + 1);
+    client.close();
+    stage.settle();
+    Object.assign(served.connection, { closeWriter: way, closeWorker: 0, closeWorkerLife: stage.workers.life(0) });
+    stage.pass(10 * WORKER_GONE_MS);
+    assert.equal(served.frees, 0, 'it lives');
+    stage.kernel.gone.add(4711);
+    stage.pass(WORKER_GONE_MS / 2);
+    stage.workers.recordStart(0, 4712, 0, stage.workers.life(0) + 1);
+    stage.pass(2 * WORKER_GONE_MS);
+    assert.equal(served.frees, 0, 'another one came');
+    stage.kernel.gone.add(4712);
+    stage.pass(2 * WORKER_GONE_MS);
     stage.assertClean();
   });
 

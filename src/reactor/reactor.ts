@@ -148,6 +148,11 @@ export class Reactor implements TurnClock {
     this.datagrams?.start();
   }
 
+  /** Takes no connections until it is told to start again. */
+  pauseAccepting(): void {
+    this.acceptor.pause();
+  }
+
   stopAccepting(): void {
     this.acceptor.stop();
     this.datagrams?.stop();

@@ -17,6 +17,7 @@ import {
   FINISHED,
   HAND_OVER,
   NO_IDLE_WORKER,
+  PAUSE_ACCEPTING,
   RELOAD_CERTIFICATES,
   REOPEN_LOG,
   START_ACCEPTING,
@@ -190,6 +191,9 @@ class ReactorThread {
       }
       case START_ACCEPTING:
         reactor.startAccepting();
+        break;
+      case PAUSE_ACCEPTING:
+        reactor.pauseAccepting();
         break;
       case STOP_ACCEPTING:
         reactor.stopAccepting();

@@ -150,7 +150,11 @@ const TOTALS = {
     'connections',
     'closed although their clients had not taken everything, and took no more',
   ),
-  close_orphan_count: row(CLOSES_ORPHANED, 'connections', 'closed in the place of a worker that died over it'),
+  close_orphan_count: row(
+    CLOSES_ORPHANED,
+    'connections',
+    'closed in the place of a worker that died over it or is gone',
+  ),
   dispatch_count: row(DISPATCHES, 'packages', 'that workers have taken'),
   request_count: row(REQUESTS, 'packages', 'whose callback has returned; tasks do not count'),
   response_count: row(RESPONSES, 'calls', 'of `send`, `sendto` and `sendfile` that were successful'),

@@ -47,6 +47,8 @@ export const START_ACCEPTING = 34;
 export const RELOAD_CERTIFICATES = 35;
 /** To the master: data was to go to an idle worker, and there was none. */
 export const NO_IDLE_WORKER = 36;
+/** Accept nobody until START_ACCEPTING comes again. */
+export const PAUSE_ACCEPTING = 37;
 
 // Between processes of one server.
 /** To a worker; b: 1 = end gracefully even where the settings say otherwise. */

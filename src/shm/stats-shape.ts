@@ -33,7 +33,7 @@ export interface Stats {
   lost_count: number;
   /** connections closed although their clients had not taken everything, and took no more */
   close_stall_count: number;
-  /** connections closed in the place of a worker that died over it */
+  /** connections closed in the place of a worker that died over it or is gone */
   close_orphan_count: number;
   /** packages that workers have taken */
   dispatch_count: number;

@@ -6,8 +6,10 @@
  * numbers, as everywhere in this room; memory at them is the caller's.
  */
 import { monotonicNow } from './clock.ts';
+import { ESRCH } from './constants.ts';
 import { closeFile, openFile, readFilePart } from './file.ts';
 import * as libc from './libc.ts';
+import { sendSignal } from './process.ts';
 import { type SendList, sendEach } from './send-list.ts';
 import * as socket from './socket.ts';
 
@@ -52,6 +54,8 @@ export interface Kernel {
 
   /** Gives memory that this process has freed back to the kernel. Takes milliseconds. */
   giveMemoryBack(): void;
+  /** True exactly when there is no process of this pid. */
+  isGone(pid: number): boolean;
 
   /** Opens a regular file, positioned at `offset`: answers the descriptor, or minus the errno. */
   openFile(path: string, offset: number): number;
@@ -81,6 +85,7 @@ export const linux: Kernel = {
   setOption: socket.setOption,
   getOption: socket.getOption,
   resetOnClose: socket.resetOnClose,
+  isGone: (pid) => sendSignal(pid, 0) === ESRCH,
   unsentBytes: socket.unsentBytes,
   giveMemoryBack: () => libc.mallocTrim?.(0),
   openFile,

@@ -379,6 +379,12 @@ export class FakeKernel implements Kernel {
     return stream.isOver ? TCP_CLOSE : ESTABLISHED;
   }
 
+  /** Processes that have ended. */
+  readonly gone = new Set<number>();
+  isGone(pid: number): boolean {
+    return this.gone.has(pid);
+  }
+
   resetOnClose(fd: number): void {
     this.stream(fd).resetsOnClose = true;
   }

@@ -171,7 +171,7 @@ describe('a launched process', () => {
     let ends = 0;
     const launcher = new ProcessLauncher({ script: 'x', inheritance: inherits(), inspectOffset: 0 });
     withProcess({ execPath: join(directory, 'nothing') }, () => {
-      assert.throws(() => launcher.launch(DESCRIPTION, () => ends++), /nothing x does not start/);
+      assert.throws(() => launcher.launch(DESCRIPTION, () => ends++), /nothing x does not start: ENOENT: no such file/);
     });
     // Who is told twice starts two others.
     await new Promise((resolve) => setImmediate(resolve));

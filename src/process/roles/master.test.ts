@@ -77,6 +77,24 @@ describe('a master', () => {
     await ended;
   });
 
+  it('accepts nobody while there is no manager', async () => {
+    const { master, launcher, told, managerIsReady } = await running();
+    const accepting = (): string[] => told.filter((event) => event.endsWith('Accepting'));
+    managerIsReady();
+    await until(() => accepting().length === 1, 'clients may come');
+    launcher.end(launcher.last(MANAGER), { signal: 'SIGKILL' });
+    await until(() => launcher.of(MANAGER).at(1), 'another manager');
+    assert.deepEqual(accepting(), ['startAccepting', 'pauseAccepting']);
+    managerIsReady();
+    await until(() => accepting().length === 3, 'clients may come again');
+    assert.equal(accepting()[2], 'startAccepting');
+    // Reactors and the callback, each once.
+    assert.equal(told.filter((event) => event === 'start').length, 2);
+    const ended = master.shutdown();
+    launcher.end(launcher.last(MANAGER));
+    await ended;
+  });
+
   it('tries again with a pause when a manager cannot be started', async () => {
     const { master, launcher } = await running();
     const alive = setInterval(() => {}, 1000);

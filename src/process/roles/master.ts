@@ -102,7 +102,11 @@ export class Master {
 
   /** Everybody was started: now clients may come. */
   private begin(): void {
-    if (this.started || this.stopping) return;
+    if (this.stopping) return;
+    if (this.started) {
+      this.options.reactors.startAccepting();
+      return;
+    }
     this.started = true;
     this.runtime.segment.store(WORD_STATE, STATE_RUNNING);
     this.options.application.start();
@@ -143,6 +147,8 @@ export class Master {
   /** Its workers die with it; connections live here and stay. */
   private async managerDied(code: number, signal: string | null): Promise<void> {
     const { runtime } = this;
+    // Newcomers could only wait for workers, and would take the descriptors that the next manager needs.
+    this.options.reactors.pauseAccepting();
     runtime.segment.store(WORD_MANAGER_PID, 0);
     this.options.application.managerDied();
     if (this.managerReadyAt !== 0 && performance.now() - this.managerReadyAt >= MANAGER_LIFE_MS)

@@ -2,7 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import type { ReactorThreadConfig } from '../../reactor/thread.ts';
 import { reactorInbox } from '../../shm/layout.ts';
-import { FINISH, REOPEN_LOG, START_ACCEPTING, STOP_ACCEPTING } from '../../shm/messages.ts';
+import { FINISH, PAUSE_ACCEPTING, REOPEN_LOG, START_ACCEPTING, STOP_ACCEPTING } from '../../shm/messages.ts';
 import { childDirectory } from '../life/run-again.ts';
 import type { ThreadData } from '../life/this-process.ts';
 import type { Runtime } from '../way/runtime.ts';
@@ -68,6 +68,9 @@ export class ReactorThreads {
 
   startAccepting(): void {
     this.tellAll(START_ACCEPTING);
+  }
+  pauseAccepting(): void {
+    this.tellAll(PAUSE_ACCEPTING);
   }
   /** Takes no more connections and no more input. */
   stopAccepting(): void {

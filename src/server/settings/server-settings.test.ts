@@ -34,6 +34,7 @@ describe('resolveServerSettings', () => {
       eventObject: false,
       maxRequest: 0,
       maxRequestGrace: 0,
+      filesMissing: 0,
       maxWaitMs: 3000,
       reloadAsync: true,
       reloadTimeoutMs: 30_000,
@@ -301,15 +302,31 @@ describe('dispatch_mode', () => {
 });
 
 describe('max_connection', () => {
-  it('is the limit of open files by default, at most 100000', () => {
-    assert.equal(resolve({}, { fdLimit: 1024 }).reactor.maxConnections, 1024);
-    assert.equal(resolve({ max_connection: 0 }, { fdLimit: 1024 }).reactor.maxConnections, 1024);
+  /** Of 4 workers with a reactor each: 8 + 4 + 4 × 9 for the server, 32 for what comes and goes. */
+  const LEFT_OF_1024 = 1024 - 48 - 32;
+
+  it('is what the limit of open files leaves by default, at most 100000', () => {
+    assert.equal(resolve({}, { fdLimit: 1024 }).reactor.maxConnections, LEFT_OF_1024);
+    assert.equal(resolve({ max_connection: 0 }, { fdLimit: 1024 }).reactor.maxConnections, LEFT_OF_1024);
+    assert.equal(resolve({}, { fdLimit: 1024, openFiles: 24 }).reactor.maxConnections, LEFT_OF_1024 - 24);
+    assert.equal(resolve({}, { fdLimit: 1024, userProcessCount: 2 }).reactor.maxConnections, LEFT_OF_1024 - 6);
+    assert.equal(resolve({}, { fdLimit: 1024, mode: SWOOLE_BASE }).reactor.maxConnections, 1024 - 9 - 32);
     assert.equal(resolve({ max_connection: 0 }).reactor.maxConnections, 100_000);
+    assert.deepEqual(resolve({}, { fdLimit: 100 }).warnings, []);
+  });
+
+  it('keeps less back where there is little, and tells when there is too little', () => {
+    const of = (fdLimit: number) => resolve({ max_connection: 1000 }, { fdLimit, openFiles: 20 });
+    // 20 are open, 48 are for the server.
+    assert.deepEqual([of(128).reactor.maxConnections, of(128).filesMissing], [128 - 20 - 48 - 16, 0]);
+    assert.deepEqual([of(78).reactor.maxConnections, of(78).filesMissing], [1, 0]);
+    assert.equal(of(77).filesMissing, 78);
+    assert.equal(of(24).filesMissing, 78);
   });
 
   for (const [name, wanted, context, used, reason] of [
     ['is at most the number of session ids', 2_000_000, { fdLimit: 3_000_000 }, 1_048_576, 'session ids'],
-    ['is at most the limit of open files', 5000, { fdLimit: 1024 }, 1024, 'limit of open files'],
+    ['is at most what the limit of open files leaves', 5000, { fdLimit: 1024 }, 944, 'limit of open files'],
     ['leaves room for workers and ports', 10, { portCount: 3 }, 43, 'too few'],
   ] as const) {
     it(name, () => {

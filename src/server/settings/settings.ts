@@ -87,14 +87,14 @@ export function resolveServerSettings(values: NormalisedSettings, context: Setti
   const callsUser = hasDispatchFunction(values) || context.hasLengthFunction === true || hasLengthFunction(values);
   const processes = resolveProcess(values, context, callsUser, warnings);
   const tasks = resolveTask(values, processes.eventObject, warnings);
-  const workerIds = processes.workerNum + tasks.taskWorkerNum;
+  const parts = { workerIds: processes.workerNum + tasks.taskWorkerNum, reactorNum: processes.reactorNum };
   const dispatch = resolveDispatch(values, processes.workerNum, warnings);
   return {
     ...processes,
     ...tasks,
     ...dispatch,
-    ...resolveConnection(values, dispatch.dispatch.mode, context),
-    reactor: { ...resolveReactorConnection(values, context, workerIds, warnings), ...resolveHeartbeat(values) },
+    ...resolveConnection(values, dispatch.dispatch.mode, context, parts),
+    reactor: { ...resolveReactorConnection(values, context, parts, warnings), ...resolveHeartbeat(values) },
     ...resolveSendYield(values, context, dispatch.dispatch.mode, processes.enableCoroutine, warnings),
     ...resolveStats(values),
     ...resolveDns(values),

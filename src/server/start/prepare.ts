@@ -12,7 +12,7 @@ import type { Runtime } from '../../process/way/runtime.ts';
 import { Dispatcher, deliversEvents } from '../../reactor/dispatch.ts';
 import { isDatagram, isUnix, type ReactorPort } from '../../reactor/port.ts';
 import { workersMax } from '../../shm/layout.ts';
-import { cpuCount, raiseFileLimit } from '../../sys/process.ts';
+import { cpuCount, openFiles, raiseFileLimit } from '../../sys/process.ts';
 import { guardedLength } from '../callbacks/user-functions.ts';
 import { type PortState, protocolOf } from '../ports/port-state.ts';
 import { checkTlsIsSpoken, tlsBasis, tlsConfig } from '../ports/tls.ts';
@@ -21,6 +21,7 @@ import {
   type ResolvedServerSettings,
   resolvePortSettings,
   resolveServerSettings,
+  type SettingsContext,
   settledValues,
   settleHeartbeat,
 } from '../settings/settings.ts';
@@ -38,7 +39,7 @@ export function makePlan(script: Script): Plan {
   const settings = resolveServerSettings(script.setting, {
     mode: script.mode as 1 | 2,
     cpuCount: cpuCount(),
-    fdLimit: raiseFileLimit(),
+    ...descriptorContext(script),
     portCount: script.ports.length,
     hasLengthFunction: portSettings.some((port) => port.framing.kind === 'lengthFunction'),
   });
@@ -48,6 +49,13 @@ export function makePlan(script: Script): Plan {
     portSettings.map(({ reactor }) => reactor),
   );
   return { script, said: script.setting, settings, portSettings, tls: tlsBasis(script) };
+}
+
+/** What the first process has found is in force everywhere. Others raise their own limit all the same. */
+function descriptorContext({ processes }: Script): Pick<SettingsContext, 'fdLimit' | 'openFiles' | 'userProcessCount'> {
+  const fdLimit = raiseFileLimit();
+  if (!isFirst()) return { fdLimit: Number.POSITIVE_INFINITY };
+  return { fdLimit, openFiles: openFiles(), userProcessCount: processes.length };
 }
 
 /** The shared memory has places for so many. */

@@ -4,6 +4,7 @@ import { ReactorThreads } from '../../process/roles/reactor-threads.ts';
 import { RELOADS_REFUSED } from '../../shm/counters.ts';
 import { MASTER_LANE } from '../../shm/layout.ts';
 import { WORD_RELOADING } from '../../shm/segment.ts';
+import { SpareDescriptors } from '../../sys/spare-descriptors.ts';
 import type { Shared } from '../state/member.ts';
 import type { Plan } from '../state/plan.ts';
 import type { Running, ServerState } from '../state/running.ts';
@@ -11,6 +12,9 @@ import { begin, enter } from './enter.ts';
 import { writePidFile } from './pid-file.ts';
 import { reactorPorts } from './prepare.ts';
 import { handleSignalsOfFirst } from './signals.ts';
+
+/** More than the start of a manager takes. */
+const SPARE_DESCRIPTORS = 8;
 
 /** The first process in SWOOLE_PROCESS. Resolves when everything has ended. */
 export function runMaster(state: ServerState, plan: Plan, shared: Shared, path: string): Promise<Running> {
@@ -22,6 +26,7 @@ export function runMaster(state: ServerState, plan: Plan, shared: Shared, path: 
     settings.dispatchFunc !== null ||
     plan.script.commands.needReactors ||
     portSettings.some((port) => port.framing.kind === 'lengthFunction');
+  const spare = new SpareDescriptors(SPARE_DESCRIPTORS);
   return new Promise((resolve, reject) => {
     const ports = reactorPorts(plan).map((port) =>
       port.framing.kind === 'lengthFunction' ? { ...port, framing: { kind: 'raw' } as const } : port,
@@ -44,10 +49,11 @@ export function runMaster(state: ServerState, plan: Plan, shared: Shared, path: 
       runtime,
       application,
       settings,
-      launcher: new ProcessLauncher({ script: path, inheritance, inspectOffset: 0 }),
+      launcher: new ProcessLauncher({ script: path, inheritance, inspectOffset: 0, spare }),
       reactors,
       onEnd: () => {
         signals.close();
+        spare.give();
         resolve(running);
       },
     });

@@ -17,10 +17,12 @@ import { discardTaskQueue, taskQueueOf } from '../../process/way/task-queue.ts';
 import { SLOT_REST } from '../../reactor/limits.ts';
 import { LANES_PER_WORKER } from '../../shm/layout.ts';
 import { Segment, START_FAILED, WORD_MASTER_PID, WORD_MIN_FD, WORD_START, WORD_TASK_QUEUE } from '../../shm/segment.ts';
+import { EMFILE } from '../../sys/constants.ts';
 import { errorText } from '../../sys/error.ts';
 import { createEventfd } from '../../sys/eventfd.ts';
 import { redirectOutput } from '../../sys/file.ts';
 import { openMessageQueue } from '../../sys/message-queue.ts';
+import { raiseFileLimit } from '../../sys/process.ts';
 import { closeDescriptor } from '../../sys/socket.ts';
 import { bindListener, isSpread, listenFailure, startListening } from '../ports/listen.ts';
 import type { PortState } from '../ports/port-state.ts';
@@ -138,6 +140,12 @@ async function startFirst(state: ServerState, plan: Plan): Promise<boolean> {
   if (settings.enableReusePort) {
     const taken = bindShared(script);
     if (taken !== null) return giveUp(script, [], taken, taken.bindError);
+  }
+  if (settings.filesMissing > 0) {
+    const text = `the limit of open files (ulimit -n) is ${raiseFileLimit()}, and this server needs ${settings.filesMissing} at least`;
+    script.logger.log(SWOOLE_LOG_ERROR, text);
+    script.lastError.code = EMFILE;
+    return abandon(script, []);
   }
   const pipes = createPipes(script);
   if (pipes === null) return abandon(script, []);
