@@ -542,13 +542,17 @@ for (const { name, mode } of SUBJECTS) {
         ...{ mode, settings: { worker_num: 2 } },
         setup: async ({ server, report }) => {
           const { existsSync } = await import('node:fs');
-          server.on('receive', () => {});
+          server.on('receive', (server, fd, _reactorId, data) => server.send(fd, data));
           server.on('workerStart', (_, id) => {
             report('began', { id });
             if (existsSync('broken')) process.exit(1);
           });
         },
       });
+      {
+        using client = await Client.connect(server.port);
+        assert.equal(await client.echo('served'), 'served');
+      }
       const pids = server.events('began').map(({ pid }) => pid as number);
       writeFileSync(join(server.directory, 'broken'), '');
       for (const pid of pids) process.kill(pid, 'SIGKILL');

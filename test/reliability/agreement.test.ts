@@ -32,6 +32,7 @@ function start(
         server.addProcess(new swoole.Process(() => new Promise((resolve) => setTimeout(resolve, 2 ** 30))));
         server.addCommand('hello', swoole.SWOOLE_SERVER_COMMAND_EVENT_WORKER, () => 'null');
       }
+      server.on('afterReload', (_server, { refused }) => report('afterReload', { refused }));
       server.on('task', () => null);
       server.on('receive', (server, fd) => {
         report('setting', { setting: server.setting, isChanged });
@@ -81,7 +82,14 @@ for (const subject of SUBJECTS) {
           'the number of user processes is 1 in the new code, the server has 0; ' +
           'command "hello" is one for the processes 8 in the new code, the server has none: restart to change it',
       );
+      const { refused } = await server.waitFor('afterReload');
+      assert.match(refused, /worker_num is 3 in the new code, the server has 2; .*: restart to change it/);
       await servesAgain(server);
+      assert.deepEqual(
+        server.processes().filter((pid) => workers.has(pid)).length,
+        workers.size,
+        'the old ones serve on',
+      );
       const ready = server.events('$worker').filter(({ pid }) => !workers.has(pid));
       assert.deepEqual(
         server.events('setting').map(({ isChanged }) => isChanged),
@@ -156,6 +164,7 @@ for (const subject of SUBJECTS) {
     deploy(server);
     assert.deepEqual(await ask(true), before);
     assert.deepEqual([before.package_max_length, before.max_request], [1024 ** 2, undefined]);
+    await server.waitForOutput(/WARNING\t.* in the new code, .*/);
     const told = server.output.match(/WARNING\t.* in the new code, .*/g);
     assert.equal(told?.length, 1, server.output);
     for (const text of [

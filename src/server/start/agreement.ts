@@ -16,15 +16,21 @@ import {
   SWOOLE_SOCK_UNIX_STREAM,
 } from '../../constants.ts';
 import type { ChildDescription } from '../../process/identity.ts';
+import type { StartedChild } from '../../process/life/this-process.ts';
 import { isUnix } from '../../reactor/port.ts';
+import { MANAGER_INBOX } from '../../shm/layout.ts';
+import { Outbox } from '../../shm/mailbox.ts';
+import { WORKER_FAILED } from '../../shm/messages.ts';
 import { cpuCount } from '../../sys/process.ts';
 import type { ListenAttempt } from '../ports/address.ts';
 import { marksOf } from '../processes/user-processes.ts';
 import { KNOWN_SETTINGS } from '../settings/known.ts';
 import { type NormalisedSettings, settledValues } from '../settings/settings.ts';
-import { type BootRecord, bootRecord, type PlainSettings, type Said } from '../state/boot-record.ts';
+import { type BootRecord, bootRecord, inheritedSegment, type PlainSettings, type Said } from '../state/boot-record.ts';
 import type { Plan } from '../state/plan.ts';
 import type { Script } from '../state/script.ts';
+
+const LAST_WORD_MS = 50;
 
 /** In the first process: what the others are told. */
 export function whatIsSaid({ script, said, settings }: Plan): Said {
@@ -43,19 +49,33 @@ export function whatIsSaid({ script, said, settings }: Plan): Said {
 }
 
 /** In a child, before it makes anything of what its script has said. Ends the process where that does not fit. */
-export function agree(script: Script, { role, id, again }: ChildDescription): void {
+export function agree(script: Script, { description, inheritance }: StartedChild): void {
+  const { role, id, again } = description;
   const record = bootRecord();
   const where = again ? 'in the new code' : 'in this process';
   const remedy = again ? 'restart to change it' : 'the script must say the same in every process';
   const structure = structuralDifferences(script, record).map((difference) => inWords(difference, where));
   if (structure.length > 0) {
-    script.logger.log(SWOOLE_LOG_ERROR, `${structure.join('; ')}: ${remedy}`);
+    const text = `${structure.join('; ')}: ${remedy}`;
+    script.logger.log(SWOOLE_LOG_ERROR, text);
+    tellManager(description, inheritance.doorbells, text);
     process.exit(1);
   }
   const others = takeSettings(script, record.said).map((difference) => inWords(difference, where));
   // All processes of the same script see the same.
   if (others.length > 0 && role === 'worker' && id === 0)
     script.logger.log(SWOOLE_LOG_WARNING, `${others.join('; ')}: ${remedy}`);
+}
+
+/** Who has asked for a reload is told why there is none. */
+function tellManager({ role, id, lane, life }: ChildDescription, doorbells: readonly number[], text: string): void {
+  if (role === 'manager') return;
+  const outbox = new Outbox(inheritedSegment(), lane, doorbells);
+  outbox.to(MANAGER_INBOX).post(WORKER_FAILED, id, life, Buffer.from(text));
+  outbox.pump();
+  outbox.flush();
+  // Should the manager see our end before the message, it would tell of that only.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LAST_WORD_MS);
 }
 
 /** What the script says here, and what runs. */

@@ -57,7 +57,7 @@ export async function startServer(state: ServerState): Promise<boolean> {
   }
   if (isFirst()) forgetFailure();
   const me = thisProcess();
-  if ('inheritance' in me) agree(script, me.description);
+  if ('inheritance' in me) agree(script, me);
   const plan = await checkedPlan(script);
   if (me.kind === 'reactor') (await import('./run-reactor.ts')).runReactor(plan, me.config);
   else if ('inheritance' in me) await startChild(state, plan, me);
@@ -125,6 +125,12 @@ async function startFirst(state: ServerState, plan: Plan): Promise<boolean> {
   const { script, settings } = plan;
   const failed = script.ports.find((port) => port.bindError !== 0);
   if (failed !== undefined) return giveUp(script, [], failed, failed.bindError);
+  if (settings.filesMissing > 0) {
+    const text = `the limit of open files (ulimit -n) is ${raiseFileLimit()}, and this server needs ${settings.filesMissing} at least`;
+    script.logger.log(SWOOLE_LOG_ERROR, text);
+    script.lastError.code = EMFILE;
+    return abandon(script, []);
+  }
   const alone = isAlone(plan);
   if (!alone && thisProcess().kind === 'replay') {
     script.started = false;
@@ -140,12 +146,6 @@ async function startFirst(state: ServerState, plan: Plan): Promise<boolean> {
   if (settings.enableReusePort) {
     const taken = bindShared(script);
     if (taken !== null) return giveUp(script, [], taken, taken.bindError);
-  }
-  if (settings.filesMissing > 0) {
-    const text = `the limit of open files (ulimit -n) is ${raiseFileLimit()}, and this server needs ${settings.filesMissing} at least`;
-    script.logger.log(SWOOLE_LOG_ERROR, text);
-    script.lastError.code = EMFILE;
-    return abandon(script, []);
   }
   const pipes = createPipes(script);
   if (pipes === null) return abandon(script, []);
