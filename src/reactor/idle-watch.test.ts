@@ -75,8 +75,11 @@ describe('time', () => {
     assert.equal(stage.kernel.memoryGivenBack, 0);
     stage.pass(5000);
     assert.equal(readers[0].served.frees, 1);
+    assert.equal(stage.kernel.garbageCollected, 1);
+    stage.pass(1000);
     assert.equal(stage.kernel.memoryGivenBack, 1);
     stage.pass(60_000);
+    assert.equal(stage.kernel.garbageCollected, 1, 'there is no more');
     assert.equal(stage.kernel.memoryGivenBack, 1, 'there is nothing more');
   });
 

@@ -66,6 +66,8 @@ export class Output {
   /** What chunks have had that are gone, since memory was given back; and how much of that at the last look. */
   private freedBytes = 0;
   private freedBefore = 0;
+  /** Garbage has been collected, and the memory of it is to be given back at the next look. */
+  private collected = false;
 
   constructor(kernel: Kernel, table: ConnectionTable, delivery: Delivery, watch: SocketWatch, host: OutputHost) {
     this.kernel = kernel;
@@ -396,12 +398,17 @@ export class Output {
 
   /** To be called now and then: what a burst has left behind goes back to the system, as soon as it is quiet. */
   tick(): void {
+    if (this.collected) {
+      this.collected = false;
+      this.kernel.giveMemoryBack();
+    }
     const recent = this.freedBytes - this.freedBefore;
     this.freedBefore = this.freedBytes;
     if (this.freedBytes < GIVE_BACK_BYTES || recent > GIVE_BACK_QUIET_BYTES) return;
     this.freedBytes = 0;
     this.freedBefore = 0;
-    this.kernel.giveMemoryBack();
+    this.kernel.collectGarbage();
+    this.collected = true;
   }
 
   private checkLowWatermark(connection: Connection): void {

@@ -5,7 +5,9 @@
  * Where nothing else is said, a call answers -1 for a failure, and errno() tells which, if asked at once. Addresses are
  * numbers, as everywhere in this room; memory at them is the caller's.
  */
+import { isMainThread } from 'node:worker_threads';
 import { monotonicNow } from './clock.ts';
+import { collect } from './collect.ts';
 import { ESRCH } from './constants.ts';
 import { closeFile, openFile, readFilePart } from './file.ts';
 import * as libc from './libc.ts';
@@ -52,6 +54,11 @@ export interface Kernel {
   /** How many bytes the peer has not acknowledged yet; negative when that cannot be told. */
   unsentBytes(fd: number): number;
 
+  /**
+   * Collects the garbage of a thread that has nothing but sockets: while nothing is to do it would lie there. Takes
+   * milliseconds, and what it frees may be free a moment later.
+   */
+  collectGarbage(): void;
   /** Gives memory that this process has freed back to the kernel. Takes milliseconds. */
   giveMemoryBack(): void;
   /** True exactly when there is no process of this pid. */
@@ -87,6 +94,10 @@ export const linux: Kernel = {
   resetOnClose: socket.resetOnClose,
   isGone: (pid) => sendSignal(pid, 0) === ESRCH,
   unsentBytes: socket.unsentBytes,
+  // The heap of a main thread is the user's: it may be large, and is collected when the user allocates.
+  collectGarbage: () => {
+    if (!isMainThread) collect('major');
+  },
   giveMemoryBack: () => libc.mallocTrim?.(0),
   openFile,
   readFile: readFilePart,

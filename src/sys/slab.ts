@@ -5,9 +5,8 @@
  * A user who keeps one slice keeps its slab: SLAB_BYTES, at most sixteen times LONG_BYTES. Short messages are copied into
  * Node's pool instead, as `Buffer.allocUnsafe` does, so that a slab is never kept for a few bytes.
  */
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { markAsUntransferable } from 'node:worker_threads';
+import { collect } from './collect.ts';
 import { addressOf } from './libc.ts';
 import { copyBytes } from './memory.ts';
 
@@ -78,9 +77,6 @@ function shortCopy(bytes: Uint8Array, start: number, length: number): Buffer {
 }
 
 let sinceCollection = 0;
-let collect: Collect | null = null;
-
-type Collect = (options: { type: 'minor' }) => void;
 
 /**
  * V8 counts the memory of ArrayBuffers, but collects young objects by the few hundred bytes that each message leaves on its
@@ -92,16 +88,5 @@ function countReceived(bytes: number): void {
   sinceCollection += bytes;
   if (sinceCollection < COLLECT_BYTES) return;
   sinceCollection = 0;
-  collect ??= findCollect();
-  collect({ type: 'minor' });
-}
-
-/** The function that --expose-gc makes global, without making it global. */
-function findCollect(): Collect {
-  // Then the user wants the flag to stay as it is.
-  if (globalThis.gc !== undefined) return globalThis.gc as Collect;
-  setFlagsFromString('--expose-gc');
-  const gc = runInNewContext('gc') as Collect;
-  setFlagsFromString('--no-expose-gc');
-  return gc;
+  collect('minor');
 }

@@ -393,8 +393,12 @@ export class FakeKernel implements Kernel {
     return this.stream(fd).unsent();
   }
 
-  /** How often that was asked for. */
+  /** How often that was asked for, and how often garbage was collected before it. */
   memoryGivenBack = 0;
+  garbageCollected = 0;
+  collectGarbage(): void {
+    this.garbageCollected++;
+  }
   giveMemoryBack(): void {
     this.memoryGivenBack++;
   }
