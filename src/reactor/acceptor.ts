@@ -104,24 +104,20 @@ export class Acceptor {
 
   /** Until start(): nobody could serve a newcomer. */
   pause(): void {
-    this.rest();
+    this.acceptAgainAt = 0;
+    if (!this.accepting) return;
+    this.accepting = false;
+    for (const port of this.ports) this.epoll.remove(port.listener);
   }
 
   stop(): void {
-    this.rest();
+    this.pause();
     this.proxyGate?.close();
   }
 
   /** The end of the reactor. */
   finish(): void {
     for (const notice of [this.refusals, this.failures, this.badHeaders]) notice.finish();
-  }
-
-  private rest(): void {
-    this.acceptAgainAt = 0;
-    if (!this.accepting) return;
-    this.accepting = false;
-    for (const port of this.ports) this.epoll.remove(port.listener);
   }
 
   /** Looks after what is due by time. */
@@ -158,7 +154,7 @@ export class Acceptor {
     if (error === EMFILE || error === ENFILE || error === ENOBUFS || error === ENOMEM) {
       // The listener stays readable: without a rest the loop would spin on it.
       const { accepting } = this;
-      this.rest();
+      this.pause();
       if (accepting) this.acceptAgainAt = this.now + ACCEPT_PAUSE_MS;
     }
   }
